@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * DMA areas: memory that the device reads messages from and places messages in.
+ *
+ * Conventions of all calls
+ *
+ * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
+ *    emptiness, and nothing else.
+ * 2. A call that fails queues nothing, yields no event and leaves ownership as
+ *    it was. A queued operation yields exactly one outcome, the flushed
+ *    operations of a failed connection included.
+ * 3. Memory has one owner at a time: the area (free), the program (reserved or
+ *    received) or the library (posted for receive, or in flight). Every call
+ *    says which way ownership moves. Releasing what one does not own is EINVAL,
+ *    always detected. A block sent to several sockets is in flight until the
+ *    last of them is done with it.
+ * 4. All calls may be made from any thread. Threads that use different channels
+ *    share no lock.
+ * 5. The library never prints to stdout, aborts or exits, installs no signal
+ *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
+ *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
+ * 6. Nothing is ever remotely readable or writable: memory is registered with
+ *    local access only.
+ * 7. What was accepted leaves without further calls, within 2 ms even if the
+ *    program goes to sleep. Before the process ends: sio_flush or sio_close.
+ *    In a forked child every call fails with EPERM and touches nothing of the
+ *    parent's.
+ */
+#ifndef SIO_DMA_H
+#define SIO_DMA_H
+
+#include <stddef.h>
+
+#include <sio/base.h>
+
+SIO_BEGIN_DECLS
+
+/* A DMA area. Opaque; NULL is never a valid handle, and a handle that was freed
+ * is recognised as such (EINVAL) until 2^32 further areas were made. */
+typedef struct dma_mem *dma_mem_t;
+
+/* dma_assoc: limit the association to one direction. Neither: both. */
+#define DMA_SEND 0x1u
+#define DMA_RECV 0x2u
+
+/* Who owns the bytes of an area. The five lower figures add up to `size`. */
+struct dma_stat {
+	void *base;           /* first byte of the area */
+	size_t size;          /* bytes, a multiple of the page size */
+	size_t free;          /* owned by the area */
+	size_t largest_free;  /* the largest block that sio_reserve could give now */
+	size_t reserved;      /* owned by the program through sio_reserve */
+	size_t received;      /* slots that hold messages not yet released */
+	size_t posted;        /* receive memory in the library's hands */
+	size_t in_flight;     /* being sent: the library's until EC_SENT or sio_flush */
+};
+
+/* Makes an area of `size` bytes (rounded up to whole pages): maps it, faults it
+ * in and registers it with every RDMA device that has an active port, for local
+ * access only. `flags` must be 0.
+ *
+ * Any thread. The area is the program's until dma_free.
+ * Errors: EINVAL  handlep is NULL, size is 0, or a flag is unknown
+ *         ENOMEM  no memory, or the memlock limit is too low: then the log says
+ *                 what the limit is, what was wanted and what to do
+ *         ENODEV  no RDMA device has an active port
+ *         EMFILE  1024 areas are in use
+ *         EPERM   called in a forked child */
+SIO_API int dma_alloc(dma_mem_t *handlep, size_t size, unsigned int flags);
+
+/* Ends an area. `size` is the size given to dma_alloc.
+ *
+ * Errors: EINVAL  not an area, or another size
+ *         EBUSY   it is associated with a socket, or a block of it is reserved,
+ *                 received or in flight
+ *         EPERM   called in a forked child */
+SIO_API int dma_free(dma_mem_t handle, size_t size);
+
+/* Binds an area to a socket that is neither connected nor listening.
+ *
+ * For receiving (no flag, or DMA_RECV): `size` bytes of the area become the
+ * socket's receive memory, cut into slots (64 of 8 KiB unless SIO_RECV_SLOTS and
+ * SIO_SLOT_SIZE say otherwise, plus 4 for control frames) that are posted to the
+ * queue pair. sio_reserve never takes from receive memory. A socket has one
+ * receiving association; a listener's is the template for each connection that
+ * it accepts, which takes `size` bytes of its own at sio_accept.
+ * For sending (no flag, or DMA_SEND): buffers of the area may be given to
+ * sio_send on this socket. Up to 8 areas. `size` is then of no consequence.
+ *
+ * Errors: EINVAL  mem is not an area, size is larger than the area or too small
+ *                 for 2 slots besides the 4 of the control frames, or a flag is
+ *                 unknown
+ *         ENOBUFS the area has no contiguous `size` bytes left
+ *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas
+ *         EISCONN the socket is connected, connecting, listening or closed
+ *         EBADF   not a sio socket
+ *         EPERM   called in a forked child */
+SIO_API int dma_assoc(int sock, dma_mem_t mem, size_t size, unsigned flags);
+
+/* Undoes dma_assoc, on a socket that is not connected or that listens no more.
+ * `size` is the size given to dma_assoc.
+ *
+ * Errors: EINVAL  the area is not associated with the socket, or another size
+ *         EBUSY   the socket is connected, connecting or listening
+ *         EBADF   not a sio socket
+ *         EPERM   called in a forked child */
+SIO_API int dma_disassoc(int sock, dma_mem_t mem, size_t size);
+
+/* The area's accounts, exact at the moment of the call.
+ *
+ * Errors: EINVAL  not an area, or stat is NULL
+ *         EPERM   called in a forked child */
+SIO_API int dma_stat(dma_mem_t mem, struct dma_stat *stat);
+
+/* Takes a block of `size` bytes for the program to fill and send. It begins on a
+ * cache line (64 bytes) and no receive lands in it. The block is the program's
+ * until sio_release; a sio_send lends it to the library until EC_SENT.
+ *
+ * Errors: EINVAL   not an area, memp is NULL, or size is 0
+ *         ENOBUFS  no free block is large enough now
+ *         EMSGSIZE size is larger than the area
+ *         EPERM    called in a forked child */
+SIO_API int sio_reserve(dma_mem_t dma, void **memp, size_t size);
+
+/* Gives back a reserved block or a received buffer, in any order and from any
+ * thread. `mem` and `size` are those of sio_reserve, or of the received message.
+ * `dma` may be NULL: the area is then found by address.
+ *
+ * Errors: EINVAL  the program does not own that: never reserved or received,
+ *                 released before, in flight, or of another size
+ *         EPERM   called in a forked child */
+SIO_API int sio_release(dma_mem_t dma, void *mem, size_t size);
+
+SIO_END_DECLS
+
+#endif /* SIO_DMA_H */

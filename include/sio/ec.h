@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Event channels: one queue of uniform records for everything that happens.
+ *
+ * Conventions of all calls
+ *
+ * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
+ *    emptiness, and nothing else.
+ * 2. A call that fails queues nothing, yields no event and leaves ownership as
+ *    it was. A queued operation yields exactly one outcome, the flushed
+ *    operations of a failed connection included.
+ * 3. Memory has one owner at a time: the area (free), the program (reserved or
+ *    received) or the library (posted for receive, or in flight). Every call
+ *    says which way ownership moves. Releasing what one does not own is EINVAL,
+ *    always detected. A block sent to several sockets is in flight until the
+ *    last of them is done with it.
+ * 4. All calls may be made from any thread. Threads that use different channels
+ *    share no lock.
+ * 5. The library never prints to stdout, aborts or exits, installs no signal
+ *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
+ *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
+ * 6. Nothing is ever remotely readable or writable: memory is registered with
+ *    local access only.
+ * 7. What was accepted leaves without further calls, within 2 ms even if the
+ *    program goes to sleep. Before the process ends: sio_flush or sio_close.
+ *    In a forked child every call fails with EPERM and touches nothing of the
+ *    parent's.
+ */
+#ifndef SIO_EC_H
+#define SIO_EC_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <sio/base.h>
+#include <sio/dma.h>
+
+SIO_BEGIN_DECLS
+
+/* An event channel: a close-on-exec descriptor. Readable means "call
+ * ec_next_event until EAGAIN, then sleep again"; that may be spurious, it is
+ * never missing. Close it with ec_destroy, never with close(2). */
+typedef int ec_t;
+
+/* ec_create: an event wakes every thread in ec_delay instead of one. */
+#define EC_WAKE_ALL 0x1u
+/* ec_create_ring: send this signal to the process when the ring is full and
+ * sources begin to be held back; once until the ring was found empty again. */
+#define EC_OVERFLOW_SIGNAL(signo) (((unsigned)(signo) & 0x7fu) << 8)
+
+/* Kinds of events; the numbers are stable. */
+enum {
+	EC_FD = 1,        /* a descriptor is ready: `ready` */
+	EC_USER = 2,      /* ec_post: `value` */
+	EC_ACCEPT = 16,   /* a connection waits for sio_accept */
+	EC_CONNECT = 17,  /* a non-blocking sio_connect ended: established, or `error` */
+	EC_RECV = 18,     /* a message, the program's until sio_release: `data` */
+	EC_READABLE = 19, /* sockets without delivery: sio_recv has something again */
+	EC_SENT = 20,     /* acknowledged, or `error`; the buffer is the program's again: `data` */
+	EC_WRITABLE = 21, /* the back-pressure that sio_send reported has gone */
+	EC_EOF = 22,      /* the peer sends no more; all it sent was delivered before */
+	EC_HUP = 23       /* the connection failed, `error` says why; nothing follows */
+};
+
+/* ec_add_fd on a sio socket: deliver each message as EC_RECV with its buffer.
+ * (A bit that epoll does not use.) */
+#define EC_DELIVER 0x00800000u
+
+struct ec_data {
+	void *buf;                   /* first byte of the message */
+	size_t len;                  /* bytes */
+	dma_mem_t mem;               /* the area that it lies in; NULL for none */
+	const struct sockaddr *from; /* datagrams: the sender; else NULL */
+};
+
+struct ec_signal {
+	int32_t pid;
+	uint32_t uid;
+	int32_t code;
+	int32_t status;
+	union sigval value;
+};
+
+/* One event. 64 bytes, one layout for all kinds. */
+typedef struct event_data {
+	uint32_t kind;  /* EC_FD, EC_RECV, ... */
+	uint32_t flags; /* 0 */
+	int32_t fd;     /* the socket or descriptor; -1 for none */
+	int32_t error;  /* an errno; 0 when all went well */
+	void *cookie;   /* as given when the source was added */
+	union {
+		struct ec_data data;     /* EC_RECV, EC_SENT */
+		struct ec_signal signal; /* signals and processes */
+		uint64_t value;          /* EC_USER: as posted */
+		uint32_t ready;          /* EC_FD: epoll bits */
+		uint64_t pad[5];         /* the record is 64 bytes on every 64-bit machine */
+	};
+} event_data_t;
+
+/* Makes a channel with room for 1024 events (SIO_RING_ENTRIES).
+ * flags: EC_WAKE_ALL.
+ *
+ * Errors: EINVAL  a flag is unknown
+ *         EMFILE, ENFILE, ENOMEM  as epoll_create1(2) and eventfd(2)
+ *         EPERM   called in a forked child */
+SIO_API ec_t ec_create(unsigned flags);
+
+/* The same on a ring in the program's memory, which stays the program's to free
+ * after ec_destroy, and which only the library writes in between. `entries` is a
+ * power of two, from 2 to 2^24. flags: EC_WAKE_ALL, EC_OVERFLOW_SIGNAL(signo).
+ *
+ * Errors: EINVAL  ring is NULL, entries is no such power of two, or a flag is
+ *                 unknown
+ *         and those of ec_create */
+SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
+
+/* Ends a channel; events that were not taken are dropped, and the messages that
+ * they carried go back to their sockets' receive memory. Sockets of the channel
+ * that were closed and still linger finish without it.
+ *
+ * Errors: EBADF   not a channel
+ *         EBUSY   sockets are attached: close them first
+ *         EPERM   called in a forked child */
+SIO_API int ec_destroy(ec_t ec);
+
+/* Takes the next event. Never blocks.
+ *
+ * Errors: EAGAIN  there is none
+ *         EINVAL  d is NULL
+ *         EBADF   not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_next_event(ec_t ec, event_data_t *d);
+
+/* Takes up to n events and returns how many.
+ *
+ * Errors: EAGAIN  there is none
+ *         EINVAL  d is NULL or n is not positive
+ *         EBADF   not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_next_events(ec_t ec, event_data_t *d, int n);
+
+/* The descriptor for poll, select, epoll and event loops: it is the channel's
+ * own. From this call on it is armed each time that the channel is seen empty;
+ * a channel whose descriptor was never asked for may stay readable for as long
+ * as it spins (SIO_SPIN_US) before it is. It reports readability only.
+ *
+ * Errors: EBADF   not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_to_fd(ec_t ec);
+
+/* Waits until an event is there: 0. `tout` is the longest wait, relative; NULL
+ * waits for ever. Spins for a while (SIO_SPIN_US), then sleeps. An event wakes
+ * one of the threads that wait, with EC_WAKE_ALL all of them.
+ *
+ * Errors: ETIMEDOUT the time is over
+ *         EINTR     a signal was caught
+ *         EINVAL    tout is not a valid time
+ *         EBADF     not a channel, or it was destroyed meanwhile
+ *         EPERM     called in a forked child */
+SIO_API int ec_delay(ec_t ec, struct timespec *tout);
+
+/* Adds a descriptor; its readiness comes as EC_FD with `cookie`. Any descriptor
+ * that epoll takes, in as many channels, polls and selects as one likes.
+ * `events` are epoll's bits; as with epoll readiness is a level: an event that
+ * was taken comes again while the descriptor is ready (EPOLLET and EPOLLONESHOT
+ * work too). At most one event of a descriptor waits in the ring.
+ *
+ * A sio socket is attached before connect or listen, to one channel: its events
+ * then come there. `events` is EC_DELIVER (each message comes as EC_RECV) or
+ * EPOLLIN (EC_READABLE, then sio_recv).
+ *
+ * Errors: EBADF   ec is not a channel or fd not a descriptor
+ *         EEXIST  it is in this channel already
+ *         EINVAL  no bit, an unknown bit, or ec itself
+ *         EISCONN the socket is connected, connecting or listening, or in
+ *                 another channel
+ *         EPERM   a descriptor that epoll does not take (a regular file), or
+ *                 called in a forked child
+ *         ELOOP, ENOMEM, ENOSPC  as epoll_ctl(2) */
+SIO_API int ec_add_fd(ec_t ec, int fd, uint32_t events, void *cookie);
+
+/* Changes the bits and the cookie. On a sio socket: only the cookie, `events`
+ * being those of ec_add_fd.
+ *
+ * Errors: ENOENT  it is not in this channel
+ *         EBADF, EINVAL, EPERM  as ec_add_fd */
+SIO_API int ec_mod_fd(ec_t ec, int fd, uint32_t events, void *cookie);
+
+/* Takes a descriptor out; its event, if one waits in the ring, is dropped. A
+ * sio socket can be taken out until it connects or listens.
+ *
+ * Errors: ENOENT  it is not in this channel
+ *         EISCONN the socket is connected, connecting or listening
+ *         EBADF   ec is not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_del_fd(ec_t ec, int fd);
+
+/* Puts an event of the program's own into the channel.
+ *
+ * Errors: EAGAIN  the ring is full
+ *         EBADF   not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_post(ec_t ec, uint64_t value, void *cookie);
+
+SIO_END_DECLS
+
+#endif /* SIO_EC_H */

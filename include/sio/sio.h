@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Sockets: messages over RDMA queue pairs, sent from and received into DMA areas.
+ *
+ * Conventions of all calls
+ *
+ * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
+ *    emptiness, and nothing else.
+ * 2. A call that fails queues nothing, yields no event and leaves ownership as
+ *    it was. A queued operation yields exactly one outcome, the flushed
+ *    operations of a failed connection included.
+ * 3. Memory has one owner at a time: the area (free), the program (reserved or
+ *    received) or the library (posted for receive, or in flight). Every call
+ *    says which way ownership moves. Releasing what one does not own is EINVAL,
+ *    always detected. A block sent to several sockets is in flight until the
+ *    last of them is done with it.
+ * 4. All calls may be made from any thread. Threads that use different channels
+ *    share no lock.
+ * 5. The library never prints to stdout, aborts or exits, installs no signal
+ *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
+ *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
+ * 6. Nothing is ever remotely readable or writable: memory is registered with
+ *    local access only.
+ * 7. What was accepted leaves without further calls, within 2 ms even if the
+ *    program goes to sleep. Before the process ends: sio_flush or sio_close.
+ *    In a forked child every call fails with EPERM and touches nothing of the
+ *    parent's.
+ */
+#ifndef SIO_SIO_H
+#define SIO_SIO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <sio/base.h>
+#include <sio/dma.h>
+#include <sio/ec.h>
+
+SIO_BEGIN_DECLS
+
+/* sio_send: the library releases the buffer when the message is acknowledged;
+ * no EC_SENT follows. (A bit that no MSG_ flag uses.) */
+#define SIO_RELEASE 0x01000000
+
+/* Level of the options below. "before": settable before connect or listen only,
+ * else EISCONN; what a listener accepts inherits it. */
+#define SOL_SIO 0x510
+
+enum {
+	SIO_SLOT_SIZE = 1,       /* int, bytes of payload of a slot: 256 to 65536, a multiple of 64; before */
+	SIO_RECV_SLOTS = 2,      /* int, receive slots: 2 to 4096; before */
+	SIO_COPY_MAX = 3,        /* int, bytes: largest message that is copied when it lies in no area: 0 to 8192 */
+	SIO_SPIN_US = 4,         /* int, microseconds to spin before a wait sleeps: 0 to 1000000 */
+	SIO_KEEPALIVE_MS = 5,    /* int, milliseconds of silence before the peer is probed; 0: never */
+	SIO_CONNECT_TIMEOUT = 6, /* int, milliseconds that sio_connect waits for the peer to accept: 1 to 600000 */
+	SIO_SEND_QUOTA = 7,      /* int, SENDs in flight at most: 4 to 4096; before */
+	SIO_NODELAY = 8,         /* int: not 0: each message is a SEND of its own, none waits for others */
+	SIO_AREA = 9,            /* get: dma_mem_t of the receive memory; NULL before there is any */
+	SIO_READY = 10,          /* get: uint32_t, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR */
+	SIO_INFO = 11,           /* get: struct sio_info */
+	SIO_MAX_MESSAGE = 12     /* get: uint64_t, largest message that the peer takes; before connect: that we take */
+};
+
+/* What a connection is and has done. A zeroed field means: not known (yet). */
+struct sio_info {
+	char device[32];        /* RDMA device, e.g. "rxe0" */
+	uint32_t port;          /* port of the device, from 1 */
+	uint32_t gid_index;     /* index of the local GID */
+	char gid[48];           /* the local GID, as text */
+	uint32_t mtu;           /* path MTU, bytes of payload per packet */
+	uint32_t qp_num;        /* number of the queue pair */
+	uint32_t peer_qp_num;
+	uint32_t max_inline;    /* bytes that are sent inline */
+	uint32_t slot_size;     /* bytes: ours */
+	uint32_t recv_slots;
+	uint32_t peer_slot_size;
+	uint32_t peer_recv_slots;
+	uint32_t credits;       /* data SENDs that the peer has room for now */
+	uint32_t sends_in_flight;
+	uint64_t messages_sent; /* accepted by sio_send and posted */
+	uint64_t bytes_sent;
+	uint64_t messages_received; /* handed to the program */
+	uint64_t bytes_received;
+	uint64_t sends_posted;   /* SENDs with messages; fewer than messages_sent when these were gathered */
+	uint64_t trains_posted;  /* of these: those that carried more than one message */
+	uint64_t credit_frames;  /* SENDs that only returned credits */
+	uint64_t receives_posted;
+	uint64_t credit_stalls;  /* times that sio_send found no room */
+	uint64_t keepalives;
+	int32_t error;           /* errno that ended the connection, 0 for none */
+	uint32_t wc_status;      /* enum ibv_wc_status of the first failed completion */
+	uint32_t wc_vendor_err;
+	uint32_t wc_qp_num;
+};
+
+/* A socket. domain: AF_INET or AF_INET6. type: SOCK_SEQPACKET, with SOCK_NONBLOCK
+ * and SOCK_CLOEXEC (the descriptor is close-on-exec in any case). protocol: 0.
+ * Close it with sio_close, never with close(2). On a socket in no channel poll,
+ * select and epoll report readability: input, a connection to accept, the end of
+ * a connect, an error. As on a channel it may be spurious, never missing.
+ *
+ * Errors: EAFNOSUPPORT     another domain
+ *         ESOCKTNOSUPPORT  another type
+ *         EPROTONOSUPPORT  another protocol
+ *         EINVAL           an unknown bit in type
+ *         EMFILE, ENFILE, ENOMEM  as socket(2); EMFILE also with 65536 sockets
+ *         EPERM            called in a forked child */
+SIO_API int sio_socket(int domain, int type, int protocol);
+
+/* Names the local address. The port may be 0 (one is chosen).
+ *
+ * Errors: EADDRINUSE, EADDRNOTAVAIL  no RDMA device has that address, or it is taken
+ *         EINVAL        bound already, addr is NULL or addrlen is too short
+ *         EAFNOSUPPORT  another family than the socket's
+ *         EISCONN, EBADF, EPERM
+ *         ENODEV        this machine has no RDMA connection manager */
+SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
+
+/* Begins to take connections. Up to `backlog` (at least 1, at most 4096) wait
+ * for sio_accept; further ones are refused with ECONNREFUSED. A socket that was
+ * not bound gets a port.
+ *
+ * Errors: EADDRINUSE, EISCONN (connected or connecting), EBADF, ENODEV, EPERM */
+SIO_API int sio_listen(int sock, int backlog);
+
+/* Takes the first waiting connection: makes its queue pair and receive memory and
+ * answers the peer, whose connect then completes. The new socket inherits the
+ * listener's options, association, channel, events and cookie; sends may be
+ * queued at once. addr and addrlen as in accept(2), NULL if not wanted.
+ * sio_accept4: SOCK_NONBLOCK and SOCK_CLOEXEC for the new socket.
+ * sio_accept_ec: the new socket comes into channel `ec` with `cookie`; its events
+ * (EC_DELIVER or EPOLLIN) are the listener's, EC_DELIVER if it is in no channel.
+ *
+ * Errors: EAGAIN        none waits, and the listener is non-blocking
+ *         EINVAL        not listening, or a flag is unknown
+ *         EINTR         a signal was caught while waiting
+ *         ECONNABORTED  the peer gave up meanwhile
+ *         ENOBUFS       the template area has no room for its receive memory;
+ *                       the connection goes on waiting
+ *         EMFILE, ENFILE, ENOMEM  likewise
+ *         EBADF         not a sio socket, or ec is not a channel
+ *         EPERM         called in a forked child */
+SIO_API int sio_accept(int sock, struct sockaddr *addr, socklen_t *addrlen);
+SIO_API int sio_accept4(int sock, struct sockaddr *addr, socklen_t *addrlen, int flags);
+SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, int flags, ec_t ec, void *cookie);
+
+/* Connects: completes when the peer accepts. Non-blocking: EINPROGRESS, and the
+ * end comes as EC_CONNECT or makes the descriptor readable (SO_ERROR, SIO_READY).
+ *
+ * Errors: ECONNREFUSED     nobody listens, the backlog is full, or the peer refused
+ *         EPROTONOSUPPORT  the peer speaks another version of the protocol
+ *         EPROTO           the peer's answer is not libsio's
+ *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
+ *         EHOSTUNREACH     no route, or the address does not resolve
+ *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there
+ *         EINPROGRESS, EALREADY, EISCONN
+ *         EINTR            a signal was caught; the connect goes on
+ *         EINVAL, EAFNOSUPPORT  a bad address; EOPNOTSUPP  listening
+ *         EBADF, ENOBUFS, ENOMEM, EPERM */
+SIO_API int sio_connect(int sock, const struct sockaddr *addr, socklen_t addrlen);
+
+/* SHUT_WR: sends no more; the peer gets the end after all that was sent. SHUT_RD:
+ * what arrives is dropped. SHUT_RDWR: both.
+ *
+ * Errors: ENOTCONN, EINVAL, EBADF, EPERM */
+SIO_API int sio_shutdown(int sock, int how);
+
+/* Ends a socket. What was sent still leaves, for as long as SO_LINGER says (2 s
+ * unless set; 0 aborts). In a channel: returns at once and finishes in the
+ * background; the EC_SENT that are owed still come, no other event does. Without a
+ * channel: blocks for that long at most; then its buffers are the program's again.
+ * Received buffers that the program holds stay valid until they are released.
+ *
+ * Errors: EBADF   not a sio socket
+ *         EPERM   called in a forked child */
+SIO_API int sio_close(int sock);
+
+/* The local and the peer's address, cut to *addrlen as in getsockname(2).
+ *
+ * Errors: EINVAL   addr or addrlen is NULL
+ *         ENOTCONN no peer
+ *         EBADF, EPERM */
+SIO_API int sio_getsockname(int sock, struct sockaddr *addr, socklen_t *addrlen);
+SIO_API int sio_getpeername(int sock, struct sockaddr *addr, socklen_t *addrlen);
+
+/* Options: those of SOL_SIO above, and of SOL_SOCKET SO_LINGER, SO_ERROR, SO_TYPE,
+ * SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN and SO_REUSEADDR.
+ *
+ * Errors: ENOPROTOOPT  no such option, or not settable
+ *         EINVAL       a length or value that is out of range, or NULL
+ *         EISCONN      too late for it
+ *         EBADF, EPERM */
+SIO_API int sio_getsockopt(int sock, int level, int option, void *value, socklen_t *len);
+SIO_API int sio_setsockopt(int sock, int level, int option, const void *value, socklen_t len);
+
+/* O_NONBLOCK of a socket, which fcntl(2) can not reach: 1, 0, or -1 to ask.
+ * Returns what it was before.
+ *
+ * Errors: EINVAL, EBADF, EPERM */
+SIO_API int sio_nonblock(int sock, int on);
+
+/* Queues one message of `size` bytes (0 to SIO_MAX_MESSAGE); 0 on success.
+ *
+ * From an associated area `buf` must lie in one block that the program reserved or
+ * one message that it received; nothing is copied by contract, and the buffer is
+ * the library's until EC_SENT, or on a socket without a channel until sio_flush or
+ * a later completion; with SIO_RELEASE it goes back to its area by itself. From
+ * elsewhere it is copied, no event follows, and `buf` is free on return.
+ * Without MSG_DONTWAIT or O_NONBLOCK it blocks for room and takes in what arrives
+ * meanwhile.
+ *
+ * Errors: EAGAIN    no room: the peer's slots or the send queue are full, or a
+ *                   connect is under way; EC_WRITABLE comes when there is again
+ *         EMSGSIZE  larger than the peer takes (SIO_MAX_MESSAGE)
+ *         EFAULT    in no associated area and larger than SIO_COPY_MAX, or in an
+ *                   area but not the program's
+ *         EINVAL    an unknown flag, NULL with a size, or SIO_RELEASE on memory
+ *                   that is not the whole of a reserved block or received message
+ *         EPIPE     shut down for sending, or the connection has ended
+ *         ENOTCONN  not connected
+ *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so (once; then EPIPE)
+ *         EINTR     a signal was caught while waiting
+ *         EBADF, EPERM */
+SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
+
+/* Takes the next message: returns its length and puts its address into *buf. It
+ * lies in receive memory and is the program's until sio_release; *buf is 8-byte
+ * aligned and never NULL, for an empty message either. 0 with *buf NULL: the peer
+ * sends no more. One longer than `size` stays queued.
+ * flags: MSG_DONTWAIT.
+ *
+ * Errors: EAGAIN    none is there
+ *         EMSGSIZE  the next one is longer than `size`
+ *         EINVAL    buf is NULL, an unknown flag, or the socket delivers (EC_DELIVER)
+ *         ENOTCONN  not connected
+ *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so
+ *         EINTR     a signal was caught while waiting
+ *         EBADF, EPERM */
+SIO_API int sio_recv(int sock, void **buf, size_t size, int flags);
+
+/* Waits until all that was sent is acknowledged by the peer. `tout` is the longest
+ * wait, relative; NULL waits for ever; 0 asks. It does not wait for the program to
+ * take events.
+ *
+ * Errors: EAGAIN     tout is 0 and something is not acknowledged yet
+ *         ETIMEDOUT  the time is over
+ *         EINVAL     tout is not a valid time
+ *         ENOTCONN   not connected
+ *         ECONNRESET, ETIMEDOUT, EPROTO, EPIPE  the connection failed
+ *         EINTR      a signal was caught
+ *         EBADF, EPERM */
+SIO_API int sio_flush(int sock, struct timespec *tout);
+
+/* Where the log goes. `fn` gets one line without newline; it may be called from any
+ * thread and must not call the library. NULL: back to stderr. `level` is the most
+ * verbose one that is wanted; SIO_LOG (error, warn, info, debug, none) sets it for
+ * stderr. */
+enum { SIO_LOG_NONE = 0, SIO_LOG_ERROR = 1, SIO_LOG_WARN = 2, SIO_LOG_INFO = 3, SIO_LOG_DEBUG = 4 };
+typedef void (*sio_log_fn)(int level, const char *line, void *arg);
+SIO_API void sio_set_log(sio_log_fn fn, int level, void *arg);
+
+SIO_END_DECLS
+
+#endif /* SIO_SIO_H */
