@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "memory/area_table.h"
+
+#include <array>
+#include <atomic>
+#include <mutex>
+
+#include "base/error.h"
+#include "memory/area.h"
+
+namespace sio::internal {
+namespace {
+
+// A handle: 63..32 generation, 31..0 1 + number.
+static_assert(sizeof(dma_mem_t) == 8, "handles take 64 bits");
+
+dma_mem_t make_handle(uint32_t number, uint32_t generation) noexcept {
+  return reinterpret_cast<dma_mem_t>(uintptr_t{generation} << 32 | (number + 1));
+}
+
+uint32_t number_of(dma_mem_t handle) noexcept {
+  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(handle)) - 1;
+}
+
+// Filled from the front, never emptied.
+std::array<std::atomic<Area*>, kMaxAreas> objects;
+std::atomic<uint32_t> object_count{0};
+
+std::mutex mutex;
+// Under the mutex:
+std::array<uint32_t, kMaxAreas> generations;
+std::array<bool, kMaxAreas> taken;
+
+}  // namespace
+
+Area* AreaTable::object_of(dma_mem_t handle) noexcept {
+  const uint32_t number = number_of(handle);
+  if (number >= kMaxAreas) return nullptr;
+  return objects[number].load(std::memory_order_acquire);  // acquire: finds the object made
+}
+
+Area* AreaTable::find(const void* p) noexcept {
+  // Acquire: finds as many objects made. An area whose maker gave p to us is among them.
+  const uint32_t count = object_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    Area* area = objects[i].load(std::memory_order_relaxed);  // relaxed: ordered by the count
+    if (area->contains(p)) return area;
+  }
+  return nullptr;
+}
+
+Area* AreaTable::take(dma_mem_t& handle) {
+  const std::lock_guard lock(mutex);
+  uint32_t number = 0;
+  while (number < kMaxAreas && taken[number]) ++number;
+  if (number == kMaxAreas) throw_errno(EMFILE, "too many areas");
+  Area* area = objects[number].load(std::memory_order_relaxed);  // relaxed: under the mutex
+  if (area == nullptr) {
+    area = new Area;
+    objects[number].store(area, std::memory_order_release);  // release: the object is made
+    object_count.store(number + 1, std::memory_order_release);
+  }
+  taken[number] = true;
+  handle = make_handle(number, ++generations[number]);
+  return area;
+}
+
+void AreaTable::give_back(dma_mem_t handle) noexcept {
+  const std::lock_guard lock(mutex);
+  taken[number_of(handle)] = false;
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// All areas of the process, by number. A handle is no pointer to anything: it holds the number and
+// how often the number was given out, so that a stale one is recognised.
+#pragma once
+
+#include <sio/dma.h>
+
+#include <cstdint>
+
+namespace sio::internal {
+
+class Area;
+
+class AreaTable {
+ public:
+  // Lock-free. The Area object of a handle's number, whatever it is used for now; null if the
+  // number was never given out (NULL and garbage).
+  static Area* object_of(dma_mem_t handle) noexcept;
+
+  // Lock-free. The area that p lies in, or null.
+  static Area* find(const void* p) noexcept;
+
+  // An Area object that nobody uses, and the handle for it. Throws EMFILE, std::bad_alloc.
+  static Area* take(dma_mem_t& handle);
+  static void give_back(dma_mem_t handle) noexcept;
+};
+
+}  // namespace sio::internal

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "memory/blocks.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace sio::internal {
+namespace {
+
+// For all tables: whoever relies on what it reads was given the block by way of the mutex or of
+// the block's state word, which order it; see invariant 3.
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+}  // namespace
+
+uint32_t Blocks::find_inside(const Tables& t, uint32_t line) noexcept {
+  const uint32_t start = t.starts.find_at_or_below(line);
+  return start == Bitmap::kNone ? 0 : t.block_at[start].load(kRelaxed);
+}
+
+std::atomic<uint32_t>* Blocks::pieces_of(const Block& block) const noexcept {
+  return tables()->pieces + size_t{block.start.load(kRelaxed)} * kGranulesPerLine;
+}
+
+void Blocks::open(uint32_t lines) {
+  Tables* old = tables_.load(kRelaxed);
+  if (old == nullptr || old->capacity < lines) {
+    // Twice the old one at least: so all the old ones together take less room than the new one.
+    const uint32_t twice = old == nullptr ? 0 : std::min(old->capacity, kMaxLines / 2) * 2;
+    // Release: readers find it made.
+    tables_.store(new Tables(std::max(lines, twice), old), std::memory_order_release);
+  }
+  lines_ = lines;
+  in_use_ = 0;
+  records_ = 0;
+  unused_ = 0;
+  lists_.fill(0);
+  not_empty_.fill(0);
+  const uint32_t index = new_record();
+  at(index).lines = lines;
+  add_start(index, 0);
+  list_free(index);
+}
+
+void Blocks::close() noexcept {
+  lines_ = 0;
+  if (Tables* t = tables_.load(kRelaxed)) t->clear();
+}
+
+uint32_t Blocks::take(uint32_t lines) noexcept {
+  const uint32_t index = find_free(lines);
+  if (index == 0) return 0;
+  unlist(index);
+  if (at(index).lines > lines) cut(index, lines);
+  ++in_use_;
+  return index;
+}
+
+void Blocks::give_back(uint32_t index) noexcept {
+  --in_use_;
+  if (const uint32_t after = next(index); after != 0 && is_free(after)) {
+    unlist(after);
+    remove_start(at(after).start.load(kRelaxed));
+    at(index).lines += at(after).lines;
+    drop_record(after);
+  }
+  if (const uint32_t before = previous(index); before != 0 && is_free(before)) {
+    unlist(before);
+    remove_start(at(index).start.load(kRelaxed));
+    at(before).lines += at(index).lines;
+    drop_record(index);
+    index = before;
+  }
+  list_free(index);
+}
+
+uint32_t Blocks::first() const noexcept {
+  return lines_ == 0 ? 0 : tables()->block_at[0].load(kRelaxed);
+}
+
+uint32_t Blocks::next(uint32_t index) const noexcept {
+  const uint32_t line = at(index).start.load(kRelaxed) + at(index).lines;
+  return line == lines_ ? 0 : tables()->block_at[line].load(kRelaxed);
+}
+
+uint32_t Blocks::previous(uint32_t index) const noexcept {
+  const uint32_t start = at(index).start.load(kRelaxed);
+  return start == 0 ? 0 : find(start - 1);
+}
+
+bool Blocks::is_free(uint32_t index) const noexcept {
+  return block_state::kind(at(index).state.load(kRelaxed)) == block_state::kFree;
+}
+
+uint32_t Blocks::new_record() noexcept {
+  if (unused_ == 0) return ++records_;  // there are never more blocks than lines
+  const uint32_t index = unused_;
+  unused_ = at(index).next;
+  return index;
+}
+
+void Blocks::drop_record(uint32_t index) noexcept {
+  at(index).state.store(0, kRelaxed);
+  at(index).next = unused_;
+  unused_ = index;
+}
+
+void Blocks::add_start(uint32_t index, uint32_t line) noexcept {
+  Tables* t = tables_.load(kRelaxed);
+  t->blocks[index].start.store(line, kRelaxed);
+  t->block_at[line].store(index, kRelaxed);
+  t->starts.insert(line);
+}
+
+void Blocks::remove_start(uint32_t line) noexcept {
+  Tables* t = tables_.load(kRelaxed);
+  t->block_at[line].store(0, kRelaxed);
+  t->starts.erase(line);
+}
+
+void Blocks::list_free(uint32_t index) noexcept {
+  Block& block = at(index);
+  const uint32_t c = class_of(block.lines);
+  block.state.store(0, kRelaxed);
+  block.previous = 0;
+  block.next = lists_[c];
+  if (block.next != 0) at(block.next).previous = index;
+  lists_[c] = index;
+  not_empty_[c / 64] |= uint64_t{1} << (c % 64);
+}
+
+void Blocks::unlist(uint32_t index) noexcept {
+  const Block& block = at(index);
+  const uint32_t c = class_of(block.lines);
+  if (block.next != 0) at(block.next).previous = block.previous;
+  if (block.previous != 0) {
+    at(block.previous).next = block.next;
+  } else {
+    lists_[c] = block.next;
+    if (block.next == 0) not_empty_[c / 64] &= ~(uint64_t{1} << (c % 64));
+  }
+}
+
+// The first block of the first class where any will do; failing that, one that happens to be
+// large enough in the class of this very size.
+uint32_t Blocks::find_free(uint32_t lines) const noexcept {
+  if (const uint32_t index = first_listed_from(class_that_fits(lines))) return index;
+  uint32_t index = lists_[class_of(lines)];
+  while (index != 0 && at(index).lines < lines) index = at(index).next;
+  return index;
+}
+
+uint32_t Blocks::first_listed_from(uint32_t size_class) const noexcept {
+  uint64_t mask = ~uint64_t{0} << (size_class % 64);
+  for (size_t word = size_class / 64; word < not_empty_.size(); ++word) {
+    if (const uint64_t found = not_empty_[word] & mask) {
+      return lists_[word * 64 + static_cast<size_t>(std::countr_zero(found))];
+    }
+    mask = ~uint64_t{0};
+  }
+  return 0;
+}
+
+// Leaves `lines` to the block and makes the rest a free block of its own.
+void Blocks::cut(uint32_t index, uint32_t lines) noexcept {
+  Block& block = at(index);
+  const uint32_t rest = new_record();
+  at(rest).lines = block.lines - lines;
+  block.lines = lines;
+  add_start(rest, block.start.load(kRelaxed) + lines);
+  list_free(rest);
+}
+
+}  // namespace sio::internal

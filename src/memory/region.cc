@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Regions: making, ending, and the library's side. The program's side is in region_data.cc.
+#include "memory/region.h"
+
+#include <sched.h>
+
+#include "base/error.h"
+#include "base/stable_pool.h"
+#include "memory/piece.h"
+#include "memory/tables.h"
+
+namespace sio::internal {
+namespace {
+
+// What stands still while it is looked at, or is ordered by the slot's reference count.
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+// Never destroyed: a program may release its last message after main.
+StablePool<Region>& regions() {
+  static auto* pool = new StablePool<Region>;
+  return *pool;
+}
+
+void check_geometry(size_t bytes, uint32_t slot_size, uint32_t slots) {
+  const bool good = slots > 0 && slot_size > 0 && slot_size % kLine == 0 &&
+                    slot_size <= piece::kMaxLength && size_t{slots} * slot_size <= bytes &&
+                    bytes / kGranule < UINT32_MAX;
+  if (!good) throw_errno(EINVAL, "slots of receive memory");
+}
+
+}  // namespace
+
+Region* Region::create(Area& area, size_t bytes, uint32_t slot_size, uint32_t slots) {
+  check_geometry(bytes, slot_size, slots);
+  Region* region = regions().take();
+  SlotArray* array = nullptr;
+  int error = -ENOMEM;
+  try {
+    array = take_slot_array(slots);
+    region->open(area, array, slot_size, slots);
+    error = region->take_block(bytes);
+  } catch (const std::bad_alloc&) {
+  }
+  if (error == 0) return region;
+  if (array != nullptr) give_back_slot_array(array);
+  regions().give_back(region);
+  throw_errno(error == -EMSGSIZE ? ENOBUFS : -error, "receive memory");
+}
+
+// All slots are posted: their references are 0, so nobody gets beyond the count of references
+// (invariant 2) until the first arrived().
+void Region::open(Area& area, SlotArray* array, uint32_t slot_size, uint32_t slots) noexcept {
+  count_ = slots;
+  received_ = 0;
+  taken_ = kNoSlot;
+  taken_count_ = 0;
+  array->owner.store(this, kRelaxed);
+  area_.store(&area, kRelaxed);
+  slot_size_.store(slot_size, kRelaxed);
+  set_on_returned(nullptr, nullptr, 0);
+  // Release: a stranger that sees the array sees it made.
+  array_.store(array, std::memory_order_release);
+}
+
+int Region::take_block(size_t bytes) noexcept {
+  uint32_t block;
+  char* base;
+  if (const int error = area().take_for_region(bytes, this, block, &base)) return error;
+  block_.store(block, kRelaxed);
+  base_.store(reinterpret_cast<uintptr_t>(base), kRelaxed);
+  pieces_.store(area().blocks_.pieces_of(area().blocks_.at(block)), kRelaxed);
+  // Sequentially consistent, in this order: call_on_returned() reads them the other way round, so
+  // one that sees the new life attached sees that it is not the one it comes from.
+  incarnation_.fetch_add(1, std::memory_order_seq_cst);
+  returns_.store(0, std::memory_order_seq_cst);
+  return 0;
+}
+
+void Region::set_on_returned(void (*fn)(void*), void* arg, uint32_t threshold) noexcept {
+  on_returned_.store(fn, kRelaxed);
+  on_returned_arg_.store(arg, kRelaxed);
+  threshold_.store(threshold, kRelaxed);
+}
+
+char* Region::slot(uint32_t i) const noexcept {
+  return reinterpret_cast<char*>(base_.load(kRelaxed)) + size_t{i} * slot_size();
+}
+
+void Region::arrived(uint32_t i, bool train) noexcept {
+  Slot& slot = record(i);
+  slot.decoding = true;
+  slot.train.store(train, kRelaxed);
+  ++received_;
+  // Release: whoever pins the slot sees what it holds. The count was 0, nobody else changes it.
+  slot.refs.store(Slot::kReference, std::memory_order_release);
+}
+
+void Region::hand_out(uint32_t i, uint32_t offset, uint32_t len) noexcept {
+  Slot& slot = record(i);
+  // Relaxed: the decoder's reference keeps the slot; the message's must only be there before
+  // anybody can release it.
+  slot.refs.fetch_add(Slot::kReference, kRelaxed);
+  // Release: whoever takes the message sees its reference.
+  piece_word(slot, granule_of(i, offset)).store(piece::held(len), std::memory_order_release);
+}
+
+void Region::finish(uint32_t i) noexcept {
+  record(i).decoding = false;
+  drop(i, Slot::kReference, false);
+}
+
+void Region::take_back(uint32_t i, uint32_t offset) noexcept {
+  std::atomic<uint32_t>& word = piece_word(record(i), granule_of(i, offset));
+  uint32_t old = word.load(kRelaxed);
+  uint32_t next;
+  do {
+    // Not held, or in flight: by a program that used an address it was never given.
+    if (piece::count(old) == 0) return;
+    next = piece::count(old) == 1 ? 0 : old | piece::kReleasing;
+    // Acquire and release: as in release().
+  } while (!word.compare_exchange_weak(old, next, std::memory_order_acq_rel, kRelaxed));
+  if (next == 0) drop(i, Slot::kReference, false);
+}
+
+int Region::collect(uint32_t* slots, int max) noexcept {
+  int n = 0;
+  while (n < max) {
+    if (taken_ == kNoSlot && !take_returned()) break;
+    slots[n++] = taken_;
+    taken_ = record(taken_).next;
+    --taken_count_;
+    --received_;
+  }
+  return n;
+}
+
+bool Region::take_returned() noexcept {
+  if (returns_.load(kRelaxed) == 0) return false;  // mostly so; the next call will see what comes
+  // Acquire: the slots' links, and all that was done with them before they returned.
+  const uint64_t word = returns_.exchange(0, std::memory_order_acquire);
+  taken_ = returns::first(word);
+  taken_count_ = returns::count(word);
+  return true;
+}
+
+uint32_t Region::returned() const noexcept {
+  return taken_count_ + returns::count(returns_.load(kRelaxed));  // relaxed: a number, no more
+}
+
+void Region::detach() noexcept {
+  for (uint32_t i = 0; i < count_; ++i) {
+    if (record(i).decoding) finish(i);
+  }
+  // How many slots are yet to return, and one for ourselves: the region must not die and come to
+  // life for somebody else while we wait below.
+  uint64_t word = returns_.load(kRelaxed);
+  uint64_t next;
+  do {
+    next = returns::detached(received_ - taken_count_ - returns::count(word) + 1);
+    // Sequentially consistent: see call_on_returned().
+  } while (!returns_.compare_exchange_weak(word, next, std::memory_order_seq_cst));
+  while (callers_.load(std::memory_order_seq_cst) != 0) sched_yield();
+  end_detached();
+}
+
+void Region::end_detached() noexcept {
+  // Release: all that this thread did with the slot comes before the region's end. Acquire: the
+  // last one sees it.
+  const uint64_t old = returns_.fetch_sub(returns::kOne, std::memory_order_acq_rel);
+  if (returns::count(old) == 1) die();
+}
+
+// Nobody has a reference, so nobody relies on what changes from here on.
+void Region::die() noexcept {
+  area().give_back(block_.load(kRelaxed));
+  give_back_slot_array(array_.load(kRelaxed));
+  regions().give_back(this);
+}
+
+void Region::stat(size_t& received, size_t& in_flight) const noexcept {
+  for (uint32_t i = 0; i < count_; ++i) {
+    const uint64_t refs = record(i).refs.load(kRelaxed);  // the one look at it
+    if (Slot::flights(refs) > 0) {
+      in_flight += slot_size();
+    } else if (Slot::references(refs) > 0) {
+      received += slot_size();
+    }
+  }
+}
+
+}  // namespace sio::internal

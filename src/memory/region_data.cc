@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Regions: the program's side. Any thread, at any time, with any pointer; lock-free.
+#include <cerrno>
+
+#include "memory/piece.h"
+#include "memory/region.h"
+#include "memory/tables.h"
+
+namespace sio::internal {
+namespace {
+
+// What stands still while it is looked at, or is checked again once it does.
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+// For the words of messages and the counts of references. Release: what this thread did with the
+// message or slot comes before the next owner's doings. Acquire: as the next owner, it sees that.
+constexpr auto kSwap = std::memory_order_acq_rel;
+
+}  // namespace
+
+// Where p lies, with a reference to its slot.
+struct Region::Spot {
+  SlotArray* array;
+  Slot* record;
+  uint32_t slot;
+  uint32_t granule;  // in the region
+};
+
+uint32_t Region::granule_of(uint32_t slot, uint32_t offset) const noexcept {
+  return slot * (slot_size() / uint32_t{kGranule}) + offset / uint32_t{kGranule};
+}
+
+// The word of the message that starts at this granule. A lone one has it in the slot's record, so
+// that a slot takes no further cache line or page unless trains come.
+std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const noexcept {
+  return slot.train.load(kRelaxed) ? pieces_.load(kRelaxed)[granule] : slot.lone;
+}
+
+bool Region::locate(const void* p, uint32_t& slot, uint32_t& granule) const noexcept {
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base_.load(kRelaxed);
+  const uint32_t slot_granules = slot_size() / uint32_t{kGranule};
+  if (offset / kGranule >= UINT32_MAX || slot_granules == 0) return false;
+  granule = static_cast<uint32_t>(offset / kGranule);
+  slot = granule / slot_granules;
+  return true;
+}
+
+// Takes a reference to the slot that p lies in, if it has any: then it is received, and it and its
+// region stand still until the reference is dropped.
+bool Region::pin(const void* p, Spot& spot) noexcept {
+  SlotArray* array = array_.load(std::memory_order_acquire);  // acquire: finds it made
+  if (array == nullptr || !locate(p, spot.slot, spot.granule)) return false;
+  if (spot.slot >= array->capacity) return false;
+  Slot& record = array->slots[spot.slot];
+  uint64_t refs = record.refs.load(kRelaxed);
+  do {
+    if (Slot::references(refs) == 0) return false;
+    // Acquire: pairs with arrived(), and with the end of the region that had the array before.
+  } while (!record.refs.compare_exchange_weak(refs, refs + Slot::kReference, kSwap, kRelaxed));
+  spot.array = array;
+  spot.record = &record;
+  // Did we look at this region while it came to life or ended, so that the slot is another's? What
+  // stands still now decides.
+  const uint32_t slot = spot.slot;
+  if (array->owner.load(kRelaxed) == this && locate(p, spot.slot, spot.granule) &&
+      spot.slot == slot) {
+    return true;
+  }
+  unpin(*array, slot);
+  return false;
+}
+
+void Region::unpin(SlotArray& array, uint32_t slot) noexcept {
+  array.owner.load(kRelaxed)->drop(slot, Slot::kReference, true);
+}
+
+int Region::release(void* p, size_t n) noexcept {
+  Spot spot;
+  if (!pin(p, spot)) return -EINVAL;
+  const bool released = release_piece(spot, p, n);
+  drop(spot.slot, (released ? 2 : 1) * Slot::kReference, true);  // the pin, and the message's
+  return released ? 0 : -EINVAL;
+}
+
+uintptr_t Region::address_of(uint32_t granule) const noexcept {
+  return base_.load(kRelaxed) + size_t{granule} * kGranule;
+}
+
+bool Region::release_piece(const Spot& spot, const void* p, size_t n) noexcept {
+  if (n > piece::kMaxLength) return false;
+  if (reinterpret_cast<uintptr_t>(p) != address_of(spot.granule)) return false;
+  const bool train = spot.record->train.load(kRelaxed);
+  if (!train && spot.granule != granule_of(spot.slot, 0)) return false;
+  uint32_t word = piece::held(static_cast<uint32_t>(n));
+  return piece_word(*spot.record, spot.granule).compare_exchange_strong(word, 0, kSwap, kRelaxed);
+}
+
+int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept {
+  Spot spot;
+  if (!pin(p, spot)) return -EFAULT;
+  if (const int error = begin_piece(spot, p, n, whole)) {
+    unpin(*spot.array, spot.slot);
+    return error;
+  }
+  // The pin becomes the flight's reference. Relaxed: nothing else hangs on the count of flights.
+  spot.record->refs.fetch_add(Slot::kFlight, kRelaxed);
+  flight = {&area(), block_.load(kRelaxed), spot.granule + 1};
+  return 0;
+}
+
+// The granule where the message begins that p lies in: the nearest before p that has a word. For
+// one that does not own p, any other.
+uint32_t Region::start_of(const Spot& spot) const noexcept {
+  const uint32_t first = granule_of(spot.slot, 0);
+  if (!spot.record->train.load(kRelaxed)) return first;
+  const std::atomic<uint32_t>* pieces = pieces_.load(kRelaxed);
+  uint32_t granule = spot.granule;
+  while (granule > first && pieces[granule].load(kRelaxed) == 0) --granule;
+  return granule;
+}
+
+int Region::begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept {
+  spot.granule = start_of(spot);
+  const size_t skip = reinterpret_cast<uintptr_t>(p) - address_of(spot.granule);
+  std::atomic<uint32_t>& word = piece_word(*spot.record, spot.granule);
+  uint32_t old = word.load(kRelaxed);
+  do {
+    const size_t length = piece::length(old);
+    if (piece::count(old) == 0 || (old & piece::kReleasing) != 0) return -EFAULT;
+    if (skip > length || n > length - skip) return -EFAULT;
+    if (whole && n != length) return -EINVAL;
+    if (piece::count(old) == piece::kMaxFlights + 1) return -EAGAIN;
+  } while (!word.compare_exchange_weak(old, old + 1, kSwap, kRelaxed));
+  return 0;
+}
+
+void Region::end_flight(uint32_t piece, bool release) noexcept {
+  const uint32_t granule = piece - 1;
+  const uint32_t slot = granule / (slot_size() / uint32_t{kGranule});
+  std::atomic<uint32_t>& word = piece_word(record(slot), granule);
+  uint32_t old = word.load(kRelaxed);
+  uint32_t next;
+  do {
+    next = (old - 1) | (release ? piece::kReleasing : 0);
+    if (piece::count(next) == 1 && (next & piece::kReleasing) != 0) next = 0;
+  } while (!word.compare_exchange_weak(old, next, kSwap, kRelaxed));
+  // The flight's reference, and with the last flight of a released message that one's.
+  drop(slot, Slot::kFlight + (next == 0 ? 2 : 1) * Slot::kReference, true);
+}
+
+void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
+  const uint64_t left = record(slot).refs.fetch_sub(refs, kSwap) - refs;
+  if (left == 0) slot_returned(slot, notify);
+}
+
+// The slot has no references, and until it is pushed nobody else will touch it; so the region stays
+// until then as well (invariant 6).
+void Region::slot_returned(uint32_t slot, bool notify) noexcept {
+  const uint32_t incarnation = incarnation_.load(kRelaxed);
+  const uint32_t threshold = notify ? threshold_.load(kRelaxed) : 0;
+  uint64_t word = returns_.load(kRelaxed);
+  uint64_t next;
+  bool call;
+  do {
+    if ((word & returns::kDetached) != 0) return end_detached();
+    record(slot).next = returns::first(word);
+    next = returns::pushed(word, slot);
+    call = threshold != 0 && returns::count(next) >= threshold && (word & returns::kNotified) == 0;
+    if (call) next |= returns::kNotified;
+    // Release: pairs with take_returned(). From here on the region may be gone.
+  } while (!returns_.compare_exchange_weak(word, next, kSwap, kRelaxed));
+  if (call) call_on_returned(incarnation);
+}
+
+// The region may have ended since, or have come to life again for another socket. We count
+// ourselves first and look then; detach() marks first and looks at the count then. Sequentially
+// consistent, all four: so either we see the mark or it sees us and waits.
+void Region::call_on_returned(uint32_t incarnation) noexcept {
+  callers_.fetch_add(1, std::memory_order_seq_cst);
+  const bool attached = (returns_.load(std::memory_order_seq_cst) & returns::kDetached) == 0;
+  if (attached && incarnation_.load(std::memory_order_seq_cst) == incarnation) {
+    on_returned_.load(kRelaxed)(on_returned_arg_.load(kRelaxed));
+  }
+  callers_.fetch_sub(1, std::memory_order_release);  // release: the call is over for detach()
+}
+
+}  // namespace sio::internal
