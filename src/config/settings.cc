@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "config/settings.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <cctype>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+
+#include "base/log.h"
+#include "wire/hello.h"
+
+namespace sio::internal {
+namespace {
+
+namespace po = boost::program_options;
+
+constexpr const char* kDefaultFile = "/etc/sio.conf";
+
+// One row of the table of settings: how it is read and printed, and within what.
+struct Row {
+  const char* name;
+  uint64_t least;
+  uint64_t most;
+  std::function<void(Settings&, uint64_t)> set;
+  std::function<uint64_t(const Settings&)> get;
+};
+
+template <typename T>
+Row number(const char* name, T Settings::*member, uint64_t least, uint64_t most) {
+  return {name, least, most,
+          [member](Settings& s, uint64_t value) { s.*member = static_cast<T>(value); },
+          [member](const Settings& s) { return static_cast<uint64_t>(s.*member); }};
+}
+
+const std::vector<Row>& rows() {
+  static const auto* const table = new std::vector<Row>{
+      number("slot-size", &Settings::slot_size, wire::kMinSlotSize, wire::kMaxSlotSize),
+      number("recv-slots", &Settings::recv_slots, wire::kMinSlots, wire::kMaxSlots),
+      number("copy-max", &Settings::copy_max, 0, 8192),
+      number("spin-us", &Settings::spin_us, 0, 1'000'000),
+      number("keepalive-ms", &Settings::keepalive_ms, 0, 86'400'000),
+      number("connect-timeout-ms", &Settings::connect_timeout_ms, 1, 600'000),
+      number("send-quota", &Settings::send_quota, 4, 4096),
+      number("send-window", &Settings::send_window, 1, 4096),
+      number("ring-entries", &Settings::ring_entries, 2, 1u << 24),
+      number("default-area", &Settings::default_area, 0, uint64_t{1} << 40),
+  };
+  return *table;
+}
+
+struct Loaded {
+  Settings settings;
+  std::vector<SettingOrigin> origins;
+};
+
+bool well_formed(const Row& row, uint64_t value) {
+  if (value < row.least || value > row.most) return false;
+  if (std::string(row.name) == "slot-size") return value % wire::kSlotAlign == 0;
+  if (std::string(row.name) == "ring-entries") return (value & (value - 1)) == 0;
+  return true;
+}
+
+SettingOrigin& origin_of(Loaded& loaded, const std::string& name) {
+  return *std::find_if(loaded.origins.begin(), loaded.origins.end(),
+                       [&](const SettingOrigin& o) { return o.name == name; });
+}
+
+// A value that makes no sense is said and passed over: a library has no better way to refuse.
+void apply(Loaded& loaded, const std::string& name, const std::string& text,
+           const std::string& origin) {
+  if (name == "log") {
+    if (log_level_of(text.c_str()) < 0) {
+      LOG_ERROR("%s: log=%s is none of error, warn, info, debug, none", origin.c_str(),
+                text.c_str());
+      return;
+    }
+    loaded.settings.log = text;
+  } else {
+    const Row& row =
+        *std::find_if(rows().begin(), rows().end(), [&](const Row& r) { return name == r.name; });
+    char* end = nullptr;
+    const uint64_t value = std::strtoull(text.c_str(), &end, 0);
+    if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) == 0 || *end != '\0' ||
+        !well_formed(row, value)) {
+      LOG_ERROR("%s: %s=%s is not a valid value (%llu to %llu): not used", origin.c_str(),
+                name.c_str(), text.c_str(), static_cast<unsigned long long>(row.least),
+                static_cast<unsigned long long>(row.most));
+      return;
+    }
+    row.set(loaded.settings, value);
+  }
+  origin_of(loaded, name).value = text;
+  origin_of(loaded, name).origin = origin;
+}
+
+// SIO_SLOT_SIZE -> slot-size; "" for what is none of ours, which Boost then passes over.
+std::string setting_of_variable(const std::string& variable) {
+  if (variable.rfind("SIO_", 0) != 0) return "";
+  std::string name = variable.substr(4);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return c == '_' ? '-' : static_cast<char>(std::tolower(c));
+  });
+  const bool known = name == "log" || std::any_of(rows().begin(), rows().end(),
+                                                  [&](const Row& r) { return name == r.name; });
+  return known ? name : "";
+}
+
+void read_file(Loaded& loaded, const po::options_description& options) {
+  const char* chosen = std::getenv("SIO_CONFIG");
+  const std::string path = chosen != nullptr ? chosen : kDefaultFile;
+  std::ifstream file(path);
+  if (!file) {
+    if (chosen != nullptr) LOG_ERROR("SIO_CONFIG: cannot read %s", path.c_str());
+    return;
+  }
+  try {
+    const auto parsed = po::parse_config_file(file, options, true);
+    for (const auto& option : parsed.options) {
+      if (option.unregistered) {
+        LOG_WARN("%s: no such setting: %s", path.c_str(), option.string_key.c_str());
+      } else {
+        apply(loaded, option.string_key, option.value.front(), path);
+      }
+    }
+  } catch (const po::error& error) {
+    LOG_ERROR("%s: %s", path.c_str(), error.what());
+  }
+}
+
+Loaded* load() {
+  auto* loaded = new Loaded;
+  po::options_description options;
+  options.add_options()("log", po::value<std::string>());
+  loaded->origins.push_back({"log", loaded->settings.log, "built-in"});
+  for (const Row& row : rows()) {
+    options.add_options()(row.name, po::value<std::string>());
+    loaded->origins.push_back({row.name, std::to_string(row.get(loaded->settings)), "built-in"});
+  }
+  read_file(*loaded, options);
+  const auto environment = po::parse_environment(options, setting_of_variable);
+  for (const auto& option : environment.options) {
+    std::string variable = "SIO_" + option.string_key;
+    std::transform(variable.begin(), variable.end(), variable.begin(), [](unsigned char c) {
+      return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+    });
+    apply(*loaded, option.string_key, option.value.front(), variable);
+  }
+  set_log_level(log_level_of(loaded->settings.log.c_str()));
+  return loaded;
+}
+
+Loaded& loaded() {
+  static Loaded* const all = load();
+  return *all;
+}
+
+}  // namespace
+
+const Settings& settings() { return loaded().settings; }
+
+std::vector<SettingOrigin> describe_settings() { return loaded().origins; }
+
+}  // namespace sio::internal

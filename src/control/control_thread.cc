@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/control_thread.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace sio::internal {
+
+ControlThread& ControlThread::instance() {
+  static ControlThread* const thread = new ControlThread;
+  return *thread;
+}
+
+ControlThread::ControlThread()
+    : epoll_(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      wake_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = wake_.get();
+  check_errno(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event), "epoll_ctl");
+  // All signals are the program's: none may be delivered to a thread it does not know of.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    std::thread([this] { run(); }).detach();
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void ControlThread::wake() noexcept {
+  // Fails only when the counter is full: then the thread is being woken already.
+  [[maybe_unused]] const int result = eventfd_write(wake_.get(), 1);
+}
+
+void ControlThread::post(Task task) {
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  wake();
+}
+
+void ControlThread::at(TimePoint when, Task task) {
+  bool first;
+  {
+    const std::lock_guard lock(mutex_);
+    first = timers_.empty() || when < timers_.begin()->first;
+    timers_.emplace(when, std::move(task));
+  }
+  if (first) wake();
+}
+
+void ControlThread::add_watch(int fd, Watched watched, uint32_t events) {
+  const std::lock_guard lock(mutex_);
+  watched_[fd] = std::move(watched);
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return;
+  const int error = errno;
+  watched_.erase(fd);
+  throw_errno(error, "epoll_ctl");
+}
+
+void ControlThread::watch(int fd, Task ready) { add_watch(fd, {std::move(ready), false}, EPOLLIN); }
+
+void ControlThread::watch_once(int fd, Task ready) {
+  add_watch(fd, {std::move(ready), true}, EPOLLIN | EPOLLONESHOT);
+}
+
+void ControlThread::unwatch(int fd) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (watched_.erase(fd) > 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+int ControlThread::timeout_ms() {
+  const std::lock_guard lock(mutex_);
+  if (!tasks_.empty()) return 0;
+  if (timers_.empty()) return -1;
+  const auto left = timers_.begin()->first - Clock::now();
+  if (left <= Clock::duration::zero()) return 0;
+  // Rounded up: a wake-up before the time would only spin.
+  const auto ms = std::chrono::ceil<milliseconds>(left).count();
+  return static_cast<int>(std::min<long long>(ms, 3'600'000));
+}
+
+// Tasks and timers that are due. Each runs without the lock.
+void ControlThread::run_due() {
+  std::vector<Task> due;
+  {
+    const std::lock_guard lock(mutex_);
+    due.swap(tasks_);
+    const TimePoint now = Clock::now();
+    while (!timers_.empty() && timers_.begin()->first <= now) {
+      due.push_back(std::move(timers_.begin()->second));
+      timers_.erase(timers_.begin());
+    }
+  }
+  for (Task& task : due) task();
+}
+
+void ControlThread::run_ready(const epoll_event* events, int n) {
+  for (int i = 0; i < n; ++i) {
+    const int fd = events[i].data.fd;
+    if (fd == wake_.get()) {
+      eventfd_t count;
+      [[maybe_unused]] const int result = eventfd_read(fd, &count);
+      continue;
+    }
+    Task ready;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = watched_.find(fd);
+      if (found == watched_.end()) continue;
+      if (found->second.once) {
+        ready = std::move(found->second.ready);
+        watched_.erase(found);
+        epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+      } else {
+        ready = found->second.ready;
+      }
+    }
+    ready();
+  }
+}
+
+void ControlThread::run() noexcept {
+  prctl(PR_SET_NAME, "sio-control");
+  constexpr int kMostEvents = 32;
+  epoll_event events[kMostEvents];
+  for (;;) {
+    try {
+      const int n = epoll_wait(epoll_.get(), events, kMostEvents, timeout_ms());
+      run_ready(events, std::max(n, 0));
+      run_due();
+    } catch (const std::exception& error) {
+      // Out of memory, say: what failed here is told to nobody else.
+      LOG_ERROR("control thread: %s", error.what());
+    }
+  }
+}
+
+}  // namespace sio::internal

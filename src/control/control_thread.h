@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The one thread of the library: what a kernel would do behind a socket's back. It sleeps in
+// epoll_wait until a descriptor is ready, a timer is due or a task is given to it. It knows
+// nothing of sockets: what it runs is given to it as functions.
+//
+// All of what it runs must be brief and must not block for another thread that waits for it.
+// Functions find their object by a pointer to memory that is never given back and must check
+// for themselves that it is still the object they were made for.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+namespace sio::internal {
+
+class ControlThread {
+ public:
+  using Task = std::function<void()>;
+
+  // Started at first use, never ended: threads of a library can not be joined safely at exit.
+  static ControlThread& instance();
+
+  // Runs `task` in the thread, soon.
+  void post(Task task);
+
+  // Runs `task` in the thread at `when` or a little later. There is no cancelling: tasks check.
+  void at(TimePoint when, Task task);
+
+  // Runs `ready` in the thread each time that `fd` is readable, until unwatch. The function is
+  // called level-triggered, so it must take what is there.
+  void watch(int fd, Task ready);
+  // The same, but once: `ready` is forgotten before it runs.
+  void watch_once(int fd, Task ready);
+  void unwatch(int fd) noexcept;
+
+ private:
+  struct Watched {
+    Task ready;
+    bool once;
+  };
+
+  ControlThread();
+  void run() noexcept;
+  void run_due();
+  void run_ready(const epoll_event* events, int n);
+  int timeout_ms();
+  void wake() noexcept;
+  void add_watch(int fd, Watched watched, uint32_t events);
+
+  OwnFd epoll_;
+  OwnFd wake_;
+  std::mutex mutex_;  // guards what follows
+  std::vector<Task> tasks_;
+  std::multimap<TimePoint, Task> timers_;
+  std::map<int, Watched> watched_;
+};
+
+}  // namespace sio::internal

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The seam: all that the library wants of a transport. Work requests and completions are those
+// of verbs. A provider implements these classes; everything above works on any of them.
+//
+// Threads: objects of one completion channel (its queues and the queue pairs on them) are used
+// by one thread at a time (the caller holds the event channel's lock). Endpoints likewise.
+// ConnectionManager::next_event is called by the control thread alone.
+//
+// Lifetime, enforced by the callers' member order: queue pair before completion queue before
+// completion channel before device; an endpoint's queue pair before the endpoint.
+#pragma once
+
+#include <infiniband/verbs.h>
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace sio::internal::provider {
+
+class MemoryRegion {
+ public:
+  virtual ~MemoryRegion() = default;
+  virtual uint32_t lkey() const noexcept = 0;
+};
+
+class CompletionQueue {
+ public:
+  virtual ~CompletionQueue() = default;
+  virtual uint32_t capacity() const noexcept = 0;
+  // Up to n completions; the count, or -errno.
+  virtual int poll(int n, ibv_wc* wc) noexcept = 0;
+  // Asks for one notification on the completion channel at the next completion (solicited_only:
+  // at the next solicited or failed receive). 0 or -errno.
+  virtual int arm(bool solicited_only) noexcept = 0;
+};
+
+class CompletionChannel {
+ public:
+  virtual ~CompletionChannel() = default;
+  // Readable while a notification is pending.
+  virtual int fd() const noexcept = 0;
+  // Takes at most `most` pending notifications without blocking.
+  virtual void take_notifications(unsigned most) noexcept = 0;
+  virtual std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) = 0;
+};
+
+struct DeviceLimits {
+  uint32_t max_cq_entries;
+  uint32_t max_qp_wr;
+  uint32_t max_sge;
+};
+
+// Where a device meets the network.
+struct PortInfo {
+  std::string device;
+  uint32_t port = 0;
+  uint32_t gid_index = 0;
+  std::string gid;
+  uint32_t mtu = 0;  // bytes
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const std::string& name() const noexcept = 0;
+  virtual unsigned index() const noexcept = 0;  // of the area's lkeys
+  virtual const DeviceLimits& limits() const noexcept = 0;
+  virtual std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) = 0;
+  virtual std::unique_ptr<CompletionChannel> create_completion_channel() = 0;
+};
+
+struct QueueSizes {
+  uint32_t send_wr = 0;
+  uint32_t recv_wr = 0;
+  uint32_t send_sge = 1;
+  uint32_t inline_bytes = 0;  // wished for
+};
+
+class QueuePair {
+ public:
+  virtual ~QueuePair() = default;
+  virtual uint32_t number() const noexcept = 0;
+  virtual uint32_t peer_number() const noexcept = 0;  // 0 before the connection stands
+  virtual uint32_t max_inline() const noexcept = 0;   // granted
+  virtual uint32_t max_send_sge() const noexcept = 0;
+  // A whole chain at once. 0, or -errno and *bad is the first that was not taken.
+  virtual int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept = 0;
+  virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
+  // Into the error state: what is posted is flushed.
+  virtual void fail() noexcept = 0;
+};
+
+// One end of a connection in the making, a listener, or the CM's part of a live connection.
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+
+  // Never used twice in a process: events name their endpoint by it, since the endpoint may have
+  // been destroyed by the time that an event is looked at.
+  virtual uint64_t serial() const noexcept = 0;
+
+  // All of these: 0 or -errno. Events tell how those that take time went on.
+  virtual int bind(const sockaddr* address, bool reuse) noexcept = 0;
+  virtual int listen(int backlog) noexcept = 0;
+  virtual int resolve(const sockaddr* peer, int timeout_ms) noexcept = 0;  // -> kResolved
+  virtual int connect(std::span<const std::byte> data) noexcept = 0;       // -> kEstablished
+  virtual int accept(std::span<const std::byte> data) noexcept = 0;        // -> kEstablished
+  virtual int reject(std::span<const std::byte> data) noexcept = 0;
+  virtual int disconnect() noexcept = 0;  // -> kDisconnected at both ends
+
+  // Known once bound; all zero (AF_UNSPEC) before.
+  virtual sockaddr_storage local_address() const noexcept = 0;
+  virtual sockaddr_storage peer_address() const noexcept = 0;
+
+  // After kResolved and for an incoming connection.
+  virtual Device* device() const noexcept = 0;
+  virtual PortInfo port_info() const = 0;
+  virtual std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
+                                                       const QueueSizes& sizes) = 0;
+};
+
+struct ConnectionEvent {
+  enum class Kind : uint8_t {
+    kResolved,      // the way to the peer is known: device() is
+    kRequest,       // on a listener: `incoming` wants to connect
+    kEstablished,   // data: the peer's answer (at the end that connects)
+    kRefused,       // data: the peer's reason, if it gave one
+    kFailed,        // error: an errno
+    kDisconnected,  // the peer, or we, disconnected
+    kDeviceGone,
+  };
+  Kind kind;
+  uint64_t endpoint = 0;  // its serial
+  std::unique_ptr<Endpoint> incoming;
+  int error = 0;
+  std::vector<std::byte> data;
+};
+
+class ConnectionManager {
+ public:
+  virtual ~ConnectionManager() = default;
+  virtual int fd() const noexcept = 0;  // readable when an event waits
+  // The next event; false: none. Never blocks.
+  virtual bool next_event(ConnectionEvent& event) = 0;
+  virtual std::unique_ptr<Endpoint> create_endpoint() = 0;
+};
+
+class Provider {
+ public:
+  virtual ~Provider() = default;
+  virtual const char* name() const noexcept = 0;
+  virtual ConnectionManager& connections() noexcept = 0;
+  // Those with an active port, in the order of their index.
+  virtual std::span<Device* const> devices() noexcept = 0;
+  // Readable when the devices have something to say (port up, fatal error): handle_async then
+  // takes and logs it. -1: no such thing.
+  virtual std::vector<int> async_fds() const = 0;
+  virtual void handle_async(int fd) noexcept = 0;
+};
+
+// The one of this process, made at first use and never destroyed. Throws ENODEV with the reason
+// in the log when there is none.
+Provider& instance();
+
+// For tests: what makes the instance (a wrapper that injects faults, say). Before first use.
+using Factory = std::unique_ptr<Provider> (*)();
+void set_factory(Factory factory) noexcept;
+
+std::unique_ptr<Provider> create_verbs_provider();
+
+}  // namespace sio::internal::provider

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/verbs/completion.h"
+
+#include <fcntl.h>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace sio::internal::provider::verbs {
+namespace {
+
+constexpr unsigned kAcknowledgeBatch = 64;
+
+}  // namespace
+
+VerbsCompletionQueue::VerbsCompletionQueue(ibv_context* context, ibv_comp_channel* channel,
+                                           uint32_t entries)
+    : cq_(ibv_create_cq(context, static_cast<int>(entries), this, channel, 0)) {
+  if (cq_ == nullptr) throw_last_errno("ibv_create_cq");
+}
+
+VerbsCompletionQueue::~VerbsCompletionQueue() {
+  if (unacknowledged_ > 0) ibv_ack_cq_events(cq_, unacknowledged_);
+  if (const int error = ibv_destroy_cq(cq_)) LOG_ERROR("ibv_destroy_cq: errno %d", error);
+}
+
+int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
+  const int polled = ibv_poll_cq(cq_, n, wc);
+  return polled >= 0 ? polled : -EIO;
+}
+
+int VerbsCompletionQueue::arm(bool solicited_only) noexcept {
+  return -ibv_req_notify_cq(cq_, solicited_only ? 1 : 0);
+}
+
+void VerbsCompletionQueue::notified() noexcept {
+  if (++unacknowledged_ == kAcknowledgeBatch) {
+    ibv_ack_cq_events(cq_, unacknowledged_);
+    unacknowledged_ = 0;
+  }
+}
+
+VerbsCompletionChannel::VerbsCompletionChannel(ibv_context* context)
+    : context_(context), channel_(ibv_create_comp_channel(context)) {
+  if (channel_ == nullptr) throw_last_errno("ibv_create_comp_channel");
+  const int flags = fcntl(channel_->fd, F_GETFL);
+  fcntl(channel_->fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+VerbsCompletionChannel::~VerbsCompletionChannel() { ibv_destroy_comp_channel(channel_); }
+
+void VerbsCompletionChannel::take_notifications(unsigned most) noexcept {
+  ibv_cq* cq;
+  void* context;
+  while (most-- > 0 && ibv_get_cq_event(channel_, &cq, &context) == 0) {
+    static_cast<VerbsCompletionQueue*>(context)->notified();
+  }
+}
+
+std::unique_ptr<CompletionQueue> VerbsCompletionChannel::create_queue(uint32_t entries) {
+  return std::make_unique<VerbsCompletionQueue>(context_, channel_, entries);
+}
+
+}  // namespace sio::internal::provider::verbs

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include "provider/provider.h"
+
+namespace sio::internal::provider::verbs {
+
+class VerbsCompletionQueue final : public CompletionQueue {
+ public:
+  VerbsCompletionQueue(ibv_context* context, ibv_comp_channel* channel, uint32_t entries);
+  ~VerbsCompletionQueue() override;
+  VerbsCompletionQueue(const VerbsCompletionQueue&) = delete;
+  VerbsCompletionQueue& operator=(const VerbsCompletionQueue&) = delete;
+
+  ibv_cq* get() const noexcept { return cq_; }
+  uint32_t capacity() const noexcept override { return static_cast<uint32_t>(cq_->cqe); }
+  int poll(int n, ibv_wc* wc) noexcept override;
+  int arm(bool solicited_only) noexcept override;
+
+  // Counts a notification; acknowledged in batches, since each acknowledgement takes a mutex,
+  // and at the latest in the destructor, since ibv_destroy_cq waits for all of them.
+  void notified() noexcept;
+
+ private:
+  ibv_cq* cq_;
+  unsigned unacknowledged_ = 0;
+};
+
+class VerbsCompletionChannel final : public CompletionChannel {
+ public:
+  explicit VerbsCompletionChannel(ibv_context* context);
+  ~VerbsCompletionChannel() override;
+  VerbsCompletionChannel(const VerbsCompletionChannel&) = delete;
+  VerbsCompletionChannel& operator=(const VerbsCompletionChannel&) = delete;
+
+  int fd() const noexcept override { return channel_->fd; }
+  void take_notifications(unsigned most) noexcept override;
+  std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override;
+
+ private:
+  ibv_context* context_;
+  ibv_comp_channel* channel_;
+};
+
+}  // namespace sio::internal::provider::verbs

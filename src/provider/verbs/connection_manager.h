@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include <rdma/rdma_cma.h>
+
+#include "provider/provider.h"
+#include "provider/verbs/device.h"
+
+namespace sio::internal::provider::verbs {
+
+// The RDMA connection manager: one event channel for all ids of the process.
+class VerbsConnectionManager final : public ConnectionManager {
+ public:
+  explicit VerbsConnectionManager(std::span<const std::unique_ptr<VerbsDevice>> devices);
+  ~VerbsConnectionManager() override;
+  VerbsConnectionManager(const VerbsConnectionManager&) = delete;
+  VerbsConnectionManager& operator=(const VerbsConnectionManager&) = delete;
+
+  int fd() const noexcept override { return events_->fd; }
+  bool next_event(ConnectionEvent& event) override;
+  std::unique_ptr<Endpoint> create_endpoint() override;
+
+  VerbsDevice* find_device(const ibv_context* context) const noexcept;
+
+ private:
+  bool translate(const rdma_cm_event& from, ConnectionEvent& to);
+
+  std::span<const std::unique_ptr<VerbsDevice>> devices_;
+  rdma_event_channel* events_;
+};
+
+}  // namespace sio::internal::provider::verbs

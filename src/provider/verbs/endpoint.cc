@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/verbs/endpoint.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "provider/verbs/completion.h"
+#include "provider/verbs/connection_manager.h"
+#include "provider/verbs/device.h"
+#include "provider/verbs/queue_pair.h"
+
+namespace sio::internal::provider::verbs {
+namespace {
+
+// The acknowledgement time-out is 4.096 us * 2^16 = 268 ms (InfiniBand specification 9.7.6.1.3);
+// with 7 retries a dead path is told after about 2 s. rdma_cm's own choice is 4 s.
+constexpr uint8_t kAckTimeout = 16;
+constexpr uint8_t kRetryCount = 7;
+// Without end; it never happens while credits are exact.
+constexpr uint8_t kRnrRetry = 7;
+// 0.64 ms; rdma_cm leaves 0, which means 655 ms (specification, table 45).
+constexpr uint8_t kMinRnrTimer = 12;
+
+std::atomic<uint64_t> next_serial{1};
+
+int last_error(int result) noexcept { return result == 0 ? 0 : -errno; }
+
+socklen_t address_size(const sockaddr* address) noexcept {
+  return address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+}
+
+rdma_conn_param connection_parameters(std::span<const std::byte> data) noexcept {
+  rdma_conn_param param{};
+  param.private_data = data.data();
+  param.private_data_len = static_cast<uint8_t>(data.size());
+  param.retry_count = kRetryCount;
+  param.rnr_retry_count = kRnrRetry;
+  return param;
+}
+
+// The index in the port's table of the GID that the connection manager chose by address.
+uint32_t gid_index(ibv_context* context, uint32_t port, const ibv_gid& gid) noexcept {
+  constexpr size_t kMost = 256;
+  ibv_gid_entry entries[kMost];
+  const ssize_t n = ibv_query_gid_table(context, entries, kMost, 0);
+  uint32_t found = 0;
+  for (ssize_t i = 0; i < n; ++i) {
+    if (entries[i].port_num != port || std::memcmp(&entries[i].gid, &gid, sizeof gid) != 0)
+      continue;
+    found = entries[i].gid_index;
+    if (entries[i].gid_type == IBV_GID_TYPE_ROCE_V2) break;  // the same address may be there as v1
+  }
+  return found;
+}
+
+}  // namespace
+
+VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events)
+    : manager_(manager), serial_(next_serial.fetch_add(1, std::memory_order_relaxed)) {
+  check_errno(rdma_create_id(events, &id_, this, RDMA_PS_TCP), "rdma_create_id");
+}
+
+VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incoming) noexcept
+    : manager_(manager),
+      id_(incoming),
+      serial_(next_serial.fetch_add(1, std::memory_order_relaxed)) {
+  id_->context = this;
+}
+
+VerbsEndpoint::~VerbsEndpoint() { rdma_destroy_id(id_); }
+
+int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
+  int on = reuse ? 1 : 0;
+  if (reuse) rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_REUSEADDR, &on, sizeof on);
+  // An IPv6 socket takes IPv6 only, so that both families can listen on one port.
+  if (address->sa_family == AF_INET6) {
+    on = 1;
+    rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_AFONLY, &on, sizeof on);
+  }
+  sockaddr_storage copy{};
+  std::memcpy(&copy, address, address_size(address));
+  return last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
+}
+
+int VerbsEndpoint::listen(int backlog) noexcept { return last_error(rdma_listen(id_, backlog)); }
+
+int VerbsEndpoint::resolve(const sockaddr* peer, int timeout_ms) noexcept {
+  resolve_timeout_ms_ = timeout_ms;
+  sockaddr_storage copy{};
+  std::memcpy(&copy, peer, address_size(peer));
+  return last_error(
+      rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&copy), timeout_ms));
+}
+
+int VerbsEndpoint::connect(std::span<const std::byte> data) noexcept {
+  uint8_t timeout = kAckTimeout;
+  rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
+  rdma_conn_param param = connection_parameters(data);
+  return last_error(rdma_connect(id_, &param));
+}
+
+int VerbsEndpoint::accept(std::span<const std::byte> data) noexcept {
+  uint8_t timeout = kAckTimeout;
+  rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
+  rdma_conn_param param = connection_parameters(data);
+  const int result = last_error(rdma_accept(id_, &param));
+  if (result == 0) tune_queue_pair();
+  return result;
+}
+
+int VerbsEndpoint::reject(std::span<const std::byte> data) noexcept {
+  return last_error(rdma_reject(id_, data.data(), static_cast<uint8_t>(data.size())));
+}
+
+int VerbsEndpoint::disconnect() noexcept { return last_error(rdma_disconnect(id_)); }
+
+void VerbsEndpoint::tune_queue_pair() noexcept {
+  if (id_->qp == nullptr) return;
+  ibv_qp_attr attributes{};
+  attributes.min_rnr_timer = kMinRnrTimer;
+  if (const int error = ibv_modify_qp(id_->qp, &attributes, IBV_QP_MIN_RNR_TIMER)) {
+    LOG_DEBUG("QP %u: min_rnr_timer not set: errno %d", id_->qp->qp_num, error);
+  }
+}
+
+sockaddr_storage VerbsEndpoint::local_address() const noexcept {
+  sockaddr_storage address{};
+  const sockaddr* local = rdma_get_local_addr(id_);
+  if (local->sa_family != AF_UNSPEC) std::memcpy(&address, local, address_size(local));
+  return address;
+}
+
+sockaddr_storage VerbsEndpoint::peer_address() const noexcept {
+  sockaddr_storage address{};
+  const sockaddr* peer = rdma_get_peer_addr(id_);
+  if (peer->sa_family != AF_UNSPEC) std::memcpy(&address, peer, address_size(peer));
+  return address;
+}
+
+Device* VerbsEndpoint::device() const noexcept {
+  return id_->verbs == nullptr ? nullptr : manager_.find_device(id_->verbs);
+}
+
+PortInfo VerbsEndpoint::port_info() const {
+  PortInfo info;
+  if (id_->verbs == nullptr) return info;
+  info.device = ibv_get_device_name(id_->verbs->device);
+  info.port = id_->port_num;
+  ibv_gid gid{};
+  std::memcpy(&gid, &id_->route.addr.addr.ibaddr.sgid, sizeof gid);
+  char text[INET6_ADDRSTRLEN];
+  if (inet_ntop(AF_INET6, gid.raw, text, sizeof text) != nullptr) info.gid = text;
+  info.gid_index = gid_index(id_->verbs, info.port, gid);
+  ibv_qp_attr attributes{};
+  ibv_qp_init_attr init{};
+  if (id_->qp != nullptr && ibv_query_qp(id_->qp, &attributes, IBV_QP_PATH_MTU, &init) == 0) {
+    info.mtu = 128u << attributes.path_mtu;  // IBV_MTU_256 is 1
+  }
+  return info;
+}
+
+std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& queue,
+                                                            const QueueSizes& sizes) {
+  const VerbsDevice* on = manager_.find_device(id_->verbs);
+  if (on == nullptr) throw_errno(ENODEV, "device of the connection");
+  return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(),
+                                          static_cast<VerbsCompletionQueue&>(queue).get(), sizes);
+}
+
+}  // namespace sio::internal::provider::verbs

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include <rdma/rdma_cma.h>
+
+#include "provider/provider.h"
+
+namespace sio::internal::provider::verbs {
+
+class VerbsConnectionManager;
+
+// An id of the RDMA connection manager.
+class VerbsEndpoint final : public Endpoint {
+ public:
+  VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events);
+  // Takes over the id of an incoming connection.
+  VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incoming) noexcept;
+  ~VerbsEndpoint() override;
+  VerbsEndpoint(const VerbsEndpoint&) = delete;
+  VerbsEndpoint& operator=(const VerbsEndpoint&) = delete;
+
+  uint64_t serial() const noexcept override { return serial_; }
+  int bind(const sockaddr* address, bool reuse) noexcept override;
+  int listen(int backlog) noexcept override;
+  int resolve(const sockaddr* peer, int timeout_ms) noexcept override;
+  int connect(std::span<const std::byte> data) noexcept override;
+  int accept(std::span<const std::byte> data) noexcept override;
+  int reject(std::span<const std::byte> data) noexcept override;
+  int disconnect() noexcept override;
+  sockaddr_storage local_address() const noexcept override;
+  sockaddr_storage peer_address() const noexcept override;
+  Device* device() const noexcept override;
+  PortInfo port_info() const override;
+  std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
+                                               const QueueSizes& sizes) override;
+
+  // The connection stands: what rdma_cm leaves at a default that hurts.
+  void tune_queue_pair() noexcept;
+  int resolve_timeout_ms() const noexcept { return resolve_timeout_ms_; }
+
+ private:
+  VerbsConnectionManager& manager_;
+  rdma_cm_id* id_;
+  const uint64_t serial_;
+  int resolve_timeout_ms_ = 0;
+};
+
+}  // namespace sio::internal::provider::verbs

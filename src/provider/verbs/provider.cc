@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/provider.h"
+
+#include <fcntl.h>
+
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "provider/verbs/connection_manager.h"
+#include "provider/verbs/device.h"
+
+namespace sio::internal::provider {
+namespace {
+
+using verbs::VerbsConnectionManager;
+using verbs::VerbsDevice;
+
+// An area has room for this many keys (memory/area.h).
+constexpr size_t kMaxDevices = 8;
+
+[[noreturn]] void no_device() {
+  LOG_ERROR(
+      "no RDMA device with an active port. See `rdma link`; for soft-RoCE: `modprobe rdma_rxe` and "
+      "`rdma link add rxe0 type rxe netdev <interface>`; a container needs --device "
+      "/dev/infiniband");
+  throw_errno(ENODEV, "RDMA devices");
+}
+
+std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
+  std::vector<std::unique_ptr<VerbsDevice>> devices;
+  int count = 0;
+  ibv_context** contexts = rdma_get_devices(&count);
+  if (contexts == nullptr) no_device();
+  const std::unique_ptr<ibv_context*, void (*)(ibv_context**)> list(contexts, rdma_free_devices);
+  for (int i = 0; i < count && devices.size() < kMaxDevices; ++i) {
+    auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
+    if (!device->has_active_port()) {
+      LOG_INFO("device %s has no active port: not used", device->name().c_str());
+      continue;
+    }
+    devices.push_back(std::move(device));
+  }
+  if (devices.empty()) no_device();
+  return devices;
+}
+
+class VerbsProvider final : public Provider {
+ public:
+  VerbsProvider() : devices_(open_devices()), manager_(devices_) {
+    for (const auto& device : devices_) {
+      list_.push_back(device.get());
+      const int fd = device->context()->async_fd;
+      fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+      LOG_INFO("verbs device %s", device->name().c_str());
+    }
+  }
+
+  const char* name() const noexcept override { return "verbs"; }
+  ConnectionManager& connections() noexcept override { return manager_; }
+  std::span<Device* const> devices() noexcept override { return list_; }
+
+  std::vector<int> async_fds() const override {
+    std::vector<int> fds;
+    for (const auto& device : devices_) fds.push_back(device->context()->async_fd);
+    return fds;
+  }
+
+  // Queue pairs tell of their failures by failed completions; this is for the log, and because
+  // an event that was read and not acknowledged would hold up ibv_destroy_qp.
+  void handle_async(int fd) noexcept override {
+    for (const auto& device : devices_) {
+      if (device->context()->async_fd != fd) continue;
+      ibv_async_event event;
+      while (ibv_get_async_event(device->context(), &event) == 0) {
+        LOG_INFO("device %s: %s", device->name().c_str(), ibv_event_type_str(event.event_type));
+        ibv_ack_async_event(&event);
+      }
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<VerbsDevice>> devices_;
+  std::vector<Device*> list_;
+  VerbsConnectionManager manager_;
+};
+
+}  // namespace
+
+std::unique_ptr<Provider> create_verbs_provider() { return std::make_unique<VerbsProvider>(); }
+
+}  // namespace sio::internal::provider
