@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Where the calls of the interface meet the library: results and exceptions become -1 and errno,
+// and a forked child is turned away.
+#pragma once
+
+#include <cerrno>
+#include <new>
+#include <system_error>
+
+#include "base/fork_guard.h"
+#include "socket/returned_slots.h"
+
+namespace sio::internal {
+
+inline int fail(int error) noexcept {
+  errno = error;
+  return -1;
+}
+
+// Runs `body`, which returns a result or -errno and may throw.
+template <typename Body>
+int call(Body body) noexcept {
+  if (in_forked_child()) return fail(EPERM);
+  int result;
+  try {
+    result = body();
+  } catch (const std::bad_alloc&) {
+    result = -ENOMEM;
+  } catch (const std::system_error& error) {
+    result = -error.code().value();
+  }
+  ReturnedSlots::post_noted();
+  return result < 0 ? fail(-result) : result;
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <netinet/in.h>
+#include <sio/sio.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "api/boundary.h"
+#include "socket/socket.h"
+
+using namespace sio::internal;
+
+namespace {
+
+// 0 if it is a whole address of a family that we know, else -errno.
+int check_address(const sockaddr* address, socklen_t length) noexcept {
+  if (address == nullptr || length < sizeof(sa_family_t)) return -EINVAL;
+  if (address->sa_family == AF_INET) return length >= sizeof(sockaddr_in) ? 0 : -EINVAL;
+  if (address->sa_family == AF_INET6) return length >= sizeof(sockaddr_in6) ? 0 : -EINVAL;
+  return -EAFNOSUPPORT;
+}
+
+void copy_address(const sockaddr_storage& from, sockaddr* to, socklen_t* length) noexcept {
+  if (to == nullptr || length == nullptr) return;
+  const socklen_t size = from.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  std::memcpy(to, &from, std::min(*length, size));
+  *length = size;
+}
+
+int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, void* cookie) {
+  return call([&] {
+    SocketGuard guard = SocketGuard::of(sock);
+    if (!guard) return -EBADF;
+    if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
+    if (addr != nullptr && addrlen == nullptr) return -EINVAL;
+    Socket::AcceptOptions wish;
+    wish.nonblock = (flags & SOCK_NONBLOCK) != 0;
+    wish.ec = ec;
+    wish.cookie = cookie;
+    sockaddr_storage peer{};
+    const int fd = Socket::accept(std::move(guard), wish, peer);
+    if (fd >= 0) copy_address(peer, addr, addrlen);
+    return fd;
+  });
+}
+
+int name_of(int sock, bool peer, sockaddr* addr, socklen_t* addrlen) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (addr == nullptr || addrlen == nullptr) return -EINVAL;
+    return socket->name(peer, addr, addrlen);
+  });
+}
+
+}  // namespace
+
+int sio_socket(int domain, int type, int protocol) {
+  return call([&] {
+    const int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
+    if (((type & ~flags) & ~0xf) != 0) return -EINVAL;
+    if ((type & ~flags) != SOCK_SEQPACKET) return -ESOCKTNOSUPPORT;
+    if (protocol != 0) return -EPROTONOSUPPORT;
+    return Socket::create(domain, (flags & SOCK_NONBLOCK) != 0);
+  });
+}
+
+int sio_bind(int sock, const struct sockaddr* addr, socklen_t addrlen) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (const int error = check_address(addr, addrlen)) return error;
+    return socket->bind(addr);
+  });
+}
+
+int sio_listen(int sock, int backlog) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    return socket ? socket->listen(backlog) : -EBADF;
+  });
+}
+
+int sio_accept(int sock, struct sockaddr* addr, socklen_t* addrlen) {
+  return accept(sock, addr, addrlen, 0, -1, nullptr);
+}
+
+int sio_accept4(int sock, struct sockaddr* addr, socklen_t* addrlen, int flags) {
+  return accept(sock, addr, addrlen, flags, -1, nullptr);
+}
+
+int sio_accept_ec(int sock, struct sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec,
+                  void* cookie) {
+  // -1 means the listener's own channel inside; here it is no channel.
+  return ec < 0 && !in_forked_child() ? fail(EBADF)
+                                      : accept(sock, addr, addrlen, flags, ec, cookie);
+}
+
+int sio_connect(int sock, const struct sockaddr* addr, socklen_t addrlen) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (const int error = check_address(addr, addrlen)) return error;
+    return Socket::connect(socket, addr);
+  });
+}
+
+int sio_shutdown(int sock, int how) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) return -EINVAL;
+    return socket->shutdown(how);
+  });
+}
+
+int sio_close(int sock) {
+  return call([&] { return Socket::close(sock); });
+}
+
+int sio_getsockname(int sock, struct sockaddr* addr, socklen_t* addrlen) {
+  return name_of(sock, false, addr, addrlen);
+}
+
+int sio_getpeername(int sock, struct sockaddr* addr, socklen_t* addrlen) {
+  return name_of(sock, true, addr, addrlen);
+}
+
+int sio_getsockopt(int sock, int level, int option, void* value, socklen_t* len) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (value == nullptr || len == nullptr) return -EINVAL;
+    return socket->get_option(level, option, value, len);
+  });
+}
+
+int sio_setsockopt(int sock, int level, int option, const void* value, socklen_t len) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (value == nullptr) return -EINVAL;
+    return socket->set_option(level, option, value, len);
+  });
+}
+
+int sio_nonblock(int sock, int on) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    return on >= -1 && on <= 1 ? socket->set_nonblock(on) : -EINVAL;
+  });
+}
+
+int sio_send(int sock, const void* buf, size_t size, int flags) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if ((flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | SIO_RELEASE)) != 0) return -EINVAL;
+    if (buf == nullptr && size > 0) return -EINVAL;
+    return Socket::send(socket, buf, size, flags);
+  });
+}
+
+int sio_recv(int sock, void** buf, size_t size, int flags) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (buf == nullptr || (flags & ~MSG_DONTWAIT) != 0) return -EINVAL;
+    return Socket::receive(socket, buf, size, flags);
+  });
+}
+
+int sio_flush(int sock, struct timespec* tout) {
+  return call([&] {
+    TimePoint deadline;
+    if (!deadline_after(tout, deadline)) return -EINVAL;
+    SocketGuard socket = SocketGuard::of(sock);
+    return socket ? Socket::flush(socket, deadline) : -EBADF;
+  });
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/caretaker.h"
+
+#include "base/log.h"
+#include "control/control_thread.h"
+#include "event/channel.h"
+
+namespace sio::internal {
+namespace {
+
+constexpr milliseconds kTick{1};
+
+struct Charge {
+  Channel* channel;
+  uint64_t generation;  // of the channel's use: tells when it has gone
+  uint64_t activity;    // of the program, as last seen
+};
+
+void look(Charge charge);
+
+void look_again_at(Charge charge) {
+  ControlThread::instance().at(Clock::now() + kTick, [charge] { look(charge); });
+}
+
+// The program sleeps: from now on the descriptor says when there is something to do.
+void adopt(Channel& channel, Charge charge) {
+  channel.progress();
+  channel.send_held();
+  channel.arm();
+  channel.progress();
+  charge.activity = channel.activity();
+  if (!channel.needs_care()) {
+    channel.care_ended();
+    return;
+  }
+  ControlThread::instance().watch_once(channel.fd(), [charge] { look(charge); });
+}
+
+void look(Charge charge) {
+  Channel& channel = *charge.channel;
+  ChannelGuard guard(&channel);
+  if (channel.generation() != charge.generation) return;
+  if (!channel.needs_care()) {
+    channel.care_ended();
+  } else if (channel.activity() != charge.activity) {
+    charge.activity = channel.activity();
+    look_again_at(charge);
+  } else {
+    adopt(channel, charge);
+  }
+}
+
+}  // namespace
+
+void take_care_of(Channel* channel) noexcept {
+  try {
+    look_again_at({channel, channel->generation(), channel->activity()});
+  } catch (const std::exception& error) {
+    LOG_ERROR("nobody takes care of a channel: %s", error.what());
+    channel->care_ended();
+  }
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/channel.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/stable_pool.h"
+#include "config/settings.h"
+#include "control/control_thread.h"
+#include "event/caretaker.h"
+#include "event/descriptor_table.h"
+
+namespace sio::internal {
+namespace {
+
+// epoll_event.data of what is not a descriptor of the program.
+constexpr uint64_t kOurs = uint64_t{1} << 63;
+
+// Every so many sights of emptiness the clock is asked whether the spin is over.
+constexpr unsigned kClockEvery = 16;
+
+StablePool<Channel>& pool() {
+  static auto* const channels = new StablePool<Channel>;
+  return *channels;
+}
+
+void add_to_epoll(int epoll, int fd, uint32_t events, uint64_t data) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = data;
+  check_errno(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+}
+
+// In nanoseconds where the kernel can (5.11); else in milliseconds, rounded up so that a time-out
+// is never early.
+int wait_for_epoll(int epoll, epoll_event* ready, int most, const timespec* timeout) noexcept {
+  const int n = epoll_pwait2(epoll, ready, most, timeout, nullptr);
+  if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
+  const int ms =
+      timeout == nullptr
+          ? -1
+          : static_cast<int>(std::min<long long>(
+                timeout->tv_sec * 1000LL + (timeout->tv_nsec + 999'999) / 1'000'000, 3'600'000));
+  return epoll_wait(epoll, ready, most, ms);
+}
+
+}  // namespace
+
+Channel* Channel::open(OwnFd epoll, const ChannelOptions& options) {
+  // All that can fail comes before the object is touched.
+  OwnFd kick(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  add_to_epoll(epoll.get(), kick.get(), EPOLLIN, kOurs);
+  EventRing ring(options.ring, options.entries);
+  Channel* channel = pool().take();
+  const Lock lock(channel->mutex_);
+  ++channel->generation_;
+  channel->hub_.emplace(epoll.get(), kOurs, options.hidden == nullptr);
+  channel->ring_.emplace(std::move(ring));
+  channel->epoll_ = std::move(epoll);
+  channel->kick_ = std::move(kick);
+  channel->hidden_ = options.hidden;
+  channel->spin_.set_limit(microseconds(settings().spin_us));
+  channel->wake_all_ = (options.flags & EC_WAKE_ALL) != 0;
+  channel->overflow_signal_ = options.overflow_signal;
+  channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
+  channel->claimed_ = channel->changed_ = channel->cared_for_ = channel->closed_ = false;
+  channel->kicked_ = true;  // invariant 2: not armed, so readable
+  channel->told_ = 0;
+  channel->empties_ = 0;
+  channel->attached_ = channel->lingering_ = 0;
+  return channel;
+}
+
+ChannelGuard ChannelGuard::of(ec_t ec) {
+  for (;;) {
+    Channel* channel = DescriptorTable::instance().channel(ec);
+    if (channel == nullptr) return {};
+    ChannelGuard guard(channel);
+    if (DescriptorTable::instance().channel(ec) == channel) return guard;
+  }
+}
+
+bool Channel::progress() noexcept {
+  ++activity_;
+  const bool any = hub_->poll() > 0;
+  changed_ |= any;
+  if (!held_back_.empty()) emit_held_back();
+  return any;
+}
+
+// ------------------------------------------------------------------------------------- events
+
+void Channel::offer(EventSource* source) noexcept {
+  changed_ = true;
+  if (hidden() || closed_ || source->held_back_ || source->emit(*ring_)) return;
+  source->held_back_ = true;
+  held_back_.push_back(source);
+  signal_overflow();
+}
+
+void Channel::emit_held_back() noexcept {
+  // Each has its turn; who is not done goes on waiting, behind the others.
+  size_t left = held_back_.size();
+  while (left-- > 0 && !ring_->full()) {
+    EventSource* source = held_back_.front();
+    held_back_.erase(held_back_.begin());
+    source->held_back_ = !source->emit(*ring_);
+    if (source->held_back_) held_back_.push_back(source);
+  }
+}
+
+void Channel::forget(EventSource* source) noexcept {
+  std::erase(held_back_, source);
+  source->held_back_ = false;
+  ring_->disown(source);
+}
+
+void Channel::signal_overflow() noexcept {
+  if (overflow_signal_ == 0 || overflow_told_) return;
+  overflow_told_ = true;
+  ::kill(getpid(), overflow_signal_);
+}
+
+void Channel::taken(const EventNote& note) noexcept {
+  note.source->taken(note);
+  if (note.kind != EC_FD) return;
+  auto* source = static_cast<FdSource*>(note.source);
+  if (source->pending()) offer(source);
+  if (source->wants_rearming()) rearm_.push_back(source);
+}
+
+int Channel::next_events(event_data_t* events, int n) noexcept {
+  if (ring_->empty()) {
+    harvest();
+    progress();
+    if (ring_->empty() && saw_empty()) return -EAGAIN;
+  }
+  int taken = 0;
+  EventNote note;
+  while (taken < n && ring_->pop(events[taken], note)) {
+    ++taken;
+    if (note.source != nullptr) this->taken(note);
+  }
+  if (!held_back_.empty()) emit_held_back();
+  if (leading_) rearm_taken();  // this thread may not come back before that one wakes
+  if (taken == 0) return -EAGAIN;
+  empties_ = 0;
+  // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
+  claimed_ = true;
+  return taken;
+}
+
+int Channel::post(uint64_t value, void* cookie) noexcept {
+  if (ring_->full()) return -EAGAIN;
+  event_data_t& event = ring_->push({nullptr, EC_USER, 0, 0});
+  event = {};
+  event.kind = EC_USER;
+  event.fd = -1;
+  event.cookie = cookie;
+  event.value = value;
+  return 0;
+}
+
+// ------------------------------------------------------------------------------------ waiting
+
+bool Channel::spinning() noexcept {
+  if (strict_ || hub_->empty()) return false;
+  if (empties_++ == 0) {
+    empty_since_ = Clock::now();
+    return spin_.limit() > nanoseconds(0);
+  }
+  return empties_ % kClockEvery != 0 || Clock::now() - empty_since_ < spin_.limit();
+}
+
+bool Channel::saw_empty() noexcept {
+  overflow_told_ = false;
+  if (armed_ && !kicked_ && !hub_->needs_arming()) return true;
+  // While it spins the descriptor stays readable, or armed for all that could come.
+  if (!hub_->armed_for_too_little() && spinning()) return true;
+  arm();
+  harvest();
+  progress();
+  return hidden() ? !hidden_->readable() : ring_->empty();
+}
+
+// Takes what made the descriptor readable and arms everything. The caller looks once more.
+void Channel::arm() noexcept {
+  hub_->before_sleep();
+  if (kicked_) {
+    eventfd_t count;
+    [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
+    kicked_ = false;
+  }
+  if (hub_->needs_arming()) hub_->arm();
+  armed_ = true;
+}
+
+void Channel::kick() noexcept {
+  if (kicked_) return;
+  kicked_ = true;
+  [[maybe_unused]] const int result = eventfd_write(kick_.get(), 1);
+}
+
+int Channel::sleep(Lock& lock, TimePoint deadline) noexcept {
+  epoll_event ready[kMostReady];
+  timespec left{};
+  if (deadline != kNever) left = time_until(deadline);
+  const uint64_t generation = generation_;
+  const int epoll = epoll_.get();
+  lock.unlock();
+  const int n = wait_for_epoll(epoll, ready, kMostReady, deadline == kNever ? nullptr : &left);
+  const int error = n < 0 ? errno : 0;
+  lock.lock();
+  if (generation_ != generation) return -EBADF;
+  take_ready(ready, std::max(n, 0));
+  return error == EINTR ? -EINTR : 0;
+}
+
+int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
+  leading_ = true;
+  leader_waits_for_ = what;
+  const uint64_t generation = generation_;
+  const int result = sleep(lock, deadline);
+  if (generation_ == generation) leading_ = false;
+  return result;
+}
+
+// Wakes as many threads as there are new events: those on futexes first, then the leader, then
+// whoever may sleep on the descriptor.
+void Channel::tell() noexcept {
+  size_t fresh = ring_->pushed() - told_;
+  told_ = ring_->pushed();
+  if (claimed_ && fresh > 0) --fresh;
+  claimed_ = false;
+  if (changed_) waiters_.wake_all(WaitFor::kState);
+  const bool leader_looks = leading_ && changed_ && leader_waits_for_ == WaitFor::kState;
+  changed_ = false;
+  bool unheard = leader_looks;
+  if (fresh > 0) {
+    if (wake_all_) waiters_.wake_all(WaitFor::kEvent);
+    while (fresh > 0 && waiters_.wake_one(WaitFor::kEvent)) --fresh;
+    unheard |= (fresh > 0 || wake_all_) && !ring_->empty();
+  }
+  if (hidden() && !closed_ && hidden_->readable()) unheard = true;
+  if (armed_ && unheard) kick();
+}
+
+void Channel::before_unlock(Lock& lock) noexcept {
+  if (ring_->pushed() != told_ || changed_) tell();
+  claimed_ = false;
+  if (needs_care() && !cared_for_) {
+    cared_for_ = true;
+    take_care_of(this);
+  }
+  if (closed_ && !leading_ && lingering_ == 0 && attached_ == 0) dispose(lock);
+}
+
+// Gives the object back to the pool, without the lock, as it will be locked when it is taken.
+// Not while a thread is in epoll_wait: closing the descriptors would not wake it.
+void Channel::dispose(Lock& lock) noexcept {
+  ++generation_;
+  if (cared_for_) ControlThread::instance().unwatch(epoll_.get());
+  extension_.reset();
+  hub_.reset();
+  ring_.reset();
+  fds_.clear();
+  rearm_.clear();
+  held_back_.clear();
+  kick_.reset();
+  epoll_.reset();
+  closed_ = false;
+  lock.unlock();
+  pool().give_back(this);
+}
+
+OwnFd Channel::close_and_keep_descriptor() noexcept {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, kick_.get(), nullptr);
+  closed_ = true;
+  return std::move(epoll_);
+}
+
+int Channel::close() {
+  if (attached_ > 0) return -EBUSY;
+  if (lingering_ > 0) {
+    // The sockets go on under another number: this one is the program's to see closed now.
+    OwnFd other(check_errno(fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0), "fcntl"));
+    ControlThread::instance().unwatch(epoll_.get());
+    cared_for_ = false;
+    hub_->set_epoll_fd(other.get());
+    DescriptorTable::instance().clear(epoll_.get());
+    epoll_ = std::move(other);
+  } else if (!hidden()) {
+    DescriptorTable::instance().clear(epoll_.get());
+  }
+  closed_ = true;
+  while (!waiters_.empty()) waiters_.wake_any();
+  if (leading_) kick();
+  return 0;
+}
+
+// -------------------------------------------------------------------------- plain descriptors
+
+void Channel::take_ready(const epoll_event* ready, int n) noexcept {
+  for (int i = 0; i < n; ++i) {
+    if ((ready[i].data.u64 & kOurs) != 0) continue;
+    const auto found = fds_.find(static_cast<int>(ready[i].data.u64));
+    if (found == fds_.end()) continue;
+    found->second->becomes_ready(ready[i].events);
+    offer(found->second.get());
+  }
+}
+
+void Channel::rearm_taken() noexcept {
+  for (FdSource* source : rearm_) {
+    epoll_event event{};
+    event.events = source->epoll_bits();
+    event.data.u64 = static_cast<uint64_t>(source->fd());
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, source->fd(), &event);
+  }
+  rearm_.clear();
+}
+
+// What plain descriptors have to say. Those whose event was taken are armed again first.
+void Channel::harvest() noexcept {
+  if (fds_.empty()) return;
+  rearm_taken();
+  epoll_event ready[kMostReady];
+  take_ready(ready, std::max(epoll_wait(epoll_.get(), ready, kMostReady, 0), 0));
+}
+
+int Channel::add_fd(int fd, uint32_t events, void* cookie) {
+  if (fds_.contains(fd)) return -EEXIST;
+  auto source = std::make_unique<FdSource>(fd, events, cookie);
+  rearm_.reserve(fds_.size() + 1);
+  held_back_.reserve(held_back_.size() + fds_.size() + 1);
+  epoll_event event{};
+  event.events = source->epoll_bits();
+  event.data.u64 = static_cast<uint64_t>(fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return -errno;
+  fds_.emplace(fd, std::move(source));
+  return 0;
+}
+
+int Channel::mod_fd(int fd, uint32_t events, void* cookie) noexcept {
+  const auto found = fds_.find(fd);
+  if (found == fds_.end()) return -ENOENT;
+  FdSource& source = *found->second;
+  ring_->drop(&source, [](const EventNote&) { return true; });
+  source.dropped();
+  source.set(events, cookie);
+  epoll_event event{};
+  event.events = source.epoll_bits();
+  event.data.u64 = static_cast<uint64_t>(fd);
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : -errno;
+}
+
+int Channel::del_fd(int fd) noexcept {
+  const auto found = fds_.find(fd);
+  if (found == fds_.end()) return -ENOENT;
+  FdSource* source = found->second.get();
+  ring_->drop(source, [](const EventNote&) { return true; });
+  forget(source);
+  std::erase(rearm_, source);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);  // fails if the program closed it before
+  fds_.erase(found);
+  return 0;
+}
+
+}  // namespace sio::internal

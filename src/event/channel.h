@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A channel: an event ring, the completions of its sockets, plain descriptors, and the threads
+// that wait for any of these. A socket in no channel has a hidden one, whose ring takes nothing.
+//
+// 1. One lock guards the channel and every socket in it. Channel objects are never freed
+//    (base/stable_pool.h); whoever has locked one asks whether it is still what was looked for.
+// 2. The channel's descriptor is its epoll descriptor. Whenever the channel is not armed that is
+//    readable: a notification or the kick lies in it untaken. arm() takes them, arms, and the
+//    caller looks once more: so no wake-up is lost, wherever a completion falls.
+// 3. One thread at most leads: sleeps in epoll_wait. The others wait on futexes.
+// 4. Whatever puts an event into an armed channel from elsewhere kicks it, once per arming.
+#pragma once
+
+#include <sio/ec.h>
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "event/completion_hub.h"
+#include "event/event_source.h"
+#include "event/fd_source.h"
+#include "event/ring.h"
+#include "event/spin.h"
+#include "event/waiters.h"
+
+namespace sio::internal {
+
+// What a layer above keeps with a channel.
+class ChannelExtension {
+ public:
+  virtual ~ChannelExtension() = default;
+};
+
+// Whose the hidden channel is.
+class HiddenOwner {
+ public:
+  virtual ~HiddenOwner() = default;
+  virtual bool readable() const noexcept = 0;
+};
+
+struct ChannelOptions {
+  unsigned flags = 0;  // EC_WAKE_ALL
+  int overflow_signal = 0;
+  event_data_t* ring = nullptr;  // NULL: the channel's own
+  size_t entries = 0;
+  HiddenOwner* hidden = nullptr;
+};
+
+class Channel {
+ public:
+  using Lock = std::unique_lock<std::mutex>;
+
+  // Takes over `epoll`, which becomes the channel's descriptor.
+  static Channel* open(OwnFd epoll, const ChannelOptions& options);
+
+  // The rest is called under the lock.
+  std::mutex& mutex() noexcept { return mutex_; }
+  uint64_t generation() const noexcept { return generation_; }
+  int fd() const noexcept { return epoll_.get(); }
+  bool hidden() const noexcept { return hidden_ != nullptr; }
+  bool closed() const noexcept { return closed_; }
+  CompletionHub& hub() noexcept { return *hub_; }
+  EventRing& ring() noexcept { return *ring_; }
+  AdaptiveSpin& spin() noexcept { return spin_; }
+  std::unique_ptr<ChannelExtension>& extension() noexcept { return extension_; }
+
+  // Takes completions; true if there were any.
+  bool progress() noexcept;
+
+  // ec_next_events: the count, or -EAGAIN.
+  int next_events(event_data_t* events, int n) noexcept;
+  int post(uint64_t value, void* cookie) noexcept;
+  // The descriptor will be slept on: arm at the first sight of emptiness, do not spin on it.
+  void arm_strictly() noexcept { strict_ = true; }
+  // The program was told that there is nothing. False: look again, something came meanwhile.
+  bool saw_empty() noexcept;
+
+  // Waits until `ready()`: 0, -ETIMEDOUT, -EINTR, or -EBADF if the channel has gone.
+  template <typename Ready>
+  int wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready);
+
+  // A source has something to say.
+  void offer(EventSource* source) noexcept;
+  // A source goes: nothing of it is called any more. Its events stay in the ring but for those
+  // that drop() took out before.
+  void forget(EventSource* source) noexcept;
+  // A socket's state changed: blocking calls look again.
+  void changed() noexcept { changed_ = true; }
+
+  // Plain descriptors: 0 or -errno.
+  int add_fd(int fd, uint32_t events, void* cookie);
+  int mod_fd(int fd, uint32_t events, void* cookie) noexcept;
+  int del_fd(int fd) noexcept;
+
+  // Sockets. A channel can be destroyed when none is attached; one that was closed and is not
+  // done yet lingers, and keeps the object alive.
+  void attach() noexcept { ++attached_; }
+  void detach() noexcept { --attached_; }
+  void linger() noexcept {
+    --attached_;
+    ++lingering_;
+  }
+  bool lingering() const noexcept { return lingering_ > 0; }
+  void lingered() noexcept { --lingering_; }
+
+  // A hidden channel whose socket moves elsewhere: gives up the descriptor and closes.
+  OwnFd close_and_keep_descriptor() noexcept;
+
+  // ec_destroy, and the end of a hidden channel's socket. 0 or -EBUSY.
+  int close();
+
+  // What every call does before it lets go of the lock: wakes who should wake, and hands what
+  // was left behind to the control thread. Gives the channel back if that was its end.
+  void before_unlock(Lock& lock) noexcept;
+
+  // For the caretaker (event/caretaker.h).
+  bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0; }
+  uint64_t activity() const noexcept { return activity_; }
+  void care_ended() noexcept { cared_for_ = false; }
+  void arm() noexcept;
+  void send_held() noexcept { hub_->before_sleep(); }
+
+ private:
+  static constexpr int kMostReady = 64;
+
+  int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
+  int sleep(Lock& lock, TimePoint deadline) noexcept;
+  template <typename Ready>
+  bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
+  bool spinning() noexcept;
+  void harvest() noexcept;
+  void take_ready(const epoll_event* ready, int n) noexcept;
+  void rearm_taken() noexcept;
+  void taken(const EventNote& note) noexcept;
+  void emit_held_back() noexcept;
+  void dispose(Lock& lock) noexcept;
+  void tell() noexcept;
+  void kick() noexcept;
+  void signal_overflow() noexcept;
+
+  std::mutex mutex_;
+  uint64_t generation_ = 0;  // of this use of the object
+
+  // Everything below is made anew by open().
+  OwnFd epoll_;
+  OwnFd kick_;  // eventfd
+  std::optional<EventRing> ring_;
+  std::optional<CompletionHub> hub_;
+  std::unique_ptr<ChannelExtension> extension_;
+  HiddenOwner* hidden_ = nullptr;
+  Waiters waiters_;
+  AdaptiveSpin spin_;
+  std::map<int, std::unique_ptr<FdSource>> fds_;
+  std::vector<FdSource*> rearm_;         // level-triggered, their event was taken
+  std::vector<EventSource*> held_back_;  // in the order in which they get room
+  uint64_t activity_ = 0;                // counts calls of progress
+  size_t told_ = 0;                      // ring_->pushed() when threads were last woken
+  unsigned empties_ = 0;                 // times in a row that it was seen empty
+  TimePoint empty_since_{};
+  int attached_ = 0;
+  int lingering_ = 0;
+  int overflow_signal_ = 0;
+  bool overflow_told_ = false;
+  bool wake_all_ = false;
+  bool strict_ = false;
+  bool armed_ = false;    // invariant 2
+  bool kicked_ = false;   // the eventfd is set
+  bool leading_ = false;  // a thread is in epoll_wait
+  WaitFor leader_waits_for_ = WaitFor::kEvent;
+  bool claimed_ = false;  // the thread that leaves now takes one event itself
+  bool changed_ = false;
+  bool cared_for_ = false;
+  bool closed_ = false;
+};
+
+// The lock of a channel, for the length of a call.
+class ChannelGuard {
+ public:
+  ChannelGuard() noexcept = default;
+  explicit ChannelGuard(Channel* channel)
+      : channel_(channel), lock_(channel->mutex()), generation_(channel->generation()) {}
+  ChannelGuard(ChannelGuard&& other) noexcept
+      : channel_(std::exchange(other.channel_, nullptr)),
+        lock_(std::move(other.lock_)),
+        generation_(other.generation_) {}
+  ChannelGuard& operator=(ChannelGuard&&) = delete;
+  ~ChannelGuard() { unlock(); }
+
+  // The channel that `ec` names, locked; empty if it names none.
+  static ChannelGuard of(ec_t ec);
+
+  explicit operator bool() const noexcept { return channel_ != nullptr; }
+  Channel* operator->() const noexcept { return channel_; }
+  Channel& operator*() const noexcept { return *channel_; }
+  Channel* get() const noexcept { return channel_; }
+  Channel::Lock& lock() noexcept { return lock_; }
+  void unlock() noexcept {
+    if (channel_ == nullptr || !lock_.owns_lock()) return;
+    // A wait gives up the lock, and the channel may have gone in between.
+    if (channel_->generation() == generation_) channel_->before_unlock(lock_);
+    if (lock_.owns_lock()) lock_.unlock();
+  }
+
+ private:
+  Channel* channel_ = nullptr;
+  Channel::Lock lock_;
+  uint64_t generation_ = 0;
+};
+
+template <typename Ready>
+bool Channel::spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready) {
+  if (hub_->empty() || spin_.budget() == nanoseconds(0)) return false;
+  const TimePoint end = std::min(deadline, Clock::now() + spin_.budget());
+  do {
+    lock.unlock();  // others of this channel must get in
+    lock.lock();
+    if (generation_ != generation || closed_) return true;
+    progress();
+    if (ready()) {
+      spin_.paid();
+      return true;
+    }
+  } while (Clock::now() < end);
+  spin_.failed();
+  return false;
+}
+
+template <typename Ready>
+int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
+  const uint64_t generation = generation_;
+  harvest();
+  progress();
+  if (!ready() && deadline > Clock::now()) spin_until(lock, generation, deadline, ready);
+  int result = 0;
+  while (generation_ == generation && !closed_ && !ready() && result == 0) {
+    tell();
+    if (leading_) {
+      result = waiters_.wait(lock, what, deadline);
+    } else {
+      arm();
+      progress();  // the second look: what came before the arming woke nobody
+      if (ready()) break;
+      result = lead(lock, deadline, what);
+    }
+    if (generation_ != generation || closed_) break;
+    progress();
+    if (result == 0 && Clock::now() >= deadline) result = -ETIMEDOUT;
+  }
+  if (generation_ != generation || closed_) return -EBADF;
+  if (ready()) {
+    result = 0;
+    claimed_ = what == WaitFor::kEvent;
+  }
+  if (!leading_) waiters_.wake_any();  // who still waits needs somebody in epoll_wait
+  return result;
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/completion_hub.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace sio::internal {
+namespace {
+
+constexpr int kPollBatch = 32;
+constexpr int kPollRounds = 8;            // batches of one queue before others have their turn
+constexpr uint32_t kRoomyQueuePairs = 8;  // what a channel's first completion queue has room for
+
+}  // namespace
+
+CompletionHub::~CompletionHub() {
+  for (const Group& group : groups_) {
+    epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, group.channel->fd(), nullptr);
+  }
+}
+
+CompletionHub::Group& CompletionHub::group_of(provider::Device& device) {
+  for (Group& group : groups_) {
+    if (group.device == &device) return group;
+  }
+  groups_.reserve(groups_.size() + 1);
+  Group group{&device, device.create_completion_channel(), {}};
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = epoll_data_;
+  check_errno(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, group.channel->fd(), &event), "epoll_ctl");
+  groups_.push_back(std::move(group));
+  return groups_.back();
+}
+
+CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entries) {
+  for (Queue& queue : group.queues) {
+    if (queue.queue->capacity() - queue.used >= entries) return queue;
+  }
+  // Each further queue is twice as large as the last, so that few are to be polled.
+  const uint32_t most = group.device->limits().max_cq_entries;
+  if (entries > most) throw_errno(EINVAL, "a queue pair with more work requests than a CQ takes");
+  uint32_t wish = group.queues.empty() ? entries * (roomy_ ? kRoomyQueuePairs : 1)
+                                       : 2 * group.queues.back().queue->capacity();
+  wish = std::min(std::max(wish, entries), most);
+  group.queues.reserve(group.queues.size() + 1);
+  group.queues.push_back({group.channel->create_queue(wish), 0});
+  // Somebody may be asleep already, trusting that all queues are armed.
+  if (armed_) group.queues.back().queue->arm(solicited_only_);
+  return group.queues.back();
+}
+
+CompletionHub::Seat CompletionHub::join(provider::Device& device, uint32_t entries,
+                                        CompletionHandler* handler) {
+  Queue& queue = queue_with_room(group_of(device), entries);
+  if (free_places_.empty()) {
+    if (places_.size() > wire::kWorkIdMask) throw_errno(EMFILE, "connections of a channel");
+    // All that leave() and dispatch() push onto has its room now.
+    free_places_.reserve(places_.size() + 1);
+    touched_.reserve(places_.size() + 1);
+    held_.reserve(places_.size() + 1);
+    places_.push_back({});
+    free_places_.push_back(static_cast<uint32_t>(places_.size() - 1));
+  }
+  const uint32_t index = free_places_.back();
+  free_places_.pop_back();
+  places_[index].handler = handler;
+  queue.used += entries;
+  return {queue.queue.get(), entries, index, places_[index].generation};
+}
+
+void CompletionHub::leave(Seat& seat) noexcept {
+  if (!seat) return;
+  Place& place = places_[seat.connection];
+  CompletionHandler* const nobody = nullptr;
+  std::replace(touched_.begin(), touched_.end(), place.handler, nobody);
+  unhold(place.handler);
+  place.handler->touched_ = false;
+  place.handler = nullptr;
+  place.generation = (place.generation + 1) & wire::kWorkIdMask;
+  free_places_.push_back(seat.connection);
+  for (Group& group : groups_) {
+    for (Queue& queue : group.queues) {
+      if (queue.queue.get() == seat.queue) queue.used -= seat.entries;
+    }
+  }
+  seat = {};
+}
+
+void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
+  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
+  if (id.connection >= places_.size()) return;
+  const Place& place = places_[id.connection];
+  if (place.handler == nullptr || place.generation != id.generation) return;
+  if (!place.handler->touched_) {
+    place.handler->touched_ = true;
+    touched_.push_back(place.handler);
+  }
+  place.handler->complete(id, wc);
+}
+
+int CompletionHub::poll_queue(provider::CompletionQueue& queue) noexcept {
+  ibv_wc completions[kPollBatch];
+  int total = 0;
+  for (int round = 0; round < kPollRounds; ++round) {
+    const int n = queue.poll(kPollBatch, completions);
+    if (n < 0) {
+      LOG_ERROR("polling a completion queue: errno %d", -n);
+      break;
+    }
+    for (int i = 0; i < n; ++i) dispatch(completions[i]);
+    total += n;
+    if (n < kPollBatch) break;
+  }
+  return total;
+}
+
+void CompletionHub::settle_touched() noexcept {
+  // By index: a handler that settles may leave, or post and so let another in.
+  for (size_t i = 0; i < touched_.size(); ++i) {
+    CompletionHandler* handler = touched_[i];
+    if (handler == nullptr) continue;
+    handler->touched_ = false;
+    handler->settle();
+  }
+  touched_.clear();
+}
+
+int CompletionHub::poll() noexcept {
+  int total = 0;
+  for (Group& group : groups_) {
+    for (Queue& queue : group.queues) total += poll_queue(*queue.queue);
+  }
+  if (total > 0) {
+    seen_since_arm_ = true;
+    settle_touched();
+  }
+  return total;
+}
+
+void CompletionHub::arm() noexcept {
+  const bool solicited_only = !expecting() && !holding();
+  for (Group& group : groups_) {
+    // Each arming of a queue yields one notification at most.
+    if (!armed_ || seen_since_arm_) {
+      group.channel->take_notifications(static_cast<unsigned>(group.queues.size()));
+    }
+    for (Queue& queue : group.queues) {
+      if (const int error = queue.queue->arm(solicited_only)) {
+        LOG_ERROR("arming a completion queue: errno %d", -error);
+      }
+    }
+  }
+  armed_ = true;
+  solicited_only_ = solicited_only;
+  seen_since_arm_ = false;
+}
+
+void CompletionHub::arm_for_all() noexcept {
+  // Once a completion was seen the notification is on its way, and whoever it wakes arms anew.
+  if (!armed_ || seen_since_arm_ || !solicited_only_) return;
+  for (Group& group : groups_) {
+    for (Queue& queue : group.queues) queue.queue->arm(false);
+  }
+  solicited_only_ = false;
+}
+
+void CompletionHub::hold(CompletionHandler* handler) noexcept {
+  if (handler->held_) return;
+  handler->held_ = true;
+  held_.push_back(handler);
+}
+
+void CompletionHub::unhold(CompletionHandler* handler) noexcept {
+  if (!handler->held_) return;
+  handler->held_ = false;
+  std::erase(held_, handler);
+}
+
+void CompletionHub::before_sleep() noexcept {
+  for (size_t i = 0; i < held_.size();) {
+    CompletionHandler* handler = held_[i];
+    handler->before_sleep();
+    // Still in its place: it goes on holding, since the peer has no room.
+    if (i < held_.size() && held_[i] == handler) ++i;
+  }
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The completions of one channel: one completion channel per device, as many completion queues
+// behind it as its queue pairs need, and who is told of what. Used under the channel's lock.
+//
+// 1. A completion queue has room for every work request of the queue pairs on it, unsignalled
+//    ones too (they complete when they are flushed), so that it never overruns.
+// 2. A completion is dispatched to the handler that posted it or, when that has left, to nobody.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "event/event_source.h"
+#include "provider/provider.h"
+
+namespace sio::internal {
+
+class CompletionHub {
+ public:
+  // What a queue pair holds of the hub.
+  struct Seat {
+    provider::CompletionQueue* queue = nullptr;
+    uint32_t entries = 0;
+    uint32_t connection = 0;
+    uint32_t generation = 0;
+    explicit operator bool() const noexcept { return queue != nullptr; }
+  };
+
+  // Completion channels are added to `epoll_fd` with `epoll_data`. `roomy`: many queue pairs are
+  // to be expected.
+  CompletionHub(int epoll_fd, uint64_t epoll_data, bool roomy) noexcept
+      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy) {}
+  ~CompletionHub();
+  CompletionHub(const CompletionHub&) = delete;
+  CompletionHub& operator=(const CompletionHub&) = delete;
+
+  // Room for a queue pair with that many work requests in all.
+  Seat join(provider::Device& device, uint32_t entries, CompletionHandler* handler);
+  void leave(Seat& seat) noexcept;
+
+  // Takes completions and dispatches them; how many. Bounded: more may be there.
+  int poll() noexcept;
+
+  // Asks for a notification at the next completion. Call poll once more afterwards.
+  void arm() noexcept;
+  // The same without taking part in a wait: another thread may be asleep, armed for solicited
+  // completions only, while something was posted that it must not sleep through.
+  void arm_for_all() noexcept;
+
+  // Posted sends whose completion somebody waits for: while there are any, all completions wake.
+  void expect(int signalled) noexcept { signalled_ += signalled; }
+  bool expecting() const noexcept { return signalled_ > 0; }
+  // Whether the next completion that matters may go unnoticed by a sleeper.
+  bool needs_arming() const noexcept {
+    return !armed_ || seen_since_arm_ || armed_for_too_little();
+  }
+  // Whether one certainly could, although the descriptor is not readable.
+  bool armed_for_too_little() const noexcept {
+    return armed_ && solicited_only_ && (expecting() || holding());
+  }
+  void set_epoll_fd(int fd) noexcept { epoll_fd_ = fd; }
+
+  // Has `handler` called before the channel sleeps next.
+  void hold(CompletionHandler* handler) noexcept;
+  void unhold(CompletionHandler* handler) noexcept;
+  void before_sleep() noexcept;
+  bool holding() const noexcept { return !held_.empty(); }
+
+  bool empty() const noexcept { return groups_.empty(); }
+
+ private:
+  struct Queue {
+    std::unique_ptr<provider::CompletionQueue> queue;
+    uint32_t used = 0;  // entries that are spoken for
+  };
+  struct Group {
+    provider::Device* device;
+    std::unique_ptr<provider::CompletionChannel> channel;
+    std::vector<Queue> queues;
+  };
+  struct Place {
+    CompletionHandler* handler = nullptr;
+    uint32_t generation = 0;
+  };
+
+  Group& group_of(provider::Device& device);
+  Queue& queue_with_room(Group& group, uint32_t entries);
+  int poll_queue(provider::CompletionQueue& queue) noexcept;
+  void dispatch(const ibv_wc& wc) noexcept;
+  void settle_touched() noexcept;
+
+  int epoll_fd_;
+  uint64_t epoll_data_;
+  bool roomy_;
+  bool armed_ = false;
+  bool solicited_only_ = false;
+  bool seen_since_arm_ = false;
+  int signalled_ = 0;
+  std::vector<Group> groups_;
+  std::vector<Place> places_;
+  std::vector<uint32_t> free_places_;
+  std::vector<CompletionHandler*> touched_;
+  std::vector<CompletionHandler*> held_;
+};
+
+}  // namespace sio::internal

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/descriptor_table.h"
+
+#include <memory>
+
+#include "base/error.h"
+
+namespace sio::internal {
+
+DescriptorTable& DescriptorTable::instance() noexcept {
+  static DescriptorTable table;  // trivially destroyed: nothing runs at exit
+  return table;
+}
+
+void DescriptorTable::store(int fd, Type type, void* object) {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= static_cast<unsigned>(kChunks) << kChunkBits) throw_errno(EMFILE, "descriptor");
+  std::atomic<Chunk*>& place = chunks_[index >> kChunkBits];
+  Chunk* chunk = place.load(std::memory_order_acquire);
+  if (chunk == nullptr) {
+    auto fresh = std::make_unique<Chunk>();
+    // Another thread may have been first; then `chunk` is what it put there.
+    if (place.compare_exchange_strong(chunk, fresh.get(), std::memory_order_acq_rel)) {
+      chunk = fresh.release();
+    }
+  }
+  // Release: who finds the object finds it made ready.
+  (*chunk)[index & (kChunkSize - 1)][type].store(object, std::memory_order_release);
+}
+
+void DescriptorTable::clear(int fd) noexcept {
+  const auto index = static_cast<unsigned>(fd);
+  if (index >= static_cast<unsigned>(kChunks) << kChunkBits) return;
+  Chunk* chunk = chunks_[index >> kChunkBits].load(std::memory_order_acquire);
+  if (chunk == nullptr) return;
+  for (auto& entry : (*chunk)[index & (kChunkSize - 1)]) {
+    entry.store(nullptr, std::memory_order_release);  // order: as in store
+  }
+}
+
+}  // namespace sio::internal

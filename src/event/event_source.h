@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include "event/ring.h"
+#include "wire/wr_id.h"
+
+struct ibv_wc;
+
+namespace sio::internal {
+
+// Something that puts events into a channel's ring. All calls come under the channel's lock.
+class EventSource {
+ public:
+  virtual ~EventSource() = default;
+
+  // Puts what it has into the ring, as far as there is room. True: nothing is left.
+  virtual bool emit(EventRing& ring) noexcept = 0;
+
+  // An event of this source was taken by the program.
+  virtual void taken(const EventNote& note) noexcept = 0;
+
+ private:
+  friend class Channel;
+  bool held_back_ = false;  // waits in the channel's list for room in the ring
+};
+
+// Who posted work requests, and hears of their completions under the channel's lock.
+class CompletionHandler {
+ public:
+  virtual ~CompletionHandler() = default;
+  virtual void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept = 0;
+  // After a batch of completions of which at least one was its own.
+  virtual void settle() noexcept = 0;
+  // Before the channel sleeps: all that was gathered leaves now.
+  virtual void before_sleep() noexcept = 0;
+
+ private:
+  friend class CompletionHub;
+  bool touched_ = false;  // is in the hub's list of those to settle
+  bool held_ = false;     // is in the hub's list of those that hold something back
+};
+
+}  // namespace sio::internal

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/waiters.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace sio::internal {
+namespace {
+
+// 0 when woken (or the word is no longer 0), else -errno.
+int futex_wait(std::atomic<uint32_t>& word, TimePoint deadline) noexcept {
+  timespec left;
+  timespec* timeout = nullptr;
+  if (deadline != kNever) {
+    left = time_until(deadline);
+    timeout = &left;
+  }
+  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);
+  return result == 0 || errno == EAGAIN ? 0 : -errno;
+}
+
+}  // namespace
+
+int Waiters::wait(std::unique_lock<std::mutex>& lock, WaitFor what, TimePoint deadline) {
+  Waiter self;
+  self.what = what;
+  waiting_.push_back(&self);
+  lock.unlock();
+  int result = 0;
+  // Acquire is not needed for what the waker did: the lock taken below orders that.
+  while (self.woken.load(std::memory_order_relaxed) == 0 && result == 0) {
+    result = futex_wait(self.woken, deadline);
+  }
+  lock.lock();
+  // Woken after all while the lock was being taken: the wake-up must not be lost.
+  if (self.woken.load(std::memory_order_relaxed) != 0) return 0;
+  std::erase(waiting_, &self);
+  return result;
+}
+
+void Waiters::wake(size_t index) noexcept {
+  Waiter* waiter = waiting_[index];
+  waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
+  // The waiter's frame lives on until it has our lock, so the word is there for the futex call.
+  waiter->woken.store(1, std::memory_order_relaxed);
+  syscall(SYS_futex, &waiter->woken, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+bool Waiters::wake_one(WaitFor what) noexcept {
+  for (size_t i = 0; i < waiting_.size(); ++i) {
+    if (waiting_[i]->what != what) continue;
+    wake(i);
+    return true;
+  }
+  return false;
+}
+
+void Waiters::wake_any() noexcept {
+  if (!waiting_.empty()) wake(0);
+}
+
+}  // namespace sio::internal

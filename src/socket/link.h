@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include <sio/sio.h>
+
+#include <memory>
+
+#include "event/completion_hub.h"
+#include "provider/provider.h"
+#include "socket/staging.h"
+#include "wire/wr_id.h"
+
+namespace sio::internal {
+
+// What both directions of a connection share: the queue pair and where its completions go.
+struct Link {
+  provider::Device* device = nullptr;
+  CompletionHub* hub = nullptr;
+  CompletionHub::Seat seat;
+  StagingPool* staging = nullptr;
+  std::unique_ptr<provider::QueuePair> queue_pair;
+  sio_info info{};  // the counters of it
+
+  uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
+    return wire::encode_work_id({kind, seat.generation, seat.connection, index});
+  }
+};
+
+}  // namespace sio::internal

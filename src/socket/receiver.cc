@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "socket/receiver.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "wire/hello.h"
+
+namespace sio::internal {
+
+void Receiver::prepare(Region* region, void (*on_returned)(void*), void* arg) {
+  slots_ = region->slots();
+  filled_.resize(std::bit_ceil(slots_));
+  control_slots_.reserve(slots_);
+  batch_ = std::max(1u, (slots_ - wire::kControlSlots) / 8);
+  region_ = region;
+  region_->set_on_returned(on_returned, arg, batch_);
+}
+
+Receiver::~Receiver() {
+  if (region_ != nullptr) region_->detach();
+}
+
+int Receiver::post_all() noexcept {
+  uint32_t batch[kPostBatch];
+  for (uint32_t first = 0; first < slots_;) {
+    uint32_t n = 0;
+    while (n < kPostBatch && first < slots_) batch[n++] = first++;
+    if (const int error = post(batch, n)) return error;
+  }
+  return 0;
+}
+
+int Receiver::post(const uint32_t* slots, uint32_t n) noexcept {
+  ibv_recv_wr wrs[kPostBatch];
+  ibv_sge sges[kPostBatch];
+  const uint32_t lkey = region_->area().lkey(link_.device->index());
+  for (uint32_t i = 0; i < n; ++i) {
+    sges[i] = {reinterpret_cast<uintptr_t>(region_->slot(slots[i])), region_->slot_size(), lkey};
+    wrs[i] = {link_.work_id(wire::Work::kReceive, slots[i]), i + 1 < n ? &wrs[i + 1] : nullptr,
+              &sges[i], 1};
+  }
+  posted_ += n;
+  link_.info.receives_posted += n;
+  ibv_recv_wr* bad;
+  return link_.queue_pair->post_recv(wrs, &bad);
+}
+
+void Receiver::fill(Filled filled) noexcept {
+  --posted_;
+  region_->arrived(filled.slot, filled.train);
+  filled_[tail_++ & (filled_.size() - 1)] = filled;
+}
+
+void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, length, false}); }
+
+bool Receiver::train(uint32_t slot, uint32_t length) noexcept {
+  if (wire::count_records(region_->slot(slot), length) < 2) {
+    --posted_;
+    return false;
+  }
+  fill({slot, length, true});
+  return true;
+}
+
+void Receiver::control(uint32_t slot) noexcept {
+  --posted_;
+  control_slots_.push_back(slot);
+}
+
+// The decoder is done with the slot at the head.
+void Receiver::next_filled() noexcept {
+  region_->finish(filled_[head_++ & (filled_.size() - 1)].slot);
+  reading_ = false;
+}
+
+bool Receiver::peek(IncomingMessage& message) noexcept {
+  if (have_next_) {
+    message = next_;
+    return true;
+  }
+  if (head_ == tail_ || broken_) return false;
+  const Filled& filled = head();
+  char* const data = region_->slot(filled.slot);
+  if (!filled.train) {
+    next_ = {data, filled.length, filled.slot, 0};
+  } else {
+    if (!reading_) reader_ = wire::TrainReader(data, filled.length);
+    reading_ = true;
+    uint32_t offset;
+    uint32_t length;
+    if (!reader_.next(offset, length)) {
+      broken_ = true;
+      return false;
+    }
+    next_ = {data + offset, length, filled.slot, offset};
+  }
+  have_next_ = true;
+  message = next_;
+  return true;
+}
+
+void Receiver::take(const IncomingMessage& message) noexcept {
+  region_->hand_out(message.slot, message.offset, message.length);
+  have_next_ = false;
+  ++link_.info.messages_received;
+  link_.info.bytes_received += message.length;
+  if (!head().train || reader_.at_end()) next_filled();
+}
+
+void Receiver::drop_all() noexcept {
+  have_next_ = false;
+  while (head_ != tail_) next_filled();
+}
+
+int Receiver::post_returned(bool force, uint32_t& data_credits,
+                            uint32_t& control_credits) noexcept {
+  data_credits = control_credits = 0;
+  const auto control = static_cast<uint32_t>(control_slots_.size());
+  if (control > 0) {
+    if (const int error = post(control_slots_.data(), std::min(control, kPostBatch))) return error;
+    control_credits = std::min(control, kPostBatch);
+    control_slots_.erase(control_slots_.begin(), control_slots_.begin() + control_credits);
+  }
+  while (region_->returned() >= (force ? 1 : batch_)) {
+    uint32_t slots[kPostBatch];
+    const int n = region_->collect(slots, kPostBatch);
+    if (n <= 0) break;
+    if (const int error = post(slots, static_cast<uint32_t>(n))) return error;
+    data_credits += static_cast<uint32_t>(n);
+  }
+  return 0;
+}
+
+}  // namespace sio::internal

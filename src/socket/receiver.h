@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The receiving half of a connection: slots and the messages in them. Used under the channel's
+// lock.
+//
+// 1. Each slot is posted, filled (in filled_, in the order of arrival), handed out, or returned
+//    and waiting to be posted again (region.collect, repost_).
+// 2. Messages are handed out in the order of arrival. When the program does not take them they
+//    stay in filled_, which has room for every slot: nothing is lost and nothing grows.
+// 3. Slots are posted again in batches; what was posted is owed to the peer as credits.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/region.h"
+#include "socket/link.h"
+#include "wire/frame.h"
+
+namespace sio::internal {
+
+struct IncomingMessage {
+  void* data;
+  uint32_t length;
+  uint32_t slot;
+  uint32_t offset;
+};
+
+class Receiver {
+ public:
+  explicit Receiver(Link& link) noexcept : link_(link) {}
+  ~Receiver();
+  Receiver(const Receiver&) = delete;
+  Receiver& operator=(const Receiver&) = delete;
+
+  // Takes over the region, all of whose slots are free. `on_returned(arg)`: the program has given
+  // back enough slots that post_returned() is worth a call.
+  void prepare(Region* region, void (*on_returned)(void*), void* arg);
+  // All slots. 0 or -errno.
+  int post_all() noexcept;
+
+  // A receive completed. The slot of what is no message goes straight back.
+  void message(uint32_t slot, uint32_t length) noexcept;
+  bool train(uint32_t slot, uint32_t length) noexcept;  // false: malformed
+  void control(uint32_t slot) noexcept;
+  void flushed() noexcept { --posted_; }  // failed: the slot is lost to the connection
+
+  // The next message without taking it; false: none. Malformed after all (somebody wrote into
+  // the slot): `broken()`.
+  bool peek(IncomingMessage& message) noexcept;
+  // It is the program's now.
+  void take(const IncomingMessage& message) noexcept;
+  // The program never saw it: back into the slot's account.
+  void take_back(uint32_t slot, uint32_t offset) noexcept { region_->take_back(slot, offset); }
+  bool broken() const noexcept { return broken_; }
+  bool has_next() const noexcept { return have_next_ || (head_ != tail_ && !broken_); }
+
+  // What arrives is not wanted any more.
+  void drop_all() noexcept;
+
+  // Posts again what came back, if it is a batch (force: whatever there is). The credits to give
+  // for that: control frames' apart. 0 or -errno.
+  int post_returned(bool force, uint32_t& data_credits, uint32_t& control_credits) noexcept;
+
+  uint32_t posted() const noexcept { return posted_; }
+  Region* region() const noexcept { return region_; }
+
+ private:
+  struct Filled {
+    uint32_t slot;
+    uint32_t length;
+    bool train;
+  };
+  static constexpr uint32_t kPostBatch = 32;
+
+  void fill(Filled filled) noexcept;
+  const Filled& head() const noexcept { return filled_[head_ & (filled_.size() - 1)]; }
+  void next_filled() noexcept;
+  int post(const uint32_t* slots, uint32_t n) noexcept;
+
+  Link& link_;
+  Region* region_ = nullptr;
+  uint32_t slots_ = 0;
+  uint32_t batch_ = 1;                   // slots that are posted again at once
+  uint32_t posted_ = 0;                  // to the receive queue, not completed
+  std::vector<uint32_t> control_slots_;  // used up by control frames, to be posted again
+  std::vector<Filled> filled_;           // a ring with room for all slots
+  uint32_t head_ = 0;
+  uint32_t tail_ = 0;
+  wire::TrainReader reader_;  // of the train at the head
+  bool reading_ = false;      // reader_ is set
+  bool have_next_ = false;    // next_ was read and not taken
+  IncomingMessage next_{};
+  bool broken_ = false;
+};
+
+}  // namespace sio::internal

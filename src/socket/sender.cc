@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "socket/sender.h"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <new>
+
+#include "wire/hello.h"
+
+namespace sio::internal {
+namespace {
+
+using wire::kControlSlots;
+using wire::Kind;
+
+constexpr size_t kFirstRecords = 64;
+
+}  // namespace
+
+uint32_t Sender::queue_size(uint32_t quota) noexcept { return quota + kSpare; }
+
+void Sender::prepare(uint32_t quota) {
+  posted_ring_.resize(std::bit_ceil(queue_size(quota)));
+  records_.resize(kFirstRecords);
+  // Until the peer has said more, any peer takes this much.
+  train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge());
+  link_.staging->join();
+}
+
+Sender::~Sender() {
+  if (records_.empty()) return;  // never prepared
+  fail(ECONNABORTED);
+  while (outcome() != nullptr) told();
+  link_.staging->leave();
+}
+
+void Sender::open(const Limits& limits) noexcept {
+  limits_ = limits;
+  credits_ = limits.peer_slots + kControlSlots;
+  train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge());
+  open_ = true;
+}
+
+bool Sender::add_credits(uint32_t n) noexcept {
+  if (n > limits_.peer_slots + kControlSlots - credits_) return false;
+  credits_ += n;
+  return true;
+}
+
+bool Sender::can_post_data() const noexcept {
+  return open_ && credits_ > kControlSlots && in_flight() < limits_.quota && post_error_ == 0;
+}
+
+bool Sender::has_room() const noexcept { return can_post_data() && !records_full(); }
+
+// --------------------------------------------------------------------------------- messages
+
+int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
+  if (message.record != nullptr && !room_for_record()) return -EAGAIN;
+  // What every peer takes; how much this one does is not known yet.
+  if (!open_ && message.length > wire::kMinSlotSize) return -EAGAIN;
+  if (alone && !train_.empty() && can_post_data()) post_train();
+  if (train_.empty() && can_post_data() && (alone || in_flight() < limits_.window)) {
+    return send_alone(message);
+  }
+  return alone ? -EAGAIN : send_in_train(message);
+}
+
+int Sender::send_alone(const OutgoingMessage& message) noexcept {
+  ibv_sge sge{reinterpret_cast<uintptr_t>(message.data), message.length, message.lkey};
+  Posted posted{nullptr, message.record != nullptr ? 1u : 0u, false};
+  const bool inlined = message.length <= link_.queue_pair->max_inline();
+  if (message.record == nullptr && !inlined) {
+    posted.buffer = link_.staging->take(buffers_held_);
+    if (posted.buffer == nullptr) return -EAGAIN;
+    std::memcpy(posted.buffer->data, message.data, message.length);
+    sge.addr = reinterpret_cast<uintptr_t>(posted.buffer->data);
+    sge.lkey = posted.buffer->lkey;
+  }
+  if (message.record != nullptr) keep_record(*message.record);
+  ibv_send_wr wr{};
+  wr.opcode = IBV_WR_SEND_WITH_IMM;
+  wr.sg_list = &sge;
+  wr.num_sge = message.length > 0 ? 1 : 0;
+  if (inlined && message.length > 0) wr.send_flags = IBV_SEND_INLINE;
+  wr.imm_data = wire::encode_immediate({Kind::kMessage, take_owed()});
+  --credits_;
+  ++link_.info.sends_posted;
+  ++link_.info.messages_sent;
+  link_.info.bytes_sent += message.length;
+  post(wr, posted);
+  return 0;
+}
+
+int Sender::send_in_train(const OutgoingMessage& message) noexcept {
+  const bool copied = message.record == nullptr || message.length <= kCopyInTrain;
+  if (!train_.has_room(message.length, copied)) {
+    if (!can_post_data()) return -EAGAIN;
+    post_train();
+  }
+  if (train_.empty() && !take_buffer()) return -EAGAIN;
+  if (copied) {
+    train_.add_copy(message.data, message.length);
+  } else {
+    train_.add_gathered(message.data, message.length, message.lkey);
+  }
+  if (message.record != nullptr) {
+    keep_record(*message.record);
+    train_.add_record();
+  }
+  ++link_.info.messages_sent;
+  link_.info.bytes_sent += message.length;
+  return 0;
+}
+
+bool Sender::take_buffer() noexcept {
+  StagingBuffer* buffer = link_.staging->take(buffers_held_);
+  if (buffer == nullptr) return false;
+  train_.begin(buffer);
+  return true;
+}
+
+void Sender::post_train() noexcept {
+  const Train::Load load = train_.load();
+  const uint32_t records = train_.records();
+  ibv_send_wr wr{};
+  wr.opcode = IBV_WR_SEND_WITH_IMM;
+  wr.sg_list = load.sges;
+  wr.num_sge = load.count;
+  if (load.count > 0 && load.bytes <= link_.queue_pair->max_inline()) {
+    wr.send_flags = IBV_SEND_INLINE;
+  }
+  const Kind kind = load.lone ? Kind::kMessage : Kind::kTrain;
+  wr.imm_data = wire::encode_immediate({kind, take_owed()});
+  --credits_;
+  ++link_.info.sends_posted;
+  if (!load.lone) ++link_.info.trains_posted;
+  // The gather list stays as it is until the next message comes.
+  post(wr, {train_.depart(), records, false});
+}
+
+// ------------------------------------------------------------------------------- the queue
+
+void Sender::pump(bool force) noexcept {
+  if (!open_ || post_error_ != 0) return;
+  if (!train_.empty() && can_post_data() && (force || in_flight() < limits_.window)) post_train();
+  if (end_wanted_ && !end_sent_ && train_.empty() && credits_ > 0) {
+    end_sent_ = true;
+    post_frame(Kind::kEnd, true);
+  }
+  if (credits_due() && credits_ > 1) {
+    ++link_.info.credit_frames;
+    post_frame(Kind::kCredit, false);
+  }
+}
+
+// A frame of its own, when half of the peer's credits would otherwise be withheld. Those that
+// control frames used up count apart: else two idle ends would thank each other for ever.
+bool Sender::credits_due() const noexcept {
+  const uint32_t half = std::max(1u, link_.info.recv_slots / 2);
+  return owed_data_ >= half || owed_control_ >= kControlSlots / 2;
+}
+
+uint16_t Sender::take_owed() noexcept {
+  const uint32_t owed = owed_data_ + owed_control_;
+  owed_data_ = owed_control_ = 0;
+  return static_cast<uint16_t>(owed);
+}
+
+void Sender::post_frame(Kind kind, bool awaited) noexcept {
+  ibv_send_wr wr{};
+  wr.opcode = IBV_WR_SEND_WITH_IMM;
+  wr.imm_data = wire::encode_immediate({kind, take_owed()});
+  --credits_;
+  post(wr, {nullptr, 0, awaited});
+}
+
+void Sender::probe() noexcept {
+  ibv_send_wr wr{};
+  wr.opcode = IBV_WR_RDMA_WRITE;
+  post(wr, {nullptr, 0, true});
+}
+
+void Sender::fence() noexcept {
+  if (unsignalled_ > 0) return probe();
+  if (posted_ == completed_) return;
+  Posted& last = posted_ring_[(posted_ - 1) & (posted_ring_.size() - 1)];
+  if (!last.awaited) link_.hub->expect(1);
+  last.awaited = true;
+}
+
+// Fills in what all work requests have in common.
+void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
+  // Half a window without a signal: at rest the next message never finds the window closed.
+  const uint32_t pace = std::max(1u, limits_.window / 2);
+  posted.awaited = posted.awaited || posted.records > 0;
+  const bool signal = posted.awaited || unsignalled_ + 1 >= pace;
+  wr.wr_id = link_.work_id(wire::Work::kSend, posted_);
+  if (wr.opcode == IBV_WR_SEND_WITH_IMM) wr.send_flags |= IBV_SEND_SOLICITED;
+  if (signal) wr.send_flags |= IBV_SEND_SIGNALED;
+  posted_ring_[posted_ & (posted_ring_.size() - 1)] = posted;
+  ++posted_;
+  unsignalled_ = signal ? 0 : unsignalled_ + 1;
+  if (posted.awaited) link_.hub->expect(1);
+  ibv_send_wr* bad;
+  const int error = link_.queue_pair->post_send(&wr, &bad);
+  if (error != 0 && post_error_ == 0) post_error_ = -error;
+}
+
+void Sender::completed(uint32_t index, bool ok) noexcept {
+  // The queue is far shorter than the index counts, so the distance says which one it is.
+  const uint32_t distance = (index - completed_) & wire::kWorkIdMask;
+  if (distance >= in_flight()) return;
+  if (!ok) return;  // fail() tells
+  for (uint32_t i = 0; i <= distance; ++i) {
+    finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], 0);
+    ++completed_;
+  }
+}
+
+void Sender::finish(const Posted& posted, int error) noexcept {
+  if (posted.awaited) link_.hub->expect(-1);
+  if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, buffers_held_);
+  finish_records(posted.records, error);
+}
+
+void Sender::fail(int error) noexcept {
+  while (completed_ != posted_) {
+    finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], error);
+    ++completed_;
+  }
+  unsignalled_ = 0;
+  const uint32_t records = train_.records();
+  if (!train_.empty()) link_.staging->give_back(train_.depart(), buffers_held_);
+  finish_records(records, error);
+}
+
+// --------------------------------------------------------------------------------- records
+
+// Doubles until it is as large as it may get: no allocation once the traffic has settled.
+bool Sender::room_for_record() noexcept {
+  if (accepted_ - told_ < records_.size()) return true;
+  if (records_full()) return false;
+  try {
+    std::vector<SendRecord> larger(records_.size() * 2);
+    for (uint32_t i = told_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = record(i);
+    records_.swap(larger);
+  } catch (const std::bad_alloc&) {
+    return false;  // there are others in flight, so there will be room
+  }
+  return true;
+}
+
+void Sender::finish_records(uint32_t n, int error) noexcept {
+  for (; n > 0; --n) {
+    SendRecord& done = record(done_++);
+    done.error = error;
+    Area::end_flight(done.flight, done.release);
+  }
+}
+
+const SendRecord* Sender::outcome() noexcept {
+  while (told_ != done_) {
+    const SendRecord& next = record(told_);
+    if (!next.release && limits_.keep_outcomes) return &next;
+    ++told_;
+  }
+  return nullptr;
+}
+
+void Sender::told() noexcept { ++told_; }
+
+}  // namespace sio::internal

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The sending half of a connection: credits, the train, the send queue, and who is owed an
+// outcome. Used under the channel's lock.
+//
+// 1. A data SEND is posted only while credits_ > kControlSlots; a credit frame leaves one for the
+//    end. So the peer has a receive posted for all that we send.
+// 2. All work requests are counted against the send queue, from posting to a completion that
+//    covers them: a signalled one covers all before it.
+// 3. The window counts SENDs that are not known to be complete. Below it a message is a SEND of
+//    its own; above it small ones gather in the train. The order of messages is that of send().
+// 4. Each message that lent a buffer has a record, from send() until its outcome was told.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/area.h"
+#include "socket/link.h"
+#include "socket/train.h"
+#include "wire/frame.h"
+
+namespace sio::internal {
+
+// A message that lent us its buffer.
+struct SendRecord {
+  const void* buf;
+  size_t len;
+  Flight flight;
+  bool release;  // SIO_RELEASE: nobody is told, the area gets it back
+  int error;
+};
+
+// A message as send() takes it.
+struct OutgoingMessage {
+  const void* data;
+  uint32_t length;
+  uint32_t lkey;             // of the area that it lies in
+  const SendRecord* record;  // NULL: copied from elsewhere
+};
+
+class Sender {
+ public:
+  struct Limits {
+    uint32_t peer_slot_size;
+    uint32_t peer_slots;
+    uint32_t quota;      // SENDs in flight at most
+    uint32_t window;     // invariant 3
+    bool keep_outcomes;  // the program is told of each record (sockets in a channel)
+  };
+
+  explicit Sender(Link& link) noexcept : link_(link) {}
+  ~Sender();
+  Sender(const Sender&) = delete;
+  Sender& operator=(const Sender&) = delete;
+
+  // Work requests that the send queue must take for this quota.
+  static uint32_t queue_size(uint32_t quota) noexcept;
+
+  // The queue pair is there; nothing may be posted yet.
+  void prepare(uint32_t quota);
+  // The connection stands. Before, messages gather in a first train.
+  void open(const Limits& limits) noexcept;
+  bool opened() const noexcept { return open_; }
+
+  // 0 or -EAGAIN. alone: a SEND of its own, now.
+  int send(const OutgoingMessage& message, bool alone) noexcept;
+
+  // Posts what can be posted: the train if the window allows (force: in any case), credits that
+  // are due, the end.
+  void pump(bool force) noexcept;
+
+  // The errno of a post that failed, which is the end of the connection; 0: none did. What was
+  // accepted gets its outcome from fail().
+  int post_error() const noexcept { return post_error_; }
+
+  // Credits to give: `owed` in all, due: a frame of its own is worth it.
+  void owe_credits(uint32_t data, uint32_t control) noexcept {
+    owed_data_ += data;
+    owed_control_ += control;
+  }
+  // False: more than were used; the peer is lying.
+  bool add_credits(uint32_t n) noexcept;
+
+  void end() noexcept { end_wanted_ = true; }
+  bool end_wanted() const noexcept { return end_wanted_; }
+
+  // A signalled, empty RDMA WRITE with key 0: is acknowledged by the peer's device although no
+  // receive is posted, and writes nothing. For keepalive, and to learn of unsignalled sends.
+  void probe() noexcept;
+  // Sees to it that a completion, which a sleeper is woken by, will tell of all that was posted.
+  void fence() noexcept;
+  // Asks whether the peer is there: the sends that are under way do, else a probe.
+  void fence_or_probe() noexcept { nothing_posted() ? probe() : fence(); }
+
+  // The last work request of this queue: once it completes, however, all have. Returns its index.
+  uint32_t mark_end() noexcept {
+    const uint32_t index = posted_ & wire::kWorkIdMask;
+    probe();
+    return index;
+  }
+  // Messages whose outcome is not known, or that have not left yet.
+  bool owes_outcomes() const noexcept { return done_ != accepted_; }
+
+  // A completion of this queue. `ok`: and of all before it.
+  void completed(uint32_t index, bool ok) noexcept;
+
+  // All that is not acknowledged has failed: each record gets its outcome.
+  void fail(int error) noexcept;
+
+  bool holding() const noexcept { return !train_.empty() || (end_wanted_ && !end_sent_); }
+  bool idle() const noexcept { return posted_ == completed_ && !holding(); }
+  bool nothing_posted() const noexcept { return posted_ == completed_; }
+  uint32_t in_flight() const noexcept { return posted_ - completed_; }
+  uint32_t credits() const noexcept { return credits_; }
+  // Whether a send() that was refused may now succeed.
+  bool has_room() const noexcept;
+
+  // Outcomes that nobody was told of yet, oldest first; NULL: none.
+  const SendRecord* outcome() noexcept;
+  void told() noexcept;
+
+ private:
+  struct Posted {
+    StagingBuffer* buffer;
+    uint32_t records;
+    bool awaited;  // somebody waits for its completion: counted in the hub's expectations
+  };
+
+  static constexpr uint32_t kSpare = 8;  // work requests beside the quota: credits, end, probes
+  static constexpr uint32_t kMostRecords = 1024;
+
+  bool can_post_data() const noexcept;
+  bool records_full() const noexcept { return accepted_ - told_ >= kMostRecords; }
+  SendRecord& record(uint32_t at) noexcept { return records_[at & (records_.size() - 1)]; }
+  bool room_for_record() noexcept;
+  void keep_record(const SendRecord& kept) noexcept { record(accepted_++) = kept; }
+  bool take_buffer() noexcept;
+  int send_alone(const OutgoingMessage& message) noexcept;
+  int send_in_train(const OutgoingMessage& message) noexcept;
+  void post_train() noexcept;
+  void post_frame(wire::Kind kind, bool awaited) noexcept;
+  void post(ibv_send_wr& wr, Posted posted) noexcept;
+  uint16_t take_owed() noexcept;
+  bool credits_due() const noexcept;
+  void finish(const Posted& posted, int error) noexcept;
+  void finish_records(uint32_t n, int error) noexcept;
+
+  Link& link_;
+  Limits limits_{};
+  Train train_;
+  bool open_ = false;
+  bool end_wanted_ = false;
+  bool end_sent_ = false;
+  int post_error_ = 0;
+  uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
+  uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
+  uint32_t owed_control_ = 0;  // the same, used up by control frames
+  uint32_t buffers_held_ = 0;  // of the staging pool
+
+  // The send queue: counts that go on for ever; & (posted_ring_.size() - 1) is the place.
+  std::vector<Posted> posted_ring_;
+  uint32_t posted_ = 0;
+  uint32_t completed_ = 0;
+  uint32_t unsignalled_ = 0;  // posted last, without a signal
+
+  // Records: told_ <= done_ <= accepted_.
+  std::vector<SendRecord> records_;
+  uint32_t accepted_ = 0;
+  uint32_t done_ = 0;
+  uint32_t told_ = 0;
+};
+
+}  // namespace sio::internal

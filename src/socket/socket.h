@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A socket: fresh, listening, or one end of a connection.
+//
+// 1. A socket is in exactly one channel (its hidden one, if the program gave it none), and all of
+//    it is used under that channel's lock. Socket objects are never freed (base/stable_pool.h).
+// 2. Each operation that was queued has one outcome, told before EC_HUP; EC_HUP is the last event.
+// 3. Teardown: the queue pair into the error state, all of its work requests flushed, then queue
+//    pair, endpoint, receive memory. Each step is bounded by a timer.
+//
+//   kFresh      -> kListening | kResolving
+//   kResolving  the way to the peer is looked for         -> kConnecting | kFresh (failed)
+//   kConnecting asked the peer                            -> kOpen | kEnding
+//   kAccepting  answered a peer, which has not said that it knows   -> kOpen | kEnding
+//   kOpen       messages flow; closing_: what was sent is leaving   -> kEnding
+//   kEnding     the queue pair is in the error state and is being drained -> kEnded | kFresh
+//   kEnded      no queue pair any more; received messages can still be taken
+#pragma once
+
+#include <sio/sio.h>
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "event/channel.h"
+#include "memory/area.h"
+#include "memory/region.h"
+#include "provider/provider.h"
+#include "socket/link.h"
+#include "socket/options.h"
+#include "socket/receiver.h"
+#include "socket/sender.h"
+#include "wire/hello.h"
+
+namespace sio::internal {
+
+class SocketGuard;
+
+// What a socket is made anew with. Kept apart so that a reused object forgets everything.
+struct SocketState {
+  enum class Phase : uint8_t {
+    kFresh,
+    kListening,
+    kResolving,
+    kConnecting,
+    kAccepting,
+    kOpen,
+    kEnding,
+    kEnded
+  };
+
+  // A connection that waits for sio_accept.
+  struct Pending {
+    std::unique_ptr<provider::Endpoint> endpoint;
+    wire::Hello hello;
+  };
+
+  // A frame that overtook the news that the connection stands.
+  struct EarlyFrame {
+    uint32_t slot;
+    ibv_wc wc;
+  };
+
+  Phase phase_ = Phase::kFresh;
+  int fd_ = -1;
+  OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
+  int domain_ = AF_UNSPEC;
+  bool nonblock_ = false;
+  bool bound_ = false;
+  bool deliver_ = false;  // EC_DELIVER
+  void* cookie_ = nullptr;
+  SocketOptions options_;
+
+  // Memory.
+  Area* receive_area_ = nullptr;  // of the association or own_area_
+  size_t receive_size_ = 0;       // as given to dma_assoc; 0: no association
+  Region* region_ = nullptr;      // taken at dma_assoc, until the receiver has it
+  std::vector<Area*> send_areas_;
+  std::vector<Area*> associated_;  // each as often as it was associated
+  Area* own_area_ = nullptr;
+
+  // The connection. Order: the sender and the receiver go before the link.
+  std::unique_ptr<provider::Endpoint> endpoint_;
+  Link link_;
+  std::unique_ptr<Sender> sender_;
+  std::unique_ptr<Receiver> receiver_;
+  wire::Hello peer_;
+  std::vector<EarlyFrame> early_;
+  sockaddr_storage connect_to_{};
+
+  // Listening.
+  std::deque<Pending> backlog_;
+  size_t backlog_limit_ = 0;
+
+  // What is to be told.
+  int so_error_ = 0;            // SO_ERROR
+  int failure_ = 0;             // why the connection ended; 0: orderly, or it has not
+  bool lost_messages_ = false;  // not all that was sent was acknowledged
+  bool failure_told_ = false;   // to sio_send
+  bool connect_waits_ = false;  // EC_CONNECT is owed
+  int connect_error_ = 0;
+  size_t accepts_to_tell_ = 0;
+  bool want_writable_ = false;  // sio_send said EAGAIN
+  bool readable_told_ = false;  // EC_READABLE was given and nothing has run dry since
+  bool end_told_ = false;
+  bool hup_told_ = false;
+
+  // Ends.
+  bool end_received_ = false;
+  bool peer_gone_ = false;  // it has disconnected
+  bool read_shut_ = false;
+  bool write_shut_ = false;
+  bool closing_ = false;  // sio_close: what was sent is leaving
+  bool closed_ = false;   // by the program: the descriptor is gone
+  bool await_disconnect_ = false;
+  bool reconnectable_ = false;  // a connect that failed: fresh again when drained
+  bool sends_drained_ = false;
+  bool finishing_ = false;  // finish_close is on its way
+  uint32_t drain_marker_ = 0;
+  uint64_t frames_seen_ = 0;  // received; the keepalive looks whether it moves
+  uint64_t frames_at_probe_ = 0;
+};
+
+class Socket final : public EventSource,
+                     public CompletionHandler,
+                     public HiddenOwner,
+                     private SocketState {
+ public:
+  // -- socket.cc: life and the locks.
+
+  // Throws. The descriptor is close-on-exec.
+  static int create(int domain, bool nonblock);
+
+  Channel* channel() const noexcept { return channel_.load(std::memory_order_acquire); }
+  uint64_t generation() const noexcept {
+    return generation_.load(std::memory_order_acquire);  // who sees the new one sees its state
+  }
+  int fd() const noexcept { return fd_; }
+  bool nonblock() const noexcept { return nonblock_; }
+  int set_nonblock(int on) noexcept;
+  int name(bool peer, sockaddr* address, socklen_t* length) const noexcept;
+
+  // ec_add_fd on a socket, without any lock; ec_del_fd and ec_mod_fd under the channel's.
+  static int move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie);
+  static int move_out(int fd, Channel& from);
+  static int set_cookie(int fd, Channel& in, uint32_t events, void* cookie);
+
+  // -- socket_memory.cc
+  int associate(Area& area, size_t size, unsigned flags);
+  int dissociate(Area& area, size_t size) noexcept;
+
+  // -- socket_options.cc
+  int get_option(int level, int option, void* value, socklen_t* length);
+  int set_option(int level, int option, const void* value, socklen_t length);
+
+  // -- socket_connect.cc. Blocking calls take the guard, which they let go of while they wait.
+  int bind(const sockaddr* address);
+  static int connect(SocketGuard& guard, const sockaddr* peer);
+
+  // -- socket_listen.cc
+  int listen(int backlog);
+  struct AcceptOptions {
+    bool nonblock = false;
+    ec_t ec = -1;  // -1: the listener's channel, or a hidden one
+    void* cookie = nullptr;
+  };
+  static int accept(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer);
+
+  // -- socket_send.cc, socket_receive.cc
+  static int send(SocketGuard& guard, const void* buf, size_t size, int flags);
+  static int flush(SocketGuard& guard, TimePoint deadline);
+  static int receive(SocketGuard& guard, void** buf, size_t size, int flags);
+
+  // -- socket_close.cc
+  int shutdown(int how) noexcept;
+  static int close(int fd);
+
+  // Events of the connection manager (dispatch.h); the lock is held.
+  void on_connection_event(provider::ConnectionEvent& event);
+  bool owns_endpoint(uint64_t serial) const noexcept;
+
+  // The program gave slots back: post them.
+  void post_returned() noexcept;
+
+  // EventSource, CompletionHandler, HiddenOwner.
+  bool emit(EventRing& ring) noexcept override;
+  void taken(const EventNote& note) noexcept override;
+  void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept override;
+  void settle() noexcept override;
+  void before_sleep() noexcept override;
+  bool readable() const noexcept override;
+
+ private:
+  friend class SocketGuard;
+  template <typename T>
+  friend class StablePool;
+  Socket() = default;
+
+  int get_socket_option(int option, void* value, socklen_t* length) noexcept;
+  int set_number(int option, int value) noexcept;
+  uint32_t readiness() const noexcept;
+  sio_info info() const;
+
+  static Socket* make(int domain, bool nonblock, const SocketOptions& options);
+  void enter(Channel& channel) noexcept;
+  void enter_hidden();
+  static OwnFd leave_hidden(Socket& socket, ChannelGuard& guard);
+  bool busy() const noexcept {
+    return phase_ != Phase::kFresh && phase_ != Phase::kEnded && phase_ != Phase::kListening;
+  }
+
+  void prepare_receive_memory();
+  void release_memory() noexcept;
+  void give_up_region() noexcept;
+  Area* sending_area(const void* p) const noexcept;
+
+  void make_connection();
+  wire::Hello our_hello() const noexcept;
+  void open_sender() noexcept;
+  void on_resolved();
+  void on_established(const std::vector<std::byte>& data);
+  void on_refused(const provider::ConnectionEvent& event);
+  void on_disconnected() noexcept;
+  void connected(int error) noexcept;
+  void abandon_connect(int error) noexcept;
+  void start_timer(TimePoint when, void (Socket::*then)());
+  void connect_timed_out();
+  void start_keepalive();
+  void keepalive_due();
+
+  void on_request(provider::ConnectionEvent& event);
+  class Template;
+  int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
+  static void wait_again(Socket* listener, uint64_t generation, Pending pending);
+
+  int sendable(size_t size) const noexcept;
+  static int queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock);
+  int take_error() noexcept;
+  void after_sending() noexcept;
+  void update_hold() noexcept;
+
+  void received(uint32_t slot, const ibv_wc& wc) noexcept;
+  bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
+  void work_failed(const ibv_wc& wc) noexcept;
+  void repost(bool force) noexcept;
+  bool emit_connect(EventRing& ring) noexcept;
+  bool emit_accepts(EventRing& ring) noexcept;
+  bool emit_messages(EventRing& ring) noexcept;
+  bool emit_outcomes(EventRing& ring) noexcept;
+  bool emit_ends(EventRing& ring) noexcept;
+  event_data_t& push(EventRing& ring, uint32_t kind, int error, uint32_t slot = 0,
+                     uint32_t offset = 0) noexcept;
+
+  void begin_ending(int error, bool disconnect) noexcept;
+  void ending_timed_out();
+  bool drained() const noexcept;
+  void end() noexcept;
+  void tear_down() noexcept;
+  void advance_close() noexcept;
+  void linger_over();
+  void start_closing();
+  void stop_listening() noexcept;
+  void drop_events() noexcept;
+  void finish_close() noexcept;
+  void finish_close_later() noexcept;
+  void fresh_again() noexcept;
+  milliseconds linger_time() const noexcept;
+
+  std::atomic<Channel*> channel_{nullptr};
+  std::atomic<uint64_t> generation_{0};  // of this use of the object
+};
+
+// A socket, locked, for the length of a call.
+class SocketGuard {
+ public:
+  // The socket of a descriptor; empty if it is none.
+  static SocketGuard of(int fd);
+  // The socket of a timer or a task; empty if it has gone.
+  static SocketGuard of(Socket* socket, uint64_t generation);
+
+  explicit operator bool() const noexcept { return socket_ != nullptr; }
+  Socket* operator->() const noexcept { return socket_; }
+  Socket& operator*() const noexcept { return *socket_; }
+  ChannelGuard& channel() noexcept { return channel_; }
+
+  // Waits on the channel until `ready()`. -EBADF: the socket was closed meanwhile.
+  template <typename Ready>
+  int wait(TimePoint deadline, Ready ready) {
+    Socket* const socket = socket_;
+    const uint64_t generation = generation_;
+    const int result = channel_->wait(channel_.lock(), WaitFor::kState, deadline, [&] {
+      return socket->generation() != generation || socket->closed_ || ready();
+    });
+    if (socket->generation() != generation || socket->closed_) return -EBADF;
+    return result;
+  }
+
+ private:
+  SocketGuard() noexcept = default;
+  SocketGuard(Socket* socket, ChannelGuard channel) noexcept
+      : socket_(socket), generation_(socket->generation()), channel_(std::move(channel)) {}
+
+  Socket* socket_ = nullptr;
+  uint64_t generation_ = 0;
+  ChannelGuard channel_;
+};
+
+}  // namespace sio::internal

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// How connections and sockets end. All of it is bounded: by SO_LINGER as long as what was sent
+// is leaving, by kDrainLimit once the queue pair is in the error state.
+#include "base/log.h"
+#include "control/control_thread.h"
+#include "event/descriptor_table.h"
+#include "socket/dispatch.h"
+#include "socket/returned_slots.h"
+#include "socket/socket.h"
+#include "socket/socket_pool.h"
+
+namespace sio::internal {
+namespace {
+
+// To flush what is posted and to hear that the peer has heard: a device needs microseconds, a
+// lost packet of the connection manager a retry.
+constexpr milliseconds kDrainLimit{1000};
+constexpr milliseconds kDefaultLinger{2000};
+
+}  // namespace
+
+// ------------------------------------------------------------------------- of a connection
+
+int Socket::shutdown(int how) noexcept {
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
+  if (how == SHUT_RD || how == SHUT_RDWR) {
+    read_shut_ = true;
+    receiver_->drop_all();
+    repost(false);
+  }
+  if ((how == SHUT_WR || how == SHUT_RDWR) && !write_shut_) {
+    write_shut_ = true;
+    sender_->end();
+    sender_->pump(true);
+    after_sending();
+  }
+  channel()->changed();
+  return 0;
+}
+
+// The queue pair into the error state; end() follows when it is drained. error 0: in order.
+void Socket::begin_ending(int error, bool disconnect) noexcept {
+  if (phase_ == Phase::kEnding || phase_ == Phase::kEnded || phase_ == Phase::kFresh) return;
+  phase_ = Phase::kEnding;
+  if (error != 0) {
+    failure_ = so_error_ = link_.info.error = error;
+    LOG_INFO("QP %u: the connection ends: errno %d", link_.queue_pair->number(), error);
+  }
+  // Tells the peer, and fails the queue pair too.
+  const bool told = disconnect && endpoint_->disconnect() == 0;
+  await_disconnect_ = told && closing_ && error == 0 && !peer_gone_;
+  link_.queue_pair->fail();
+  drain_marker_ = sender_->mark_end();
+  if (sender_->post_error() != 0) sends_drained_ = true;
+  // Whoever sleeps must hear of what is flushed now.
+  channel()->hub().unhold(this);
+  channel()->hub().arm_for_all();
+  channel()->changed();
+  try {
+    start_timer(Clock::now() + kDrainLimit, &Socket::ending_timed_out);
+  } catch (const std::bad_alloc&) {
+    LOG_ERROR("no memory for a timer: a failed connection ends without draining");
+    end();
+  }
+}
+
+bool Socket::drained() const noexcept {
+  return (sends_drained_ || sender_->nothing_posted()) && receiver_->posted() == 0 &&
+         (!await_disconnect_ || peer_gone_);
+}
+
+void Socket::ending_timed_out() {
+  if (phase_ != Phase::kEnding) return;
+  channel()->progress();
+  if (phase_ != Phase::kEnding) return;
+  if (!drained()) LOG_DEBUG("a queue pair was not drained in time");
+  end();
+}
+
+// Nothing of the connection is under way any more.
+void Socket::end() noexcept {
+  phase_ = Phase::kEnded;
+  if (sender_ != nullptr) {
+    lost_messages_ = !sender_->idle();
+    sender_->fail(failure_ != 0 ? failure_ : ECONNABORTED);
+  }
+  tear_down();
+  if (reconnectable_) fresh_again();
+  channel()->changed();
+  channel()->offer(this);
+  if (closed_) finish_close_later();
+}
+
+// The verbs objects, in their order. Sender and receiver stay, for what they still have to tell.
+void Socket::tear_down() noexcept {
+  link_.queue_pair.reset();
+  if (link_.seat) link_.hub->leave(link_.seat);
+  if (phase_ == Phase::kEnded && endpoint_ != nullptr) {
+    dispatch_to_nobody(endpoint_->serial());
+    endpoint_.reset();
+  }
+}
+
+// A connect that failed leaves the socket as it was before.
+void Socket::fresh_again() noexcept {
+  reconnectable_ = false;
+  sender_.reset();
+  receiver_.reset();
+  early_.clear();
+  if (own_area_ != nullptr) {
+    send_areas_.clear();
+    receive_area_ = nullptr;
+    own_area_->dissociate();
+    std::exchange(own_area_, nullptr)->destroy_when_free();
+  }
+  link_ = Link{};
+  failure_ = 0;
+  bound_ = peer_gone_ = sends_drained_ = want_writable_ = false;
+  phase_ = Phase::kFresh;
+  connected(connect_error_);
+}
+
+// ------------------------------------------------------------------------------- of a socket
+
+milliseconds Socket::linger_time() const noexcept {
+  if (options_.on_close.l_onoff == 0) return kDefaultLinger;
+  return std::chrono::seconds(options_.on_close.l_linger);
+}
+
+// Events that nobody is to see any more; but each message that lent its buffer is told of.
+void Socket::drop_events() noexcept {
+  channel()->ring().drop(this, [this](const EventNote& note) {
+    if (note.kind == EC_RECV) receiver_->take_back(note.slot, note.offset);
+    return note.kind != EC_SENT;
+  });
+  if (receiver_ != nullptr) receiver_->drop_all();
+}
+
+int Socket::close(int fd) {
+  SocketGuard guard = SocketGuard::of(fd);
+  if (!guard) return -EBADF;
+  Socket& socket = *guard;
+  Channel& channel = *guard.channel();
+  const bool hidden = channel.hidden();
+  DescriptorTable::instance().clear(fd);
+  socket.closed_ = true;
+  socket.placeholder_.reset();
+  channel.linger();
+  channel.changed();
+  socket.drop_events();
+  socket.start_closing();
+  if (!hidden) return 0;
+  // The timers bound this; a signal does not make it shorter.
+  const uint64_t generation = socket.generation();
+  int result;
+  do {
+    result = channel.wait(guard.channel().lock(), WaitFor::kState, kNever,
+                          [&] { return socket.generation() != generation; });
+  } while (result == -EINTR);
+  return 0;
+}
+
+void Socket::start_closing() {
+  switch (phase_) {
+    case Phase::kListening:
+      stop_listening();
+      [[fallthrough]];
+    case Phase::kFresh:
+    case Phase::kResolving:
+      phase_ = Phase::kEnded;
+      tear_down();
+      [[fallthrough]];
+    case Phase::kEnded:
+      return finish_close_later();
+    case Phase::kConnecting:
+      return begin_ending(ECONNABORTED, true);
+    case Phase::kAccepting:
+    case Phase::kOpen:
+      if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, true);
+      closing_ = write_shut_ = true;
+      start_timer(Clock::now() + linger_time(), &Socket::linger_over);
+      sender_->end();
+      sender_->pump(true);
+      after_sending();
+      return advance_close();
+    case Phase::kEnding:
+      return;  // end() goes on
+  }
+}
+
+// All that was sent is acknowledged, the end too: now the connection may go.
+void Socket::advance_close() noexcept {
+  if ((phase_ == Phase::kOpen || phase_ == Phase::kAccepting) && sender_->idle()) {
+    begin_ending(0, true);
+  }
+}
+
+void Socket::linger_over() {
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  channel()->progress();
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  LOG_WARN("closed with messages that the peer had no room for: they are lost");
+  begin_ending(ETIMEDOUT, true);
+}
+
+// Not at once: this may be called from within the channel's own work.
+void Socket::finish_close_later() noexcept {
+  if (finishing_) return;
+  if (sender_ != nullptr && sender_->outcome() != nullptr && !channel()->closed()) return;
+  finishing_ = true;
+  try {
+    ControlThread::instance().post([socket = this, generation = generation()] {
+      SocketGuard guard = SocketGuard::of(socket, generation);
+      if (guard) guard->finish_close();
+    });
+  } catch (const std::exception& error) {
+    LOG_ERROR("a closed socket stays: %s", error.what());
+  }
+}
+
+void Socket::finish_close() noexcept {
+  Channel& in = *channel();
+  in.forget(this);
+  in.hub().unhold(this);
+  sender_.reset();
+  receiver_.reset();
+  release_memory();
+  endpoint_.reset();
+  generation_.fetch_add(1, std::memory_order_release);  // timers and tasks find nobody
+  channel_.store(nullptr, std::memory_order_release);
+  in.lingered();
+  in.changed();
+  if (in.hidden()) in.close();
+  socket_pool().give_back(this);
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// How a connection comes to stand, at the end that connects; and what watches over it: the time
+// limit and the keepalive.
+#include <netinet/in.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "control/control_thread.h"
+#include "socket/dispatch.h"
+#include "socket/returned_slots.h"
+#include "socket/socket.h"
+
+namespace sio::internal {
+namespace {
+
+using provider::ConnectionEvent;
+
+constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
+
+int errno_of_refusal(const std::vector<std::byte>& data, int otherwise) noexcept {
+  wire::Refusal reason;
+  if (!wire::decode_refusal(data, reason)) return otherwise;
+  switch (reason) {
+    case wire::Refusal::kVersion:
+      return EPROTONOSUPPORT;
+    case wire::Refusal::kType:
+    case wire::Refusal::kLimits:
+    case wire::Refusal::kForeign:
+      return EPROTO;
+    default:
+      return ECONNREFUSED;
+  }
+}
+
+}  // namespace
+
+int Socket::bind(const sockaddr* address) {
+  if (phase_ != Phase::kFresh) return -EISCONN;
+  if (bound_) return -EINVAL;
+  start_dispatch();
+  auto endpoint = provider::instance().connections().create_endpoint();
+  if (const int error = endpoint->bind(address, options_.reuse_address)) {
+    return error == -ENODEV ? -EADDRNOTAVAIL : error;  // an address that no RDMA device has
+  }
+  endpoint_ = std::move(endpoint);
+  bound_ = true;
+  return 0;
+}
+
+int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
+  Socket& socket = *guard;
+  switch (socket.phase_) {
+    case Phase::kFresh:
+      break;
+    case Phase::kListening:
+      return -EOPNOTSUPP;
+    case Phase::kResolving:
+    case Phase::kConnecting:
+      return -EALREADY;
+    default:
+      return -EISCONN;
+  }
+  start_dispatch();
+  if (!socket.endpoint_) socket.endpoint_ = provider::instance().connections().create_endpoint();
+  const uint64_t serial = socket.endpoint_->serial();
+  dispatch_to(serial, &socket);
+  const int timeout = static_cast<int>(socket.options_.connect_timeout_ms);
+  if (const int error = socket.endpoint_->resolve(peer, timeout)) {
+    dispatch_to_nobody(serial);
+    if (!socket.bound_) socket.endpoint_.reset();
+    return error;
+  }
+  socket.phase_ = Phase::kResolving;
+  socket.so_error_ = socket.connect_error_ = 0;
+  socket.start_timer(Clock::now() + milliseconds(timeout), &Socket::connect_timed_out);
+  if (socket.nonblock_) {
+    socket.connect_waits_ = true;
+    return -EINPROGRESS;
+  }
+  const int result = guard.wait(kNever, [&] {
+    return socket.phase_ != Phase::kResolving && socket.phase_ != Phase::kConnecting &&
+           !socket.reconnectable_;
+  });
+  if (result == -EINTR) socket.connect_waits_ = true;
+  if (result != 0) return result;
+  socket.so_error_ = 0;
+  return -socket.connect_error_;
+}
+
+// The queue pair, its receives posted.
+void Socket::make_connection() {
+  provider::Device* device = endpoint_->device();
+  if (device == nullptr) throw_errno(ENODEV, "device of the connection");
+  prepare_receive_memory();
+  provider::QueueSizes sizes;
+  sizes.send_wr = std::min(Sender::queue_size(options_.send_quota), device->limits().max_qp_wr);
+  sizes.recv_wr = region_->slots();
+  sizes.send_sge = std::min(kMaxGather, device->limits().max_sge);
+  sizes.inline_bytes = kInlineWish;
+  Channel& in = *channel();
+  link_.device = device;
+  link_.hub = &in.hub();
+  link_.staging = &StagingPools::of(in, *device);
+  link_.seat = in.hub().join(*device, sizes.send_wr + sizes.recv_wr, this);
+  link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, sizes);
+  link_.info.slot_size = region_->slot_size();
+  link_.info.recv_slots = region_->slots() - wire::kControlSlots;
+  sender_ = std::make_unique<Sender>(link_);
+  sender_->prepare(options_.send_quota);
+  receiver_ = std::make_unique<Receiver>(link_);
+  receiver_->prepare(region_, ReturnedSlots::note, this);
+  region_ = nullptr;  // the receiver's now
+  if (const int error = receiver_->post_all()) throw_errno(-error, "posting receives");
+}
+
+wire::Hello Socket::our_hello() const noexcept {
+  wire::Hello hello;
+  hello.slot_size = link_.info.slot_size;
+  hello.slots = link_.info.recv_slots;
+  hello.max_message = link_.info.slot_size;
+  return hello;
+}
+
+void Socket::open_sender() noexcept {
+  Sender::Limits limits;
+  limits.peer_slot_size = peer_.slot_size;
+  limits.peer_slots = peer_.slots;
+  limits.quota = options_.send_quota;
+  limits.window = settings().send_window;
+  limits.keep_outcomes = !channel()->hidden();
+  sender_->open(limits);
+  link_.info.peer_slot_size = peer_.slot_size;
+  link_.info.peer_recv_slots = peer_.slots;
+}
+
+// ---------------------------------------------------------------------------------- events
+
+bool Socket::owns_endpoint(uint64_t serial) const noexcept {
+  if (endpoint_ != nullptr && endpoint_->serial() == serial) return true;
+  return std::any_of(backlog_.begin(), backlog_.end(),
+                     [&](const Pending& p) { return p.endpoint->serial() == serial; });
+}
+
+void Socket::on_connection_event(ConnectionEvent& event) {
+  channel()->changed();
+  if (endpoint_ == nullptr || endpoint_->serial() != event.endpoint) {
+    // One that waits for sio_accept has given up.
+    std::erase_if(backlog_,
+                  [&](const Pending& p) { return p.endpoint->serial() == event.endpoint; });
+    dispatch_to_nobody(event.endpoint);
+    return;
+  }
+  switch (event.kind) {
+    case ConnectionEvent::Kind::kResolved:
+      return on_resolved();
+    case ConnectionEvent::Kind::kRequest:
+      return on_request(event);
+    case ConnectionEvent::Kind::kEstablished:
+      return on_established(event.data);
+    case ConnectionEvent::Kind::kRefused:
+      return on_refused(event);
+    case ConnectionEvent::Kind::kDisconnected:
+      return on_disconnected();
+    case ConnectionEvent::Kind::kFailed:
+    case ConnectionEvent::Kind::kDeviceGone:
+      if (phase_ == Phase::kResolving || phase_ == Phase::kConnecting) {
+        return abandon_connect(event.error);
+      }
+      return begin_ending(event.error, false);
+  }
+}
+
+void Socket::on_resolved() {
+  if (phase_ != Phase::kResolving) return;
+  try {
+    make_connection();
+  } catch (const std::system_error& error) {
+    LOG_ERROR("connecting: %s", error.what());
+    return abandon_connect(error.code().value());
+  } catch (const std::bad_alloc&) {
+    return abandon_connect(ENOMEM);
+  }
+  phase_ = Phase::kConnecting;
+  if (const int error = endpoint_->connect(wire::encode_hello(our_hello()))) {
+    abandon_connect(-error);
+  }
+}
+
+void Socket::on_established(const std::vector<std::byte>& data) {
+  if (phase_ == Phase::kConnecting) {
+    if (wire::decode_hello(data, peer_) != wire::HelloFault::kNone) return abandon_connect(EPROTO);
+    connected(0);
+  } else if (phase_ != Phase::kAccepting) {
+    return;
+  }
+  phase_ = Phase::kOpen;
+  open_sender();
+  link_.info.peer_qp_num = link_.queue_pair->peer_number();
+  start_keepalive();
+  for (const EarlyFrame& early : std::exchange(early_, {})) received(early.slot, early.wc);
+  settle();
+}
+
+void Socket::on_refused(const ConnectionEvent& event) {
+  if (phase_ == Phase::kConnecting || phase_ == Phase::kResolving) {
+    return abandon_connect(errno_of_refusal(event.data, event.error));
+  }
+  begin_ending(ECONNABORTED, false);  // the peer took its request back
+}
+
+void Socket::on_disconnected() noexcept {
+  peer_gone_ = true;
+  if (phase_ == Phase::kConnecting) return abandon_connect(ECONNREFUSED);
+  if (phase_ == Phase::kEnding) {
+    if (drained()) end();
+    return;
+  }
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  // What the peer sent before it went is in the queue by now: take it first.
+  channel()->progress();
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
+  // or did not want it.
+  const bool orderly = end_received_ && !sender_->holding() && !sender_->owes_outcomes();
+  begin_ending(orderly ? 0 : ECONNRESET, true);
+}
+
+// The result of sio_connect, to whoever waits for it.
+void Socket::connected(int error) noexcept {
+  connect_error_ = so_error_ = error;
+  channel()->changed();
+  if (connect_waits_) channel()->offer(this);
+}
+
+// A connect that failed: once the queue pair is gone the socket is fresh again.
+void Socket::abandon_connect(int error) noexcept {
+  reconnectable_ = true;
+  const bool has_queue_pair = link_.queue_pair != nullptr;
+  connect_error_ = error;
+  if (has_queue_pair) {
+    begin_ending(error, false);
+  } else {
+    phase_ = Phase::kEnding;
+    end();
+  }
+}
+
+void Socket::start_timer(TimePoint when, void (Socket::*then)()) {
+  ControlThread::instance().at(when, [socket = this, generation = generation(), then] {
+    SocketGuard guard = SocketGuard::of(socket, generation);
+    if (guard) ((*guard).*then)();
+  });
+}
+
+void Socket::connect_timed_out() {
+  if (phase_ == Phase::kResolving || phase_ == Phase::kConnecting) abandon_connect(ETIMEDOUT);
+}
+
+// -------------------------------------------------------------------------------- keepalive
+
+void Socket::start_keepalive() {
+  if (options_.keepalive_ms == 0) return;
+  frames_at_probe_ = frames_seen_;
+  start_timer(Clock::now() + milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
+}
+
+// Silence for a whole period: a probe. It wakes whoever sleeps on the channel, whether it is
+// acknowledged or fails.
+void Socket::keepalive_due() {
+  if (phase_ != Phase::kOpen) return;
+  channel()->progress();
+  if (phase_ != Phase::kOpen) return;
+  if (frames_seen_ == frames_at_probe_) {
+    ++link_.info.keepalives;
+    sender_->fence_or_probe();
+    channel()->hub().arm_for_all();
+    after_sending();
+  }
+  if (phase_ == Phase::kOpen) start_keepalive();
+}
+
+}  // namespace sio::internal

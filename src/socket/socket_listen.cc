@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Listening and accepting. A connection that asks costs an endpoint until the program accepts
+// it, and no memory of the program's: queue pair and slots are made in sio_accept.
+#include <netinet/in.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "event/descriptor_table.h"
+#include "socket/dispatch.h"
+#include "socket/returned_slots.h"
+#include "socket/socket.h"
+#include "socket/socket_pool.h"
+
+namespace sio::internal {
+namespace {
+
+constexpr int kMostBacklog = 4096;
+
+wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
+  switch (fault) {
+    case wire::HelloFault::kVersion:
+      return wire::Refusal::kVersion;
+    case wire::HelloFault::kType:
+      return wire::Refusal::kType;
+    case wire::HelloFault::kLimits:
+      return wire::Refusal::kLimits;
+    default:
+      return wire::Refusal::kForeign;
+  }
+}
+
+}  // namespace
+
+int Socket::listen(int backlog) {
+  if (phase_ == Phase::kListening) {
+    backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
+    return 0;
+  }
+  if (phase_ != Phase::kFresh) return -EISCONN;
+  start_dispatch();
+  if (!bound_) {
+    sockaddr_storage any{};
+    any.ss_family = static_cast<sa_family_t>(domain_);
+    if (const int error = bind(reinterpret_cast<sockaddr*>(&any))) return error;
+  }
+  dispatch_to(endpoint_->serial(), this);
+  // Our own backlog counts; the connection manager's only has to be no smaller.
+  if (const int error = endpoint_->listen(kMostBacklog)) {
+    dispatch_to_nobody(endpoint_->serial());
+    return error;
+  }
+  give_up_region();  // the association is only a template from here on
+  backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
+  phase_ = Phase::kListening;
+  return 0;
+}
+
+void Socket::on_request(provider::ConnectionEvent& event) {
+  std::unique_ptr<provider::Endpoint> incoming = std::move(event.incoming);
+  wire::Hello hello;
+  const wire::HelloFault fault = wire::decode_hello(event.data, hello);
+  if (fault != wire::HelloFault::kNone) {
+    LOG_INFO("refused a connection: its greeting is not ours (%d)", static_cast<int>(fault));
+    incoming->reject(wire::encode_refusal(refusal_of(fault)));
+    return;
+  }
+  if (phase_ != Phase::kListening || backlog_.size() >= backlog_limit_) {
+    incoming->reject(wire::encode_refusal(phase_ == Phase::kListening ? wire::Refusal::kBacklog
+                                                                      : wire::Refusal::kClosed));
+    return;
+  }
+  dispatch_to(incoming->serial(), this);
+  backlog_.push_back({std::move(incoming), hello});
+  ++accepts_to_tell_;
+  channel()->offer(this);
+}
+
+void Socket::stop_listening() noexcept {
+  for (Pending& pending : backlog_) {
+    dispatch_to_nobody(pending.endpoint->serial());
+    pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
+  }
+  backlog_.clear();
+}
+
+// ------------------------------------------------------------------------------------ accept
+
+// What an accepted socket inherits, taken under the listener's lock.
+class Socket::Template {
+ public:
+  Template(const Socket& listener, const AcceptOptions& wish)
+      : wish_(wish), socket_(make(listener.domain_, wish.nonblock, listener.options_)) {
+    socket_->send_areas_ = listener.send_areas_;
+    socket_->receive_area_ = listener.receive_area_;
+    socket_->receive_size_ = listener.receive_size_;
+    socket_->associated_.reserve(listener.associated_.size());
+    for (Area* area : listener.associated_) {
+      // The listener's own association keeps the area alive while we hold the lock.
+      if (area->associate()) socket_->associated_.push_back(area);
+    }
+    socket_->deliver_ = listener.deliver_;
+    socket_->cookie_ = listener.cookie_;
+    if (wish.ec >= 0) {
+      socket_->deliver_ = listener.channel()->hidden() || listener.deliver_;
+      socket_->cookie_ = wish.cookie;
+    } else if (!listener.channel()->hidden()) {
+      wish_.ec = listener.channel()->fd();
+    }
+  }
+  Template(const Template&) = delete;
+  Template& operator=(const Template&) = delete;
+  ~Template() {
+    if (socket_ == nullptr) return;
+    socket_->release_memory();
+    socket_pool().give_back(socket_);
+  }
+
+  // The new descriptor or -errno. Takes the endpoint out of `pending` once the peer may know.
+  int accept(Pending& pending, sockaddr_storage& peer) {
+    OwnFd descriptor(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
+    const int fd = descriptor.get();
+    ChannelGuard target = wish_.ec >= 0 ? ChannelGuard::of(wish_.ec) : ChannelGuard();
+    if (wish_.ec >= 0 && !target) return -EBADF;
+    if (!target) {
+      ChannelOptions options;
+      options.hidden = socket_;
+      ChannelGuard own(Channel::open(std::move(descriptor), options));
+      return start(*own, fd, pending, peer);
+    }
+    socket_->placeholder_ = std::move(descriptor);
+    return start(*target, fd, pending, peer);
+  }
+
+ private:
+  int start(Channel& channel, int fd, Pending& pending, sockaddr_storage& peer) {
+    const int result = socket_->start_accepted(channel, fd, pending, peer);
+    if (result >= 0) socket_ = nullptr;  // it lives
+    return result;
+  }
+
+  AcceptOptions wish_;
+  Socket* socket_;
+};
+
+int Socket::accept(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer) {
+  Socket& listener = *guard;
+  if (listener.phase_ != Phase::kListening) return -EINVAL;
+  while (listener.backlog_.empty()) {
+    if (listener.nonblock_) {
+      if (guard.channel()->saw_empty()) return -EAGAIN;
+      continue;
+    }
+    const int result = guard.wait(
+        kNever, [&] { return listener.phase_ != Phase::kListening || !listener.backlog_.empty(); });
+    if (result != 0) return result;
+    if (listener.phase_ != Phase::kListening) return -EINVAL;
+  }
+  const uint64_t generation = listener.generation();
+  Pending pending = std::move(listener.backlog_.front());
+  listener.backlog_.pop_front();
+  int result;
+  try {
+    Template form(listener, wish);
+    guard.channel().unlock();  // two locks are never held at once
+    result = form.accept(pending, peer);
+  } catch (const std::system_error& error) {
+    LOG_ERROR("accepting: %s", error.what());
+    result = -error.code().value();
+  } catch (const std::bad_alloc&) {
+    result = -ENOMEM;
+  }
+  guard.channel().unlock();
+  if (pending.endpoint != nullptr) wait_again(&listener, generation, std::move(pending));
+  return result;
+}
+
+// Not accepted, and the peer does not know: the connection goes on waiting, if the listener does.
+void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) {
+  SocketGuard guard = SocketGuard::of(listener, generation);
+  if (guard && guard->phase_ == Phase::kListening) {
+    dispatch_to(pending.endpoint->serial(), listener);
+    guard->backlog_.push_front(std::move(pending));
+  } else {
+    dispatch_to_nobody(pending.endpoint->serial());
+    pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
+  }
+}
+
+// Under the lock of `in`, the channel that the new socket comes into.
+int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer) {
+  fd_ = fd;
+  enter(in);
+  endpoint_ = std::move(pending.endpoint);
+  peer_ = pending.hello;
+  const auto undo = [&] {
+    tear_down();
+    receiver_.reset();
+    in.detach();
+    if (in.hidden()) in.close();
+    channel_.store(nullptr, std::memory_order_release);
+  };
+  try {
+    make_connection();
+    DescriptorTable::instance().set(fd, this);
+  } catch (...) {
+    undo();
+    pending.endpoint = std::move(endpoint_);
+    throw;
+  }
+  dispatch_to(endpoint_->serial(), this);
+  phase_ = Phase::kAccepting;
+  peer = endpoint_->peer_address();
+  if (endpoint_->accept(wire::encode_hello(our_hello())) == 0) return fd;
+  DescriptorTable::instance().clear(fd);
+  dispatch_to_nobody(endpoint_->serial());
+  undo();
+  endpoint_.reset();
+  return -ECONNABORTED;
+}
+
+}  // namespace sio::internal

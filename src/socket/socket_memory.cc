@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Which memory a socket receives into and sends from.
+#include <sio/dma.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "memory/registration.h"
+#include "socket/socket.h"
+
+namespace sio::internal {
+namespace {
+
+constexpr size_t kMostSendAreas = 8;
+
+}  // namespace
+
+int Socket::associate(Area& area, size_t size, unsigned flags) {
+  if (phase_ != Phase::kFresh) return -EISCONN;
+  const bool both = (flags & (DMA_SEND | DMA_RECV)) == 0;
+  const bool receive = both || (flags & DMA_RECV) != 0;
+  const bool send = both || (flags & DMA_SEND) != 0;
+  if (receive && receive_area_ != nullptr) return -EBUSY;
+  if (send && send_areas_.size() >= kMostSendAreas) return -EBUSY;
+  send_areas_.reserve(kMostSendAreas + 1);
+  associated_.push_back(&area);
+  if (!area.associate()) {
+    associated_.pop_back();
+    return -EINVAL;
+  }
+  if (receive) {
+    const uint32_t slots = options_.slots_in(size);
+    try {
+      if (slots == 0 || size > area.size()) throw_errno(EINVAL, "receive memory");
+      region_ = Region::create(area, size, options_.slot_size, slots + wire::kControlSlots);
+    } catch (...) {
+      associated_.pop_back();
+      area.dissociate();
+      throw;
+    }
+    receive_area_ = &area;
+    receive_size_ = size;
+  }
+  if (send) send_areas_.push_back(&area);
+  return 0;
+}
+
+int Socket::dissociate(Area& area, size_t size) noexcept {
+  if (phase_ != Phase::kFresh && phase_ != Phase::kEnded) return -EBUSY;
+  const auto found = std::find(associated_.begin(), associated_.end(), &area);
+  if (found == associated_.end()) return -EINVAL;
+  if (&area == receive_area_) {
+    if (size != receive_size_) return -EINVAL;
+    give_up_region();
+    receive_area_ = nullptr;
+    receive_size_ = 0;
+  }
+  std::erase(send_areas_, &area);
+  associated_.erase(found);
+  area.dissociate();
+  return 0;
+}
+
+void Socket::give_up_region() noexcept {
+  if (region_ != nullptr) region_->detach();
+  region_ = nullptr;
+}
+
+// Before the queue pair is made: the region that its receives are cut from. A socket without an
+// association gets an area of its own.
+void Socket::prepare_receive_memory() {
+  if (receive_area_ == nullptr) {
+    register_areas_with_provider();
+    const size_t wanted = std::max<size_t>(options_.receive_bytes(), settings().default_area);
+    own_area_ = Area::create(wanted, 0);
+    own_area_->associate();
+    receive_area_ = own_area_;
+    send_areas_.push_back(own_area_);
+  }
+  const size_t bytes = receive_size_ != 0 ? receive_size_ : options_.receive_bytes();
+  const uint32_t slots = options_.slots_in(bytes);
+  if (slots == 0) throw_errno(EINVAL, "receive memory");
+  // The options may have changed since dma_assoc.
+  if (region_ != nullptr && (region_->slot_size() != options_.slot_size ||
+                             region_->slots() != slots + wire::kControlSlots)) {
+    give_up_region();
+  }
+  if (region_ == nullptr) {
+    region_ =
+        Region::create(*receive_area_, bytes, options_.slot_size, slots + wire::kControlSlots);
+  }
+}
+
+// The end of the socket. Received messages that the program holds keep their region, and the
+// region keeps the area, until they are released.
+void Socket::release_memory() noexcept {
+  give_up_region();
+  for (Area* area : associated_) area->dissociate();
+  associated_.clear();
+  send_areas_.clear();
+  if (own_area_ != nullptr) {
+    own_area_->dissociate();
+    own_area_->destroy_when_free();
+    own_area_ = nullptr;
+  }
+  receive_area_ = nullptr;
+}
+
+Area* Socket::sending_area(const void* p) const noexcept {
+  for (Area* area : send_areas_) {
+    if (area->contains(p)) return area;
+  }
+  return nullptr;
+}
+
+}  // namespace sio::internal

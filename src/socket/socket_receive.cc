@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What arrives: completions, frames, and how they become events or sio_recv's messages.
+#include <utility>
+
+#include "base/log.h"
+#include "provider/status.h"
+#include "socket/socket.h"
+
+namespace sio::internal {
+
+// ------------------------------------------------------------------------------ completions
+
+void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  if (id.kind == wire::Work::kReceive) {
+    if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
+    if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
+    receiver_->flushed();
+  } else if (id.kind == wire::Work::kSend && sender_ != nullptr) {
+    if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index, true);
+    if (phase_ == Phase::kEnding && id.index == drain_marker_) sends_drained_ = true;
+  }
+  work_failed(wc);
+}
+
+void Socket::work_failed(const ibv_wc& wc) noexcept {
+  // The first that was not merely flushed is the cause.
+  if (link_.info.wc_status == 0 && wc.status != IBV_WC_WR_FLUSH_ERR) {
+    link_.info.wc_status = static_cast<uint32_t>(wc.status);
+    link_.info.wc_vendor_err = wc.vendor_err;
+    link_.info.wc_qp_num = wc.qp_num;
+    LOG_INFO("QP %u: %s (vendor %#x)", wc.qp_num, provider::status_name(wc.status), wc.vendor_err);
+  }
+  if (phase_ != Phase::kEnding) begin_ending(provider::errno_of(wc.status), true);
+}
+
+void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
+  ++frames_seen_;
+  if (phase_ == Phase::kConnecting) {
+    // The peer was told that we stand before we were: keep it until we know who the peer is.
+    try {
+      early_.push_back({slot, wc});
+    } catch (const std::bad_alloc&) {
+      receiver_->flushed();
+    }
+    return;
+  }
+  if (phase_ == Phase::kAccepting) on_established({});
+  if (!accept_frame(slot, wc) && phase_ != Phase::kEnding) {
+    LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
+    begin_ending(EPROTO, true);
+  }
+  if (read_shut_ || closed_) receiver_->drop_all();
+}
+
+// Takes the slot in any case. False: not a frame that the peer may send now.
+bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
+  wire::Immediate imm;
+  const bool ours = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0 &&
+                    wire::decode_immediate(wc.imm_data, imm) && sender_->add_credits(imm.credits);
+  const bool carries = ours && (imm.kind == wire::Kind::kMessage || imm.kind == wire::Kind::kTrain);
+  if (!carries) {
+    receiver_->control(slot);
+    if (!ours || wc.byte_len != 0) return false;
+    if (imm.kind == wire::Kind::kCredit) return true;
+    return !std::exchange(end_received_, true);  // the end comes once
+  }
+  if (end_received_) {
+    receiver_->control(slot);
+    return false;
+  }
+  if (imm.kind == wire::Kind::kTrain) return receiver_->train(slot, wc.byte_len);
+  receiver_->message(slot, wc.byte_len);
+  return true;
+}
+
+// After a batch of completions: answer, go on, tell.
+void Socket::settle() noexcept {
+  if (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) {
+    repost(false);
+    sender_->pump(false);
+    after_sending();
+  }
+  channel()->changed();
+  channel()->offer(this);
+  if (closing_) advance_close();
+  if (phase_ == Phase::kEnding && drained()) end();
+}
+
+void Socket::before_sleep() noexcept {
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return channel()->hub().unhold(this);
+  repost(false);
+  sender_->pump(true);
+  after_sending();
+}
+
+void Socket::repost(bool force) noexcept {
+  uint32_t data;
+  uint32_t control;
+  if (const int error = receiver_->post_returned(force, data, control)) {
+    return begin_ending(-error, true);
+  }
+  sender_->owe_credits(data, control);
+}
+
+void Socket::post_returned() noexcept {
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  repost(false);
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  sender_->pump(false);
+  after_sending();
+}
+
+// ----------------------------------------------------------------------------------- events
+
+event_data_t& Socket::push(EventRing& ring, uint32_t kind, int error, uint32_t slot,
+                           uint32_t offset) noexcept {
+  event_data_t& event = ring.push({this, kind, slot, offset});
+  event = {};
+  event.kind = kind;
+  event.fd = fd_;
+  event.error = error;
+  event.cookie = cookie_;
+  return event;
+}
+
+// In this order: what comes after must not overtake.
+bool Socket::emit(EventRing& ring) noexcept {
+  const bool all = emit_accepts(ring) && emit_connect(ring) && emit_outcomes(ring) &&
+                   emit_messages(ring) && emit_ends(ring);
+  if (all && closed_ && phase_ == Phase::kEnded) finish_close_later();
+  return all;
+}
+
+bool Socket::emit_accepts(EventRing& ring) noexcept {
+  while (accepts_to_tell_ > 0) {
+    if (ring.full()) return false;
+    push(ring, EC_ACCEPT, 0);
+    --accepts_to_tell_;
+  }
+  return true;
+}
+
+bool Socket::emit_connect(EventRing& ring) noexcept {
+  if (!connect_waits_ || closed_ || phase_ == Phase::kResolving || phase_ == Phase::kConnecting ||
+      reconnectable_) {
+    return true;
+  }
+  if (ring.full()) return false;
+  push(ring, EC_CONNECT, connect_error_);
+  connect_waits_ = false;
+  return true;
+}
+
+bool Socket::emit_outcomes(EventRing& ring) noexcept {
+  if (sender_ == nullptr) return true;
+  while (const SendRecord* done = sender_->outcome()) {
+    if (ring.full()) return false;
+    event_data_t& event = push(ring, EC_SENT, done->error);
+    event.data.buf = const_cast<void*>(done->buf);
+    event.data.len = done->len;
+    event.data.mem = done->flight.area->handle();
+    sender_->told();
+  }
+  if (want_writable_ && !closed_ && phase_ == Phase::kOpen && sender_->has_room()) {
+    if (ring.full()) return false;
+    push(ring, EC_WRITABLE, 0);
+    want_writable_ = false;
+    update_hold();
+  }
+  return true;
+}
+
+bool Socket::emit_messages(EventRing& ring) noexcept {
+  if (receiver_ == nullptr || closed_) return true;
+  IncomingMessage message;
+  while (receiver_->peek(message)) {
+    if (!deliver_ && readable_told_) return true;
+    if (ring.full()) return false;
+    if (!deliver_) {
+      push(ring, EC_READABLE, 0);
+      readable_told_ = true;
+      return true;
+    }
+    event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
+    event.data.buf = message.data;
+    event.data.len = message.length;
+    event.data.mem = receiver_->region()->area().handle();
+    receiver_->take(message);
+  }
+  if (receiver_->broken() && phase_ == Phase::kOpen) begin_ending(EPROTO, true);
+  return true;
+}
+
+bool Socket::emit_ends(EventRing& ring) noexcept {
+  if (closed_) return true;
+  IncomingMessage message;
+  const bool dry = receiver_ == nullptr || !receiver_->peek(message);
+  if (end_received_ && dry && !end_told_) {
+    if (ring.full()) return false;
+    push(ring, EC_EOF, 0);
+    end_told_ = true;
+  }
+  if (phase_ == Phase::kEnded && failure_ != 0 && dry && !hup_told_) {
+    if (ring.full()) return false;
+    push(ring, EC_HUP, failure_);
+    hup_told_ = true;
+  }
+  return true;
+}
+
+void Socket::taken(const EventNote&) noexcept {}
+
+// ------------------------------------------------------------------------------------- recv
+
+bool Socket::readable() const noexcept {
+  if (phase_ == Phase::kListening) return !backlog_.empty();
+  if (connect_waits_ && phase_ != Phase::kResolving && phase_ != Phase::kConnecting) return true;
+  if (phase_ == Phase::kEnded || end_received_) return true;
+  return receiver_ != nullptr && receiver_->has_next();
+}
+
+int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
+  Socket& socket = *guard;
+  if (socket.deliver_) return -EINVAL;
+  const bool nonblock = socket.nonblock_ || (flags & MSG_DONTWAIT) != 0;
+  bool looked = false;
+  for (;;) {
+    if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
+    IncomingMessage message;
+    if (socket.receiver_ != nullptr && socket.receiver_->peek(message)) {
+      if (message.length > size) return -EMSGSIZE;
+      socket.receiver_->take(message);
+      *buf = message.data;
+      socket.readable_told_ = socket.readable_told_ && socket.receiver_->has_next();
+      return static_cast<int>(message.length);
+    }
+    socket.readable_told_ = false;
+    if (socket.end_received_ || socket.read_shut_) {
+      *buf = nullptr;
+      return 0;
+    }
+    if (socket.phase_ == Phase::kEnded) return socket.failure_ != 0 ? -socket.failure_ : -ENOTCONN;
+    if (!looked) {
+      looked = true;
+      guard.channel()->progress();
+    } else if (nonblock) {
+      if (guard.channel()->saw_empty()) return -EAGAIN;
+    } else {
+      const int result = guard.wait(kNever, [&] {
+        return (socket.receiver_ != nullptr && socket.receiver_->has_next()) ||
+               socket.end_received_ || socket.read_shut_ || socket.phase_ == Phase::kEnded ||
+               socket.phase_ == Phase::kFresh;
+      });
+      if (result != 0) return result;
+    }
+  }
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Registered memory for what is copied on its way out: messages from outside any area, and the
+// small ones that travel in a train. One pool per channel and device.
+//
+// 1. Each connection can always have one buffer: a pool never lends the buffers that the
+//    connections without one may still ask for. So none waits for another.
+// 2. A pool grows with use up to kMostPerConnection buffers for each connection, and does not
+//    shrink while the channel lives.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "event/channel.h"
+#include "memory/mapping.h"
+#include "provider/provider.h"
+
+namespace sio::internal {
+
+struct StagingBuffer {
+  char* data;
+  uint32_t lkey;
+};
+
+// Bytes of a buffer: a train of 8 KiB, or one message of that size behind a record's header.
+inline constexpr uint32_t kTrainBytes = 8192;
+inline constexpr uint32_t kStagingBytes = kTrainBytes + 64;
+
+class StagingPool {
+ public:
+  explicit StagingPool(provider::Device& device) noexcept : device_(device) {}
+
+  // A connection comes: makes sure of its buffer. Throws ENOMEM.
+  void join();
+  void leave() noexcept;
+
+  // `held`: how many the connection has. Null: it must wait for one of its own.
+  StagingBuffer* take(uint32_t& held) noexcept;
+  void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
+
+ private:
+  static constexpr uint32_t kMostPerConnection = 16;
+  static constexpr uint32_t kChunk = 8;  // buffers
+
+  struct Chunk {
+    Mapping memory;
+    std::unique_ptr<provider::MemoryRegion> region;
+    std::unique_ptr<StagingBuffer[]> buffers;
+  };
+
+  void grow();
+
+  provider::Device& device_;
+  std::vector<Chunk> chunks_;
+  std::vector<StagingBuffer*> free_;
+  uint32_t connections_ = 0;
+  uint32_t without_ = 0;  // connections that hold none
+};
+
+// The pools of a channel.
+class StagingPools final : public ChannelExtension {
+ public:
+  static StagingPool& of(Channel& channel, provider::Device& device);
+
+ private:
+  std::vector<std::pair<provider::Device*, std::unique_ptr<StagingPool>>> pools_;
+};
+
+}  // namespace sio::internal
