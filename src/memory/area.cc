@@ -87,8 +87,6 @@ void Area::open(size_t requested, dma_mem_t handle) {
     blocks_.open(static_cast<uint32_t>(size / kLine));
     requested_ = requested;
     associated_ = 0;
-    ending_ = false;
-    unwanted_ = false;
     memory_ = std::move(memory);
     token_ = token;
     for (size_t i = 0; i < kMaxDevices; ++i) lkeys_[i].store(lkeys[i], kRelaxed);

@@ -64,12 +64,10 @@ class Area {
   // The same for the owner of the area.
   int destroy(size_t size) noexcept { return destroy(handle(), size); }
 
-  // The owner wants it no more: ends now, or with the last block that the program gives back.
-  void destroy_when_free() noexcept;
-
-  // Ends the area, for the owner who can not wait: at once if nothing holds on to it, else when the
-  // last block is given back and the last socket dissociates. Until then it works as before, and
-  // the program may destroy it by its handle. Afterwards, here or there, the handle is stale.
+  // For an owner who wants it no more and can not wait: ends the area at once if nothing holds on
+  // to it, else when the last block is given back and the last socket dissociates. Until then it
+  // works as before, and the program may destroy it by its handle. An owner that is associated
+  // calls this before dissociate(): the area is then sure to be still the one it means.
   void destroy_when_free() noexcept;
 
   dma_mem_t handle() const noexcept;
@@ -130,7 +128,6 @@ class Area {
   Remains take_apart() noexcept;                                                 // mutex_ is held
   Remains take_apart_if_due() noexcept;                                          // mutex_ is held
   static void bury(Remains remains) noexcept;
-  bool end_is_due() noexcept;  // mutex_ is held; true once
 
   // For Region: takes a block of n bytes for it / gives it back. 0 or -errno as in reserve.
   int take_for_region(size_t n, Region* region, uint32_t& block, char** base) noexcept;
@@ -156,13 +153,12 @@ class Area {
 
   std::mutex mutex_;
   // All below: under mutex_.
-  size_t requested_ = 0;    // what create was given
-  size_t associated_ = 0;   // sockets
-  bool ending_ = false;     // destroy_when_free was called
-  bool unwanted_ = false;   // ends as soon as all of it is free
-  uint32_t sequence_ = 0;   // of reservations; goes on when the object is reused (invariant 5)
+  size_t requested_ = 0;   // what create was given
+  size_t associated_ = 0;  // sockets
+  bool ending_ = false;    // destroy_when_free was called
+  uint32_t sequence_ = 0;  // of reservations; goes on when the object is reused (invariant 5)
   Mapping memory_;
-  void* token_ = nullptr;   // the registrar's
+  void* token_ = nullptr;  // the registrar's
 };
 
 }  // namespace sio::internal

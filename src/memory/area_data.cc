@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Areas: the data path. Nothing here allocates or makes a system call (but for a contended mutex).
-#include "memory/area.h"
-#include "memory/region.h"
-
 #include <cerrno>
 #include <utility>
+
+#include "memory/area.h"
+#include "memory/region.h"
 
 namespace sio::internal {
 
@@ -58,13 +58,14 @@ int Area::take_for_region(size_t n, Region* region, uint32_t& index, char** base
 }
 
 void Area::give_back(uint32_t block) noexcept {
-  bool due;
+  Remains remains;
   {
     const std::lock_guard lock(mutex_);
     blocks_.give_back(block);
-    due = end_is_due();
+    if (!ending_) return;
+    remains = take_apart_if_due();
   }
-  if (due) destroy(size());
+  bury(std::move(remains));
 }
 
 int Area::release(void* p, size_t n) noexcept {

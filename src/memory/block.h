@@ -51,9 +51,9 @@ constexpr uint64_t freeing(uint64_t state) noexcept {
 // A cache line each, so that threads with neighbouring blocks do not slow each other down.
 struct alignas(64) Block {
   std::atomic<uint64_t> state;
-  std::atomic<uint64_t> bytes;     // as asked for; kReserved and kRegion
-  std::atomic<Region*> region;     // kRegion
-  std::atomic<uint32_t> start;     // first line; constant while in use
+  std::atomic<uint64_t> bytes;  // as asked for; kReserved and kRegion
+  std::atomic<Region*> region;  // kRegion
+  std::atomic<uint32_t> start;  // first line; constant while in use
   // Under the area's mutex:
   uint32_t lines;
   uint32_t next;  // in its free list, or in that of unused records; 0: the last

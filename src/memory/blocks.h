@@ -86,10 +86,10 @@ class Blocks {
 
   std::atomic<Tables*> tables_{nullptr};  // owned; replaced by larger ones, never freed
   uint32_t lines_ = 0;
-  uint32_t in_use_ = 0;       // blocks that are not kFree
-  uint32_t records_ = 0;      // highest record ever used
-  uint32_t unused_ = 0;       // list of records below it that are no block
-  std::array<uint32_t, kSizeClasses> lists_{};                  // first free block by class
+  uint32_t in_use_ = 0;                         // blocks that are not kFree
+  uint32_t records_ = 0;                        // highest record ever used
+  uint32_t unused_ = 0;                         // list of records below it that are no block
+  std::array<uint32_t, kSizeClasses> lists_{};  // first free block by class
   std::array<uint64_t, (kSizeClasses + 63) / 64> not_empty_{};  // classes with one
 };
 

@@ -115,7 +115,6 @@ class Region {
   void end_detached() noexcept;
   void die() noexcept;
 
-  bool locate(const void* p, uint32_t& slot, uint32_t& granule) const noexcept;
   bool pin(const void* p, Spot& spot) noexcept;
   static void unpin(SlotArray& array, uint32_t slot) noexcept;
   bool release_piece(const Spot& spot, const void* p, size_t n) noexcept;
@@ -141,9 +140,9 @@ class Region {
   std::atomic<uint32_t> callers_{0};      // threads in or about to enter on_returned_
 
   // The library's side only.
-  uint32_t count_ = 0;              // slots
-  uint32_t received_ = 0;           // arrived and not collected
-  uint32_t taken_ = kNoSlot;        // returned slots taken off returns_ and not yet collected
+  uint32_t count_ = 0;        // slots
+  uint32_t received_ = 0;     // arrived and not collected
+  uint32_t taken_ = kNoSlot;  // returned slots taken off returns_ and not yet collected
   uint32_t taken_count_ = 0;
 };
 

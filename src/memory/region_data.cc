@@ -37,34 +37,27 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
   return slot.train.load(kRelaxed) ? pieces_.load(kRelaxed)[granule] : slot.lone;
 }
 
-bool Region::locate(const void* p, uint32_t& slot, uint32_t& granule) const noexcept {
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base_.load(kRelaxed);
-  const uint32_t slot_granules = slot_size() / uint32_t{kGranule};
-  if (offset / kGranule >= UINT32_MAX || slot_granules == 0) return false;
-  granule = static_cast<uint32_t>(offset / kGranule);
-  slot = granule / slot_granules;
-  return true;
-}
-
 // Takes a reference to the slot that p lies in, if it has any: then it is received, and it and its
 // region stand still until the reference is dropped.
 bool Region::pin(const void* p, Spot& spot) noexcept {
   SlotArray* array = array_.load(std::memory_order_acquire);  // acquire: finds it made
-  if (array == nullptr || !locate(p, spot.slot, spot.granule)) return false;
-  if (spot.slot >= array->capacity) return false;
-  Slot& record = array->slots[spot.slot];
+  const uintptr_t base = base_.load(kRelaxed);
+  const uint32_t slot_granules = slot_size() / uint32_t{kGranule};
+  const uintptr_t granule = (reinterpret_cast<uintptr_t>(p) - base) / kGranule;
+  if (array == nullptr || slot_granules == 0 || granule >= UINT32_MAX) return false;
+  const auto slot = static_cast<uint32_t>(granule) / slot_granules;
+  if (slot >= array->capacity) return false;
+  Slot& record = array->slots[slot];
   uint64_t refs = record.refs.load(kRelaxed);
   do {
     if (Slot::references(refs) == 0) return false;
     // Acquire: pairs with arrived(), and with the end of the region that had the array before.
   } while (!record.refs.compare_exchange_weak(refs, refs + Slot::kReference, kSwap, kRelaxed));
-  spot.array = array;
-  spot.record = &record;
+  spot = {array, &record, slot, static_cast<uint32_t>(granule)};
   // Did we look at this region while it came to life or ended, so that the slot is another's? What
   // stands still now decides.
-  const uint32_t slot = spot.slot;
-  if (array->owner.load(kRelaxed) == this && locate(p, spot.slot, spot.granule) &&
-      spot.slot == slot) {
+  if (array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == base &&
+      slot_size() / uint32_t{kGranule} == slot_granules) {
     return true;
   }
   unpin(*array, slot);

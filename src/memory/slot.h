@@ -26,10 +26,10 @@ struct alignas(64) Slot {
   }
 
   std::atomic<uint64_t> refs{0};
-  std::atomic<uint32_t> lone{0};    // piece.h; of a lone message
-  std::atomic<bool> train{false};   // set by arrived(), stands still while there are references
-  bool decoding = false;            // between arrived() and finish(); the library's side only
-  uint32_t next = kNoSlot;          // of a returned slot
+  std::atomic<uint32_t> lone{0};   // piece.h; of a lone message
+  std::atomic<bool> train{false};  // set by arrived(), stands still while there are references
+  bool decoding = false;           // between arrived() and finish(); the library's side only
+  uint32_t next = kNoSlot;         // of a returned slot
 };
 
 // Never freed. While a region has it, owner is that region.

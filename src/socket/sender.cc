@@ -16,6 +16,9 @@ using wire::Kind;
 
 constexpr size_t kFirstRecords = 64;
 
+// Messages that follow one another more closely are a burst.
+constexpr microseconds kBurstGap{20};
+
 }  // namespace
 
 uint32_t Sender::queue_size(uint32_t quota) noexcept { return quota + kSpare; }
@@ -55,6 +58,11 @@ bool Sender::can_post_data() const noexcept {
 bool Sender::has_room() const noexcept { return can_post_data() && !records_full(); }
 
 // --------------------------------------------------------------------------------- messages
+
+bool Sender::window_may_be_open() const noexcept {
+  return in_flight() >= limits_.window && train_.empty() &&
+         Clock::now() - window_closed_ > kBurstGap;
+}
 
 int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
   if (message.record != nullptr && !room_for_record()) return -EAGAIN;
@@ -206,6 +214,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
   ibv_send_wr* bad;
   const int error = link_.queue_pair->post_send(&wr, &bad);
   if (error != 0 && post_error_ == 0) post_error_ = -error;
+  if (in_flight() >= limits_.window) window_closed_ = Clock::now();
 }
 
 void Sender::completed(uint32_t index, bool ok) noexcept {

@@ -8,7 +8,9 @@
 // 2. All work requests are counted against the send queue, from posting to a completion that
 //    covers them: a signalled one covers all before it.
 // 3. The window counts SENDs that are not known to be complete. Below it a message is a SEND of
-//    its own; above it small ones gather in the train. The order of messages is that of send().
+//    its own; above it small ones gather in the train. While messages follow one another nobody
+//    looks for completions, so that trains fill even on a device that completes at once: what is
+//    saved is the cost of a SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record, from send() until its outcome was told.
 #pragma once
 
@@ -62,6 +64,10 @@ class Sender {
   // The connection stands. Before, messages gather in a first train.
   void open(const Limits& limits) noexcept;
   bool opened() const noexcept { return open_; }
+
+  // Whether it pays to look for completions before send(): the window was closed by a SEND some
+  // time ago, so this is no burst, and a message should not wait for others.
+  bool window_may_be_open() const noexcept;
 
   // 0 or -EAGAIN. alone: a SEND of its own, now.
   int send(const OutgoingMessage& message, bool alone) noexcept;
@@ -162,7 +168,8 @@ class Sender {
   std::vector<Posted> posted_ring_;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
-  uint32_t unsignalled_ = 0;  // posted last, without a signal
+  uint32_t unsignalled_ = 0;   // posted last, without a signal
+  TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window
 
   // Records: told_ <= done_ <= accepted_.
   std::vector<SendRecord> records_;

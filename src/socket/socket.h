@@ -104,6 +104,7 @@ struct SocketState {
   int connect_error_ = 0;
   size_t accepts_to_tell_ = 0;
   bool want_writable_ = false;  // sio_send said EAGAIN
+  bool room_expected_ = false;  // the hub knows of that
   bool readable_told_ = false;  // EC_READABLE was given and nothing has run dry since
   bool end_told_ = false;
   bool hup_told_ = false;

@@ -54,7 +54,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   drain_marker_ = sender_->mark_end();
   if (sender_->post_error() != 0) sends_drained_ = true;
   // Whoever sleeps must hear of what is flushed now.
-  channel()->hub().unhold(this);
+  update_hold();
   channel()->hub().arm_for_all();
   channel()->changed();
   try {
@@ -222,7 +222,6 @@ void Socket::finish_close_later() noexcept {
 void Socket::finish_close() noexcept {
   Channel& in = *channel();
   in.forget(this);
-  in.hub().unhold(this);
   sender_.reset();
   receiver_.reset();
   release_memory();

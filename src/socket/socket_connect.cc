@@ -129,7 +129,8 @@ void Socket::open_sender() noexcept {
   limits.peer_slot_size = peer_.slot_size;
   limits.peer_slots = peer_.slots;
   limits.quota = options_.send_quota;
-  limits.window = settings().send_window;
+  // A SEND in each half of the window is signalled, which must come before the quota is used up.
+  limits.window = std::min(settings().send_window, options_.send_quota / 2);
   limits.keep_outcomes = !channel()->hidden();
   sender_->open(limits);
   link_.info.peer_slot_size = peer_.slot_size;

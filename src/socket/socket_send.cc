@@ -62,13 +62,13 @@ int Socket::queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock) {
       return error == -EPIPE ? socket.take_error() : error;
     }
     if (socket.sender_ != nullptr) {
-      // With the window closed: completions that are there open it.
-      if (!looked && socket.sender_->in_flight() >= settings().send_window) {
+      if (!looked && socket.sender_->window_may_be_open()) {
         looked = true;
         channel.progress();
         continue;
       }
       if (socket.sender_->send(message, socket.options_.no_delay) == 0) {
+        socket.want_writable_ = false;
         socket.after_sending();
         return 0;
       }
@@ -100,16 +100,19 @@ void Socket::after_sending() noexcept {
   update_hold();
 }
 
-// What is held back is looked at before the channel sleeps; and while it is, or somebody waits
+// What is held back is looked at before the channel sleeps. While something is, or somebody waits
 // for room, every completion wakes.
 void Socket::update_hold() noexcept {
   CompletionHub& hub = channel()->hub();
-  const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
-  if (open && sender_ != nullptr && (sender_->holding() || want_writable_ || closing_)) {
+  const bool open = (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) && sender_ != nullptr;
+  if (open && sender_->holding()) {
     hub.hold(this);
   } else {
     hub.unhold(this);
   }
+  const bool wants_room = open && want_writable_ && !sender_->has_room();
+  if (wants_room != room_expected_) hub.expect(wants_room ? 1 : -1);
+  room_expected_ = wants_room;
 }
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {
