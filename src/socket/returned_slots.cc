@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "socket/returned_slots.h"
 
-#include <utility>
+#include <exception>
 
+#include "base/log.h"
+#include "control/control_thread.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -13,23 +15,35 @@ struct Noted {
   uint64_t generation;
 };
 
-// A call releases buffers of few sockets; what does not fit waits for the socket's own next call.
+// A call releases buffers of few sockets; what does not fit here is the control thread's.
 constexpr unsigned kMostNoted = 16;
 thread_local Noted noted[kMostNoted];
 thread_local unsigned noted_count = 0;
+
+void post(const Noted& note) noexcept {
+  SocketGuard guard = SocketGuard::of(note.socket, note.generation);
+  if (guard) guard->post_returned();
+}
 
 }  // namespace
 
 void ReturnedSlots::note(void* socket) noexcept {
   auto* const owner = static_cast<Socket*>(socket);
-  if (noted_count < kMostNoted) noted[noted_count++] = {owner, owner->generation()};
+  const Noted note{owner, owner->generation()};
+  if (noted_count < kMostNoted) {
+    noted[noted_count++] = note;
+    return;
+  }
+  try {
+    ControlThread::instance().post([note] { post(note); });
+  } catch (const std::exception& error) {
+    LOG_ERROR("slots of a socket are posted late: %s", error.what());
+  }
 }
 
 void ReturnedSlots::post_noted() noexcept {
   while (noted_count > 0) {
-    const Noted next = noted[--noted_count];
-    SocketGuard guard = SocketGuard::of(next.socket, next.generation);
-    if (guard) guard->post_returned();
+    post(noted[--noted_count]);
   }
 }
 

@@ -117,6 +117,7 @@ struct SocketState {
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool closed_ = false;   // by the program: the descriptor is gone
   bool await_disconnect_ = false;
+  uint32_t attempt_ = 0;        // of connect: timers of an earlier one find nothing to do
   bool reconnectable_ = false;  // a connect that failed: fresh again when drained
   bool sends_drained_ = false;
   bool finishing_ = false;  // finish_close is on its way
@@ -216,6 +217,7 @@ class Socket final : public EventSource,
   void prepare_receive_memory();
   void release_memory() noexcept;
   void give_up_region() noexcept;
+  void give_up_own_area() noexcept;
   Area* sending_area(const void* p) const noexcept;
 
   void make_connection();

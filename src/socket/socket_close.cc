@@ -111,8 +111,7 @@ void Socket::fresh_again() noexcept {
   if (own_area_ != nullptr) {
     send_areas_.clear();
     receive_area_ = nullptr;
-    own_area_->dissociate();
-    std::exchange(own_area_, nullptr)->destroy_when_free();
+    give_up_own_area();
   }
   link_ = Link{};
   failure_ = 0;

@@ -20,6 +20,12 @@ using provider::ConnectionEvent;
 
 constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
 
+// An address that answers nobody is told as such, before the whole time is over: neighbours are
+// asked three times, a second apart.
+int resolve_time(int connect_timeout_ms) noexcept {
+  return std::max(1, std::min(3500, connect_timeout_ms / 4 * 3));
+}
+
 int errno_of_refusal(const std::vector<std::byte>& data, int otherwise) noexcept {
   wire::Refusal reason;
   if (!wire::decode_refusal(data, reason)) return otherwise;
@@ -68,12 +74,13 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   const uint64_t serial = socket.endpoint_->serial();
   dispatch_to(serial, &socket);
   const int timeout = static_cast<int>(socket.options_.connect_timeout_ms);
-  if (const int error = socket.endpoint_->resolve(peer, timeout)) {
+  if (const int error = socket.endpoint_->resolve(peer, resolve_time(timeout))) {
     dispatch_to_nobody(serial);
     if (!socket.bound_) socket.endpoint_.reset();
     return error;
   }
   socket.phase_ = Phase::kResolving;
+  ++socket.attempt_;
   socket.so_error_ = socket.connect_error_ = 0;
   socket.start_timer(Clock::now() + milliseconds(timeout), &Socket::connect_timed_out);
   if (socket.nonblock_) {
@@ -250,9 +257,10 @@ void Socket::abandon_connect(int error) noexcept {
 }
 
 void Socket::start_timer(TimePoint when, void (Socket::*then)()) {
-  ControlThread::instance().at(when, [socket = this, generation = generation(), then] {
+  const uint32_t attempt = attempt_;
+  ControlThread::instance().at(when, [socket = this, generation = generation(), attempt, then] {
     SocketGuard guard = SocketGuard::of(socket, generation);
-    if (guard) ((*guard).*then)();
+    if (guard && guard->attempt_ == attempt) ((*guard).*then)();
   });
 }
 

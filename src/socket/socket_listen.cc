@@ -167,13 +167,17 @@ int Socket::accept(SocketGuard guard, const AcceptOptions& wish, sockaddr_storag
     guard.channel().unlock();  // two locks are never held at once
     result = form.accept(pending, peer);
   } catch (const std::system_error& error) {
-    LOG_ERROR("accepting: %s", error.what());
     result = -error.code().value();
+    if (result != -ECONNABORTED) LOG_ERROR("accepting: %s", error.what());
   } catch (const std::bad_alloc&) {
     result = -ENOMEM;
   }
   guard.channel().unlock();
-  if (pending.endpoint != nullptr) wait_again(&listener, generation, std::move(pending));
+  if (pending.endpoint != nullptr && result == -ECONNABORTED) {
+    dispatch_to_nobody(pending.endpoint->serial());
+  } else if (pending.endpoint != nullptr) {
+    wait_again(&listener, generation, std::move(pending));
+  }
   return result;
 }
 

@@ -98,12 +98,16 @@ void Socket::release_memory() noexcept {
   for (Area* area : associated_) area->dissociate();
   associated_.clear();
   send_areas_.clear();
-  if (own_area_ != nullptr) {
-    own_area_->dissociate();
-    own_area_->destroy_when_free();
-    own_area_ = nullptr;
-  }
+  give_up_own_area();
   receive_area_ = nullptr;
+}
+
+// First unwanted, then let go: in between the program could free it and get another in its place.
+void Socket::give_up_own_area() noexcept {
+  if (own_area_ == nullptr) return;
+  own_area_->destroy_when_free();
+  own_area_->dissociate();
+  own_area_ = nullptr;
 }
 
 Area* Socket::sending_area(const void* p) const noexcept {

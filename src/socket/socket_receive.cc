@@ -31,6 +31,8 @@ void Socket::work_failed(const ibv_wc& wc) noexcept {
     link_.info.wc_qp_num = wc.qp_num;
     LOG_INFO("QP %u: %s (vendor %#x)", wc.qp_num, provider::status_name(wc.status), wc.vendor_err);
   }
+  // While connecting the connection manager has the cause, and tells it next.
+  if (phase_ == Phase::kConnecting) return;
   if (phase_ != Phase::kEnding) begin_ending(provider::errno_of(wc.status), true);
 }
 

@@ -68,7 +68,8 @@ VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel
 VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incoming) noexcept
     : manager_(manager),
       id_(incoming),
-      serial_(next_serial.fetch_add(1, std::memory_order_relaxed)) {
+      serial_(next_serial.fetch_add(1, std::memory_order_relaxed)),
+      incoming_(true) {
   id_->context = this;
 }
 
@@ -168,8 +169,15 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
                                                             const QueueSizes& sizes) {
   const VerbsDevice* on = manager_.find_device(id_->verbs);
   if (on == nullptr) throw_errno(ENODEV, "device of the connection");
-  return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(),
-                                          static_cast<VerbsCompletionQueue&>(queue).get(), sizes);
+  ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
+  try {
+    return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(), cq, sizes);
+  } catch (const std::system_error& error) {
+    // The kernel drops what happens to an id before it is accepted; that the peer has given up
+    // shows in that the id can not be used.
+    if (incoming_ && error.code().value() == EINVAL) throw_errno(ECONNABORTED, "the peer gave up");
+    throw;
+  }
 }
 
 }  // namespace sio::internal::provider::verbs

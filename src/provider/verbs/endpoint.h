@@ -42,6 +42,7 @@ class VerbsEndpoint final : public Endpoint {
   VerbsConnectionManager& manager_;
   rdma_cm_id* id_;
   const uint64_t serial_;
+  bool incoming_ = false;
   int resolve_timeout_ms_ = 0;
 };
 
