@@ -128,7 +128,8 @@ SIO_API int sio_listen(int sock, int backlog);
 /* Takes the first waiting connection: makes its queue pair and receive memory and
  * answers the peer, whose connect then completes. The new socket inherits the
  * listener's options, association, channel, events and cookie; sends may be
- * queued at once. addr and addrlen as in accept(2), NULL if not wanted.
+ * queued at once. A peer that gave up while it waited is passed over. addr and
+ * addrlen as in accept(2), NULL if not wanted.
  * sio_accept4: SOCK_NONBLOCK and SOCK_CLOEXEC for the new socket.
  * sio_accept_ec: the new socket comes into channel `ec` with `cookie`; its events
  * (EC_DELIVER or EPOLLIN) are the listener's, EC_DELIVER if it is in no channel.
@@ -136,7 +137,6 @@ SIO_API int sio_listen(int sock, int backlog);
  * Errors: EAGAIN        none waits, and the listener is non-blocking
  *         EINVAL        not listening, or a flag is unknown
  *         EINTR         a signal was caught while waiting
- *         ECONNABORTED  the peer gave up meanwhile
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting
  *         EMFILE, ENFILE, ENOMEM  likewise

@@ -29,8 +29,7 @@ void copy_address(const sockaddr_storage& from, sockaddr* to, socklen_t* length)
 
 int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, void* cookie) {
   return call([&] {
-    SocketGuard guard = SocketGuard::of(sock);
-    if (!guard) return -EBADF;
+    if (!SocketGuard::of(sock)) return -EBADF;
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
     if (addr != nullptr && addrlen == nullptr) return -EINVAL;
     Socket::AcceptOptions wish;
@@ -38,7 +37,7 @@ int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, voi
     wish.ec = ec;
     wish.cookie = cookie;
     sockaddr_storage peer{};
-    const int fd = Socket::accept(std::move(guard), wish, peer);
+    const int fd = Socket::accept(sock, wish, peer);
     if (fd >= 0) copy_address(peer, addr, addrlen);
     return fd;
   });

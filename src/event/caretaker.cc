@@ -26,10 +26,11 @@ void look_again_at(Charge charge) {
 void adopt(Channel& channel, Charge charge) {
   channel.progress();
   channel.send_held();
-  channel.arm();
-  channel.progress();
+  // A thread that sleeps in a call has armed the channel and goes on when it wakes; what it leaves
+  // behind then finds a caretaker again.
+  if (!channel.somebody_leads()) channel.arm_for_others();
   charge.activity = channel.activity();
-  if (!channel.needs_care()) {
+  if (!channel.needs_care() || channel.somebody_leads()) {
     channel.care_ended();
     return;
   }

@@ -72,7 +72,7 @@ Channel* Channel::open(OwnFd epoll, const ChannelOptions& options) {
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
   channel->empties_ = 0;
-  channel->attached_ = channel->lingering_ = 0;
+  channel->attached_ = channel->lingering_ = channel->tended_ = 0;
   return channel;
 }
 
@@ -191,13 +191,20 @@ bool Channel::saw_empty() noexcept {
 // Takes what made the descriptor readable and arms everything. The caller looks once more.
 void Channel::arm() noexcept {
   hub_->before_sleep();
-  if (kicked_) {
+  if (kicked_ && !leading_) {  // else it is for the one who sleeps, and may not have woken yet
     eventfd_t count;
     [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
     kicked_ = false;
   }
   if (hub_->needs_arming()) hub_->arm();
   armed_ = true;
+}
+
+void Channel::arm_for_others() noexcept {
+  arm();
+  progress();
+  // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
+  if (hidden() ? hidden_->readable() : !ring_->empty()) kick();
 }
 
 void Channel::kick() noexcept {

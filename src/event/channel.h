@@ -108,8 +108,9 @@ class Channel {
     --attached_;
     ++lingering_;
   }
-  bool lingering() const noexcept { return lingering_ > 0; }
   void lingered() noexcept { --lingering_; }
+  // A socket goes on without the program's calls (what arrives is dropped), or no longer does.
+  void tend(bool on) noexcept { tended_ += on ? 1 : -1; }
 
   // A hidden channel whose socket moves elsewhere: gives up the descriptor and closes.
   OwnFd close_and_keep_descriptor() noexcept;
@@ -122,14 +123,18 @@ class Channel {
   void before_unlock(Lock& lock) noexcept;
 
   // For the caretaker (event/caretaker.h).
-  bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0; }
+  bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0 || tended_ > 0; }
   uint64_t activity() const noexcept { return activity_; }
   void care_ended() noexcept { cared_for_ = false; }
-  void arm() noexcept;
+  bool somebody_leads() const noexcept { return leading_; }
+  // Arms on behalf of the threads that sleep on the descriptor.
+  void arm_for_others() noexcept;
   void send_held() noexcept { hub_->before_sleep(); }
 
  private:
   static constexpr int kMostReady = 64;
+
+  void arm() noexcept;
 
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
   int sleep(Lock& lock, TimePoint deadline) noexcept;
@@ -167,6 +172,7 @@ class Channel {
   TimePoint empty_since_{};
   int attached_ = 0;
   int lingering_ = 0;
+  int tended_ = 0;
   int overflow_signal_ = 0;
   bool overflow_told_ = false;
   bool wake_all_ = false;

@@ -267,6 +267,7 @@ void Sender::finish_records(uint32_t n, int error) noexcept {
     done.error = error;
     Area::end_flight(done.flight, done.release);
   }
+  if (!limits_.keep_outcomes) told_ = done_;  // nobody asks for them
 }
 
 const SendRecord* Sender::outcome() noexcept {

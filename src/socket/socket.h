@@ -113,6 +113,7 @@ struct SocketState {
   bool end_received_ = false;
   bool peer_gone_ = false;  // it has disconnected
   bool read_shut_ = false;
+  bool tended_ = false;  // what arrives is dropped also while the program makes no call
   bool write_shut_ = false;
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool closed_ = false;   // by the program: the descriptor is gone
@@ -169,7 +170,7 @@ class Socket final : public EventSource,
     ec_t ec = -1;  // -1: the listener's channel, or a hidden one
     void* cookie = nullptr;
   };
-  static int accept(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer);
+  static int accept(int fd, const AcceptOptions& wish, sockaddr_storage& peer);
 
   // -- socket_send.cc, socket_receive.cc
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags);
@@ -236,6 +237,7 @@ class Socket final : public EventSource,
 
   void on_request(provider::ConnectionEvent& event);
   class Template;
+  static int accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer);
   int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
   static void wait_again(Socket* listener, uint64_t generation, Pending pending);
 

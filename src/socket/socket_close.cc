@@ -24,8 +24,9 @@ constexpr milliseconds kDefaultLinger{2000};
 
 int Socket::shutdown(int how) noexcept {
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
-  if (how == SHUT_RD || how == SHUT_RDWR) {
+  if ((how == SHUT_RD || how == SHUT_RDWR) && !read_shut_) {
     read_shut_ = true;
+    channel()->tend(tended_ = true);
     receiver_->drop_all();
     repost(false);
   }
@@ -86,6 +87,7 @@ void Socket::end() noexcept {
     sender_->fail(failure_ != 0 ? failure_ : ECONNABORTED);
   }
   tear_down();
+  if (std::exchange(tended_, false)) channel()->tend(false);
   if (reconnectable_) fresh_again();
   channel()->changed();
   channel()->offer(this);

@@ -145,7 +145,16 @@ class Socket::Template {
   Socket* socket_;
 };
 
-int Socket::accept(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer) {
+int Socket::accept(int fd, const AcceptOptions& wish, sockaddr_storage& peer) {
+  int result;
+  do {  // a peer that has given up meanwhile is nobody's business
+    result = accept_next(SocketGuard::of(fd), wish, peer);
+  } while (result == -ECONNABORTED);
+  return result;
+}
+
+int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer) {
+  if (!guard) return -EBADF;
   Socket& listener = *guard;
   if (listener.phase_ != Phase::kListening) return -EINVAL;
   while (listener.backlog_.empty()) {

@@ -8,7 +8,8 @@
 //   31..28 kind   27..16 zero   15..0 credits: receives that the sender of this frame posted anew
 //
 // The payload of kMessage is one message, without a header. That of kTrain is two or more
-// records, each [length:4][zero:4][payload][zero padding up to a multiple of 8].
+// records, each [length:4][zero:4][payload][zeros up to a multiple of 8, and at least 8]: so each
+// message has an address within the payload, an empty one at the end too.
 #pragma once
 
 #include <arpa/inet.h>
@@ -55,7 +56,8 @@ inline constexpr uint32_t kRecordAlign = 8;
 
 // Bytes that a message of `length` takes up in a train.
 constexpr uint32_t record_size(uint32_t length) noexcept {
-  return kRecordHeader + ((length + kRecordAlign - 1) & ~(kRecordAlign - 1));
+  const uint32_t padded = (length + kRecordAlign - 1) & ~(kRecordAlign - 1);
+  return kRecordHeader + (length == 0 ? kRecordAlign : padded);
 }
 
 inline void encode_record_header(char* at, uint32_t length) noexcept {
