@@ -27,11 +27,15 @@ void copy_address(const sockaddr_storage& from, sockaddr* to, socklen_t* length)
   *length = size;
 }
 
+// No descriptor, and not -1 either, which a program may give by mistake.
+constexpr ec_t kListenersChannel = -2;
+
 int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, void* cookie) {
   return call([&] {
     if (!SocketGuard::of(sock)) return -EBADF;
     if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
     if (addr != nullptr && addrlen == nullptr) return -EINVAL;
+    if (ec != kListenersChannel && !ChannelGuard::of(ec)) return -EBADF;
     Socket::AcceptOptions wish;
     wish.nonblock = (flags & SOCK_NONBLOCK) != 0;
     wish.ec = ec;
@@ -82,18 +86,16 @@ int sio_listen(int sock, int backlog) {
 }
 
 int sio_accept(int sock, struct sockaddr* addr, socklen_t* addrlen) {
-  return accept(sock, addr, addrlen, 0, -1, nullptr);
+  return accept(sock, addr, addrlen, 0, kListenersChannel, nullptr);
 }
 
 int sio_accept4(int sock, struct sockaddr* addr, socklen_t* addrlen, int flags) {
-  return accept(sock, addr, addrlen, flags, -1, nullptr);
+  return accept(sock, addr, addrlen, flags, kListenersChannel, nullptr);
 }
 
 int sio_accept_ec(int sock, struct sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec,
                   void* cookie) {
-  // -1 means the listener's own channel inside; here it is no channel.
-  return ec < 0 && !in_forked_child() ? fail(EBADF)
-                                      : accept(sock, addr, addrlen, flags, ec, cookie);
+  return accept(sock, addr, addrlen, flags, ec < 0 ? -1 : ec, cookie);
 }
 
 int sio_connect(int sock, const struct sockaddr* addr, socklen_t addrlen) {

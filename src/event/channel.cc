@@ -258,6 +258,7 @@ void Channel::tell() noexcept {
 }
 
 void Channel::before_unlock(Lock& lock) noexcept {
+  if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
   if (ring_->pushed() != told_ || changed_) tell();
   claimed_ = false;
   if (needs_care() && !cared_for_) {
@@ -355,7 +356,7 @@ int Channel::add_fd(int fd, uint32_t events, void* cookie) {
 
 int Channel::mod_fd(int fd, uint32_t events, void* cookie) noexcept {
   const auto found = fds_.find(fd);
-  if (found == fds_.end()) return -ENOENT;
+  if (found == fds_.end()) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOENT;
   FdSource& source = *found->second;
   ring_->drop(&source, [](const EventNote&) { return true; });
   source.dropped();

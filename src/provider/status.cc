@@ -5,7 +5,7 @@
 
 namespace sio::internal::provider {
 
-int errno_of(ibv_wc_status status) noexcept {
+int errno_of(ibv_wc_status status, bool receive) noexcept {
   switch (status) {
     case IBV_WC_SUCCESS:
       return 0;
@@ -21,6 +21,8 @@ int errno_of(ibv_wc_status status) noexcept {
     case IBV_WC_REM_ABORT_ERR:
     case IBV_WC_WR_FLUSH_ERR:  // a consequence; the cause was elsewhere
       return ECONNRESET;
+    case IBV_WC_LOC_QP_OP_ERR:  // soft-RoCE: the peer sent more than a slot
+      return receive ? EPROTO : EIO;
     case IBV_WC_LOC_PROT_ERR:
       return EFAULT;
     default:

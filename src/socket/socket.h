@@ -89,6 +89,7 @@ struct SocketState {
   std::unique_ptr<Receiver> receiver_;
   wire::Hello peer_;
   std::vector<EarlyFrame> early_;
+  int early_failure_ = 0;  // errno of what failed as early
   sockaddr_storage connect_to_{};
 
   // Listening.
@@ -125,6 +126,7 @@ struct SocketState {
   uint32_t drain_marker_ = 0;
   uint64_t frames_seen_ = 0;  // received; the keepalive looks whether it moves
   uint64_t frames_at_probe_ = 0;
+  bool keepalive_runs_ = false;  // a timer is set
 };
 
 class Socket final : public EventSource,
@@ -203,7 +205,7 @@ class Socket final : public EventSource,
   Socket() = default;
 
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
-  int set_number(int option, int value) noexcept;
+  int set_number(int option, int value);
   uint32_t readiness() const noexcept;
   sio_info info() const;
 
@@ -249,7 +251,7 @@ class Socket final : public EventSource,
 
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
-  void work_failed(const ibv_wc& wc) noexcept;
+  void work_failed(const ibv_wc& wc, bool receive) noexcept;
   void repost(bool force) noexcept;
   bool emit_connect(EventRing& ring) noexcept;
   bool emit_accepts(EventRing& ring) noexcept;

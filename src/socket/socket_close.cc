@@ -116,7 +116,7 @@ void Socket::fresh_again() noexcept {
     give_up_own_area();
   }
   link_ = Link{};
-  failure_ = 0;
+  failure_ = early_failure_ = 0;
   bound_ = peer_gone_ = sends_drained_ = want_writable_ = false;
   phase_ = Phase::kFresh;
   connected(connect_error_);

@@ -44,6 +44,7 @@ int errno_of_refusal(const std::vector<std::byte>& data, int otherwise) noexcept
 }  // namespace
 
 int Socket::bind(const sockaddr* address) {
+  if (address->sa_family != domain_) return -EAFNOSUPPORT;
   if (phase_ != Phase::kFresh) return -EISCONN;
   if (bound_) return -EINVAL;
   start_dispatch();
@@ -58,6 +59,7 @@ int Socket::bind(const sockaddr* address) {
 
 int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   Socket& socket = *guard;
+  if (peer->sa_family != socket.domain_) return -EAFNOSUPPORT;
   switch (socket.phase_) {
     case Phase::kFresh:
       break;
@@ -209,6 +211,7 @@ void Socket::on_established(const std::vector<std::byte>& data) {
   link_.info.peer_qp_num = link_.queue_pair->peer_number();
   start_keepalive();
   for (const EarlyFrame& early : std::exchange(early_, {})) received(early.slot, early.wc);
+  if (early_failure_ != 0) begin_ending(early_failure_, true);
   settle();
 }
 
@@ -271,7 +274,8 @@ void Socket::connect_timed_out() {
 // -------------------------------------------------------------------------------- keepalive
 
 void Socket::start_keepalive() {
-  if (options_.keepalive_ms == 0) return;
+  if (options_.keepalive_ms == 0 || keepalive_runs_) return;
+  keepalive_runs_ = true;
   frames_at_probe_ = frames_seen_;
   start_timer(Clock::now() + milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
 }
@@ -279,6 +283,8 @@ void Socket::start_keepalive() {
 // Silence for a whole period: a probe. It wakes whoever sleeps on the channel, whether it is
 // acknowledged or fails.
 void Socket::keepalive_due() {
+  keepalive_runs_ = false;
+  if (options_.keepalive_ms == 0) return;
   if (phase_ != Phase::kOpen) return;
   channel()->progress();
   if (phase_ != Phase::kOpen) return;

@@ -37,10 +37,10 @@ bool find_number(int option, Number& number) noexcept {
       number = {&SocketOptions::copy_max, 0, static_cast<int>(kTrainBytes), 1, false};
       return true;
     case SIO_KEEPALIVE_MS:
-      number = {&SocketOptions::keepalive_ms, 0, 86'400'000, 1, true};
+      number = {&SocketOptions::keepalive_ms, 0, 86'400'000, 1, false};
       return true;
     case SIO_CONNECT_TIMEOUT:
-      number = {&SocketOptions::connect_timeout_ms, 1, 600'000, 1, true};
+      number = {&SocketOptions::connect_timeout_ms, 1, 600'000, 1, false};
       return true;
     case SIO_SEND_QUOTA:
       number = {&SocketOptions::send_quota, 4, 4096, 1, true};
@@ -130,7 +130,6 @@ sio_info Socket::info() const {
 }
 
 int Socket::set_option(int level, int option, const void* value, socklen_t length) {
-  int number_value;
   if (level == SOL_SOCKET && option == SO_LINGER) {
     linger wish;
     if (length != sizeof wish) return -EINVAL;
@@ -139,20 +138,20 @@ int Socket::set_option(int level, int option, const void* value, socklen_t lengt
     options_.on_close = wish;
     return 0;
   }
-  if (length != sizeof number_value) {
-    const bool known = level == SOL_SIO || (level == SOL_SOCKET && option == SO_REUSEADDR);
-    return known ? -EINVAL : -ENOPROTOOPT;
-  }
-  std::memcpy(&number_value, value, sizeof number_value);
-  if (level == SOL_SOCKET && option == SO_REUSEADDR) {
-    options_.reuse_address = number_value != 0;
-    return 0;
-  }
-  if (level != SOL_SIO) return -ENOPROTOOPT;
-  return set_number(option, number_value);
+  Number number;
+  const bool reuse = level == SOL_SOCKET && option == SO_REUSEADDR;
+  const bool ours = level == SOL_SIO &&
+                    (option == SIO_NODELAY || option == SIO_SPIN_US || find_number(option, number));
+  if (!reuse && !ours) return -ENOPROTOOPT;
+  int wish;
+  if (length != sizeof wish) return -EINVAL;
+  std::memcpy(&wish, value, sizeof wish);
+  if (ours) return set_number(option, wish);
+  options_.reuse_address = wish != 0;
+  return 0;
 }
 
-int Socket::set_number(int option, int value) noexcept {
+int Socket::set_number(int option, int value) {
   if (option == SIO_NODELAY) {
     options_.no_delay = value != 0;
     return 0;
@@ -168,6 +167,7 @@ int Socket::set_number(int option, int value) noexcept {
   if (value < number.least || value > number.most || value % number.multiple != 0) return -EINVAL;
   if (number.before && phase_ != Phase::kFresh) return -EISCONN;
   options_.*number.member = static_cast<uint32_t>(value);
+  if (option == SIO_KEEPALIVE_MS && phase_ == Phase::kOpen) start_keepalive();
   return 0;
 }
 

@@ -20,10 +20,10 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
     if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index, true);
     if (phase_ == Phase::kEnding && id.index == drain_marker_) sends_drained_ = true;
   }
-  work_failed(wc);
+  work_failed(wc, id.kind == wire::Work::kReceive);
 }
 
-void Socket::work_failed(const ibv_wc& wc) noexcept {
+void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
   // The first that was not merely flushed is the cause.
   if (link_.info.wc_status == 0 && wc.status != IBV_WC_WR_FLUSH_ERR) {
     link_.info.wc_status = static_cast<uint32_t>(wc.status);
@@ -31,9 +31,14 @@ void Socket::work_failed(const ibv_wc& wc) noexcept {
     link_.info.wc_qp_num = wc.qp_num;
     LOG_INFO("QP %u: %s (vendor %#x)", wc.qp_num, provider::status_name(wc.status), wc.vendor_err);
   }
-  // While connecting the connection manager has the cause, and tells it next.
-  if (phase_ == Phase::kConnecting) return;
-  if (phase_ != Phase::kEnding) begin_ending(provider::errno_of(wc.status), true);
+  const int error = provider::errno_of(wc.status, receive);
+  if (phase_ == Phase::kConnecting) {
+    // If the connect fails the connection manager has the cause, and tells it next. If it does not
+    // this is the end of the connection.
+    if (early_failure_ == 0 || wc.status != IBV_WC_WR_FLUSH_ERR) early_failure_ = error;
+    return;
+  }
+  begin_ending(error, true);
 }
 
 void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {

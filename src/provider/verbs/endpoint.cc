@@ -34,6 +34,14 @@ socklen_t address_size(const sockaddr* address) noexcept {
   return address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }
 
+bool is_loopback(const sockaddr* address) noexcept {
+  if (address->sa_family == AF_INET6) {
+    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr);
+  }
+  const in_addr v4 = reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+  return ntohl(v4.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
 rdma_conn_param connection_parameters(std::span<const std::byte> data) noexcept {
   rdma_conn_param param{};
   param.private_data = data.data();
@@ -76,6 +84,8 @@ VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incomi
 VerbsEndpoint::~VerbsEndpoint() { rdma_destroy_id(id_); }
 
 int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
+  // The connection manager takes loopback addresses, but no connection to them ever stands.
+  if (is_loopback(address)) return -EADDRNOTAVAIL;
   int on = reuse ? 1 : 0;
   if (reuse) rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_REUSEADDR, &on, sizeof on);
   // An IPv6 socket takes IPv6 only, so that both families can listen on one port.

@@ -55,9 +55,7 @@ class AreaModel : public test::AreaFixture, public testing::WithParamInterface<u
     return 1 + random.below(magnitude);
   }
 
-  Blocks::iterator random_block() {
-    return std::next(blocks.begin(), random.below(blocks.size()));
-  }
+  Blocks::iterator random_block() { return std::next(blocks.begin(), random.below(blocks.size())); }
 
   void step_reserve() {
     const size_t n = random_size();

@@ -37,14 +37,12 @@ class RegionModel : public test::RegionFixture, public testing::WithParamInterfa
                        [=](const ModelMessage& m) { return m.slot == slot; });
   }
   bool flies(uint32_t slot) const {
-    return std::any_of(messages.begin(), messages.end(), [=](const ModelMessage& m) {
-      return m.slot == slot && !m.flights.empty();
-    });
+    return std::any_of(messages.begin(), messages.end(),
+                       [=](const ModelMessage& m) { return m.slot == slot && !m.flights.empty(); });
   }
   size_t slots_in(SlotState state) const {
-    return static_cast<size_t>(std::count_if(slots.begin(), slots.end(), [=](const ModelSlot& s) {
-      return s.state == state;
-    }));
+    return static_cast<size_t>(std::count_if(slots.begin(), slots.end(),
+                                             [=](const ModelSlot& s) { return s.state == state; }));
   }
 
   void settle(uint32_t slot) {
@@ -140,13 +138,20 @@ class RegionModel : public test::RegionFixture, public testing::WithParamInterfa
     const uint32_t slot = random.below(kSlots);
     const size_t i = messages.empty() ? 0 : random.below(messages.size());
     switch (messages.empty() ? random.below(3) : random.below(8)) {
-      case 0: return step_arrive(slot);
-      case 1: return step_decode(slot);
-      case 2: return step_collect();
-      case 3: return step_begin(i);
-      case 4: return step_end(i);
-      case 5: return random.one_in(8) ? step_take_back(i) : void();
-      default: return step_release(i);
+      case 0:
+        return step_arrive(slot);
+      case 1:
+        return step_decode(slot);
+      case 2:
+        return step_collect();
+      case 3:
+        return step_begin(i);
+      case 4:
+        return step_end(i);
+      case 5:
+        return random.one_in(8) ? step_take_back(i) : void();
+      default:
+        return step_release(i);
     }
   }
 

@@ -33,9 +33,10 @@ TEST_F(RegionTest, CreateRefusesWhatDoesNotFit) {
     uint32_t slots;
     int error;
   } cases[] = {
-      {8191, 1024, 8, EINVAL}, {8192, 1000, 8, EINVAL},          {8192, 0, 8, EINVAL},
-      {8192, 1024, 0, EINVAL}, {SIZE_MAX, 1024, 8, EINVAL},      {kSize + 4096, 1024, 8, ENOBUFS},
-      {kSize, 1024, 8, ENOBUFS}, {size_t{1} << 30, 1u << 24, 8, EINVAL},
+      {8191, 1024, 8, EINVAL},     {8192, 1000, 8, EINVAL},
+      {8192, 0, 8, EINVAL},        {8192, 1024, 0, EINVAL},
+      {SIZE_MAX, 1024, 8, EINVAL}, {kSize + 4096, 1024, 8, ENOBUFS},
+      {kSize, 1024, 8, ENOBUFS},   {size_t{1} << 30, 1u << 24, 8, EINVAL},
   };
   for (const auto& c : cases) {
     EXPECT_EQ(error_of([&] { Region::create(*area, c.bytes, c.slot_size, c.slots); }), c.error)

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Listening, the backlog, and accepting, also into other channels.
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <set>
+#include <thread>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+class WireAccept : public WireTest {
+ protected:
+  // A behaviour that connects to `listener`.
+  static Peer dial(const Socket& listener, const std::string& what) {
+    const Address name = listener.name();
+    return Peer(what + " to=" + Address::self().text() + " port=" + std::to_string(name.port()));
+  }
+  static Socket listen(int backlog = 64, const Channel* channel = nullptr, int flags = 0) {
+    Socket listener = Socket::make(flags);
+    if (channel != nullptr) listener.join(*channel);
+    listener.bind(Address::self()).listen(backlog);
+    return listener;
+  }
+};
+
+// How many of `sockets` have got through, been refused, or wait.
+struct Outcome {
+  int connected = 0;
+  int refused = 0;
+  int waiting = 0;
+};
+Outcome outcome_of(const std::vector<Socket>& sockets) {
+  Outcome outcome;
+  for (const Socket& socket : sockets) {
+    const uint32_t ready = socket.ready();
+    ++((ready & EPOLLERR) != 0   ? outcome.refused
+       : (ready & EPOLLOUT) != 0 ? outcome.connected
+                                 : outcome.waiting);
+  }
+  return outcome;
+}
+
+TEST_F(WireAccept, RefusesWhatTheBacklogHasNoRoomFor) {
+  Peer peer("mute backlog=3");
+  std::vector<Socket> sockets;
+  for (int i = 0; i < 8; ++i) {
+    sockets.push_back(Socket::make(SOCK_NONBLOCK));
+    EXPECT_EQ(sockets.back().try_connect(peer.address()), EINPROGRESS);
+  }
+  EXPECT_TRUE(eventually([&] { return outcome_of(sockets).refused == 5; }));
+  EXPECT_EQ(outcome_of(sockets).connected, 0);
+  for (Socket& socket : sockets) {
+    const int error = socket.take_error();
+    EXPECT_TRUE(error == 0 || error == ECONNREFUSED) << error;
+  }
+  Socket blocking = Socket::make();
+  EXPECT_EQ(blocking.try_connect(peer.address()), ECONNREFUSED);
+  for (int i = 0; i < 3; ++i) {
+    peer.say("accept");
+    peer.expect("accepted");
+  }
+  EXPECT_TRUE(eventually([&] { return outcome_of(sockets).connected == 3; }));
+  // And there is room again.
+  Socket late = Socket::make(SOCK_NONBLOCK);
+  EXPECT_EQ(late.try_connect(peer.address()), EINPROGRESS);
+  peer.say("accept");
+  peer.expect("accepted");
+  EXPECT_TRUE(eventually([&] { return (late.ready() & EPOLLOUT) != 0; }));
+}
+
+TEST_F(WireAccept, RefusesThoseThatWaitWhenTheListenerIsClosed) {
+  Peer peer("mute");
+  std::vector<Socket> sockets;
+  for (int i = 0; i < 3; ++i) {
+    sockets.push_back(Socket::make(SOCK_NONBLOCK));
+    EXPECT_EQ(sockets.back().try_connect(peer.address()), EINPROGRESS);
+  }
+  peer.say("accept");
+  peer.expect("accepted");
+  peer.say("close");
+  peer.expect("closed");
+  EXPECT_TRUE(eventually([&] { return outcome_of(sockets).waiting == 0; }));
+  EXPECT_EQ(outcome_of(sockets).connected, 1);
+  for (Socket& socket : sockets) {
+    const int error = socket.take_error();
+    EXPECT_TRUE(error == 0 || error == ECONNREFUSED) << error;
+  }
+}
+
+TEST_F(WireAccept, TellsOfEachConnectionThatWaits) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  std::vector<Peer> peers;
+  std::set<std::string> names;
+  std::vector<Socket> sockets;
+  for (int i = 0; i < 3; ++i) peers.push_back(dial(listener, "dial"));
+  for (int i = 0; i < 3; ++i) {
+    const event_data_t event = channel.expect(EC_ACCEPT);
+    EXPECT_EQ(event.fd, listener.get());
+    sockets.push_back(listener.accept());
+    names.insert(sockets.back().peer_name().whole());
+  }
+  EXPECT_EQ(names.size(), 3u);
+  EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
+TEST_F(WireAccept, GivesThePeersAddress) {
+  Socket listener = listen();
+  Peer peer = dial(listener, "dial");
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  const Socket socket(sio_accept(listener.get(), reinterpret_cast<sockaddr*>(&name), &size));
+  ASSERT_GE(socket.get(), 0);
+  EXPECT_EQ(size, Address::self().size());
+  EXPECT_EQ(Address(socket.get(), sio_getpeername).port(),
+            ntohs(reinterpret_cast<const sockaddr_in&>(name).sin_port));
+  EXPECT_EQ(socket.name(), listener.name());
+}
+
+TEST_F(WireAccept, BlocksUntilSomebodyComes) {
+  Socket listener = listen();
+  std::optional<Peer> peer;
+  std::thread late([&] { peer.emplace(dial(listener, "dial")); });
+  const Socket socket = listener.accept();
+  late.join();
+  EXPECT_GE(socket.get(), 0);
+  {
+    const Interrupter interrupter;
+    EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);
+    EXPECT_EQ(errno, EINTR);
+  }
+}
+
+TEST_F(WireAccept, MayQueueDataAtOnce) {
+  Socket listener = listen();
+  Peer peer = dial(listener, "dial then=drain");
+  Socket socket = listener.accept();
+  for (int i = 0; i < 50; ++i) socket.send("before the peer knows");
+  EXPECT_EQ(socket.close(), 0);
+  peer.expect("connecting");
+  peer.expect("connected");
+  EXPECT_EQ(peer.expect_number("done"), 50u);
+}
+
+TEST_F(WireAccept, HandsConnectionsToFourChannels) {
+  constexpr int kConnections = 8;
+  constexpr int kMessages = 200;
+  const Channel front;
+  Socket listener = listen(64, &front);
+  Channel workers[4];
+  std::vector<Peer> peers;
+  std::vector<Socket> sockets;
+  for (int i = 0; i < kConnections; ++i) {
+    peers.push_back(dial(listener, "source lend=mixed count=" + std::to_string(kMessages)));
+    front.expect(EC_ACCEPT);
+    auto* cookie = reinterpret_cast<void*>(static_cast<uintptr_t>(i + 1));
+    const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, SOCK_NONBLOCK,
+                                 workers[i % 4].get(), cookie);
+    sockets.emplace_back(must(fd, "sio_accept_ec"));
+  }
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 4; ++worker) {
+    threads.emplace_back([&, worker] {
+      std::vector<Inflow> in(kConnections, Inflow(Pattern(1), kMessages));
+      for (int left = 2 * kMessages; left > 0; --left) {
+        const event_data_t event = workers[worker].skip_to(EC_RECV);
+        const auto i = reinterpret_cast<uintptr_t>(event.cookie) - 1;
+        EXPECT_EQ(i % 4, static_cast<uintptr_t>(worker));
+        EXPECT_EQ(event.fd, sockets[i].get());
+        in[i].take(Message(event));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(front.try_next(milliseconds(0)));
+}
+
+TEST_F(WireAccept, InheritsTheListenersOptionsChannelAndCookie) {
+  const Channel channel;
+  Area area(size_t{1} << 20);
+  int cookie = 0;
+  Socket listener = Socket::make();
+  listener.set(SIO_RECV_SLOTS, 8).set(SIO_SLOT_SIZE, 1024).set(SIO_COPY_MAX, 77).set_linger(9);
+  listener.join(channel, EC_DELIVER, &cookie).associate(area, 0, size_t{12} * 1024);
+  listener.bind(Address::self()).listen();
+  Peer peer = dial(listener, "source size=10 count=1");
+  EXPECT_EQ(channel.expect(EC_ACCEPT).cookie, &cookie);
+  Socket socket = listener.accept();
+  const event_data_t event = channel.expect(EC_RECV);
+  EXPECT_EQ(event.cookie, &cookie);
+  EXPECT_EQ(event.fd, socket.get());
+  EXPECT_EQ(event.data.mem, area.get());
+  Message taken(event);
+  EXPECT_EQ(socket.get_option<int>(SIO_COPY_MAX), 77);
+  EXPECT_EQ(socket.info().recv_slots, 8u);
+  EXPECT_EQ(socket.info().slot_size, 1024u);
+  linger value{};
+  socklen_t size = sizeof value;
+  must(sio_getsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &value, &size), "SO_LINGER");
+  EXPECT_EQ(value.l_linger, 9);
+}
+
+TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoMemoryForIt) {
+  const size_t receive_memory = size_t{12} * 1024;
+  Area area(receive_memory);
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.set(SIO_RECV_SLOTS, 8).set(SIO_SLOT_SIZE, 1024).associate(area, 0, receive_memory);
+  listener.bind(Address::self()).listen();
+  Message block = Message::reserve(area, 64);  // one line of it is taken
+  Peer peer = dial(listener, "dial");
+  int error = EAGAIN;
+  EXPECT_TRUE(eventually([&] {
+    error = sio_accept(listener.get(), nullptr, nullptr) < 0 ? errno : 0;
+    return error != EAGAIN;
+  }));
+  EXPECT_EQ(error, ENOBUFS);
+  block = Message();
+  const Socket socket = listener.accept();
+  EXPECT_GE(socket.get(), 0);
+  peer.expect("connecting");
+  peer.expect("connected");
+}
+
+TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {
+  const Channel channel;
+  Socket listener = listen(64, &channel);
+  Peer peer = dial(listener, "dial");
+  channel.expect(EC_ACCEPT);
+  rlimit before{};
+  must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
+  const rlimit none{3, before.rlim_max};
+  must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
+  const int result = sio_accept(listener.get(), nullptr, nullptr);
+  const int error = errno;
+  must(setrlimit(RLIMIT_NOFILE, &before), "setrlimit");
+  EXPECT_EQ(result, -1);
+  EXPECT_EQ(error, EMFILE);
+  const Socket socket = listener.accept();
+  EXPECT_GE(socket.get(), 0);
+}
+
+TEST_F(WireAccept, NeverShowsAPeerThatGaveUp) {
+  Socket listener = listen(64, nullptr, SOCK_NONBLOCK);
+  Peer impatient = dial(listener, "dial timeout=50");
+  impatient.expect("connecting");
+  EXPECT_EQ(impatient.expect_number("failed"), static_cast<uint64_t>(ETIMEDOUT));
+  // Its giving up may be on its way; what was accepted none the less fails at once.
+  const int fd = sio_accept(listener.get(), nullptr, nullptr);
+  if (fd < 0) {
+    EXPECT_EQ(errno, EAGAIN);
+    return;
+  }
+  Socket socket(fd);
+  void* data;
+  EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), -1);
+  EXPECT_TRUE(errno == ECONNRESET || errno == ECONNABORTED || errno == ETIMEDOUT) << errno;
+}
+
+}  // namespace
+}  // namespace sio::test

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Starts behaviours on the peer's machine for whoever connects. One TCP connection is one
+// process; when the connection ends the process is killed. Lines:
+//
+//   to the agent    env NAME=VALUE   before run
+//                   run BEHAVIOUR key=value...
+//                   in TEXT          a line for its stdin
+//                   eof              closes its stdin
+//                   signal NUMBER
+//   from the agent  out TEXT         a line of its stdout
+//                   exit STATUS      as waitpid(2); the last line
+#pragma once
+
+#include <cstdint>
+
+#include "conformance/support.h"
+
+namespace sio::test {
+
+inline constexpr uint16_t kAgentPort = 7471;
+inline constexpr int kMostSessions = 256;
+
+// Listens for ever; says "agent PORT". Never returns but by an error that is thrown.
+[[noreturn]] void run_agent(const Address& address);
+
+}  // namespace sio::test

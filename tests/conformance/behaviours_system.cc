@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Behaviours that do something to the process or to the machine.
+//
+//   counters   says "rnr N", or "rnr none"
+//   link-down  takes the interface of this machine's address down for ms=; says "down" before it
+//              and "up" after it
+//   no-device  hides all RDMA devices from itself; says "dma_alloc E", "sio_bind E" and
+//              "sio_connect E" with the errnos, or "skip REASON"
+//   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
+//              line that was logged as "log LINE", and, with port=, "sio_connect E"
+#include <linux/capability.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "conformance/behaviours.h"
+#include "conformance/counters.h"
+
+namespace sio::test {
+namespace {
+
+void say_counters(const Options&) {
+  const auto rnr = count_rnr();
+  say("rnr %s", rnr ? std::to_string(*rnr).c_str() : "none");
+}
+
+// -------------------------------------------------------------------------------------- link
+
+void set_link(const std::string& interface, bool up) {
+  const Fd any(must(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+  ifreq request{};
+  interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  must(ioctl(any.get(), SIOCGIFFLAGS, &request), "SIOCGIFFLAGS");
+  const int flags = up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP;
+  request.ifr_flags = static_cast<short>(flags);
+  must(ioctl(any.get(), SIOCSIFFLAGS, &request), "SIOCSIFFLAGS");
+}
+
+void link_down(const Options& options) {
+  const std::string interface = interface_of(Address::self().text());
+  if (interface.empty()) fail("no interface has %s", Address::self().text().c_str());
+  // Else the IPv6 addresses would be gone for good.
+  std::ofstream("/proc/sys/net/ipv6/conf/" + interface + "/keep_addr_on_down") << "1\n";
+  say("down");
+  poll(nullptr, 0, 50);  // the line leaves, on this very link
+  set_link(interface, false);
+  poll(nullptr, 0, options.number("ms", 1000));
+  set_link(interface, true);
+  say("up");
+}
+
+// ------------------------------------------------------------------------------------ no device
+
+int errno_of(int result) { return result == 0 ? 0 : errno; }
+
+void no_device(const Options&) {
+  const bool hidden = unshare(CLONE_NEWNS) == 0 &&
+                      mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                      mount("none", "/dev/infiniband", "tmpfs", 0, nullptr) == 0;
+  if (!hidden) return say("skip cannot hide /dev/infiniband: %s", std::strerror(errno));
+  sio_set_log(nullptr, SIO_LOG_NONE, nullptr);
+  dma_mem_t area;
+  say("dma_alloc %d", errno_of(dma_alloc(&area, 4096, 0)));
+  const Address self = Address::self();
+  Socket socket = Socket::make();
+  say("sio_bind %d", errno_of(sio_bind(socket.get(), self.get(), self.size())));
+  say("sio_connect %d", socket.try_connect(Address::self(1)));
+}
+
+// -------------------------------------------------------------------------------------- memlock
+
+void drop_ipc_lock() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2] = {};
+  must(static_cast<int>(syscall(SYS_capget, &header, sets)), "capget");
+  const uint32_t bit = 1u << CAP_IPC_LOCK;
+  sets[0].effective &= ~bit;
+  sets[0].permitted &= ~bit;
+  sets[0].inheritable &= ~bit;
+  must(static_cast<int>(syscall(SYS_capset, &header, sets)), "capset");
+}
+
+void memlock(const Options& options) {
+  const rlimit limit{65536, 65536};
+  must(setrlimit(RLIMIT_MEMLOCK, &limit), "setrlimit");
+  drop_ipc_lock();
+  sio_set_log([](int, const char* line, void*) { say("log %s", line); }, SIO_LOG_WARN, nullptr);
+  dma_mem_t area;
+  const int allocated = errno_of(dma_alloc(&area, size_t{1} << 20, 0));
+  say("dma_alloc %d", allocated);
+  Socket socket = make_socket(options);
+  const int connected =
+      socket.try_connect({options.text("to"), static_cast<uint16_t>(options.number("port"))});
+  say("sio_connect %d", connected);
+}
+
+}  // namespace
+
+const Behaviours& system_behaviours() {
+  static const Behaviours table = {{"counters", say_counters},
+                                   {"link-down", link_down},
+                                   {"no-device", no_device},
+                                   {"memlock", memlock}};
+  return table;
+}
+
+}  // namespace sio::test

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Credits: a sender never sends what the receiver has no slot for. That the devices' counters of
+// receivers that were not ready stay 0 is checked after every test (environment.cc).
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+using WireCredits = WireTest;
+
+// dma_stat in a thread of its own, for as long as the object lives: the sums always add up.
+class AccountsWatcher {
+ public:
+  explicit AccountsWatcher(dma_mem_t area)
+      : thread_([this, area] {
+          while (!stop_) accounts(area);
+        }) {}
+  ~AccountsWatcher() {
+    stop_ = true;
+    thread_.join();
+  }
+  AccountsWatcher(const AccountsWatcher&) = delete;
+  AccountsWatcher& operator=(const AccountsWatcher&) = delete;
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+TEST_F(WireCredits, StallASenderThatOutrunsTheReceiverAndLoseNothing) {
+  Peer peer("slow seed=2 slots=8");
+  const Channel channel;
+  const Area area(size_t{2} << 20);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  const uint64_t count = scaled(1000);
+  Outflow out(socket, Pattern(2), count, Lend::kMixed, &area);
+  bool stalled = out.pump();
+  EXPECT_TRUE(stalled) << "8 slots took " << out.count() << " messages";
+  EXPECT_EQ(socket.ready() & EPOLLOUT, 0u);
+  EXPECT_GT(socket.info().credit_stalls, 0u);
+  EXPECT_EQ(socket.info().credits, 0u);
+  peer.say("drain");
+  int writable = 0;
+  while (!out.finished()) {
+    const event_data_t event = channel.next();
+    if (event.kind == EC_WRITABLE) ++writable;
+    if (event.kind == EC_SENT) out.sent(event);
+    ASSERT_NE(event.kind, uint32_t{EC_HUP});
+    out.pump();
+  }
+  EXPECT_GT(writable, 0);
+  socket.close();
+  EXPECT_EQ(peer.expect("done"), std::to_string(count) + ' ' + std::to_string(out.bytes()));
+}
+
+TEST_F(WireCredits, StallForAsLongAsTheReceiverHoldsItsMessages) {
+  Peer peer("slow seed=2 slots=4 largest=1024");
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.set(SIO_NODELAY, 1).join(channel).connect(peer.address());  // a slot for each message
+  Outflow out(socket, Pattern(2, 1024), 100);
+  EXPECT_TRUE(out.pump());
+  EXPECT_EQ(out.count(), 4u);
+  peer.say("hold 4");
+  peer.expect("hold 4");
+  EXPECT_FALSE(channel.try_next(milliseconds(100))) << "taken, but not released";
+  peer.say("release");
+  peer.expect("release");
+  channel.expect(EC_WRITABLE);
+  out.pump();
+  EXPECT_GT(out.count(), 4u);
+}
+
+TEST_F(WireCredits, BlockASenderUntilThereIsRoom) {
+  const uint64_t count = scaled(500);
+  Peer peer("slow seed=3 slots=2 largest=1024");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  std::thread sender([&] { send_all_blocking(socket, Pattern(3, 1024), count); });
+  peer.say("take 1");
+  peer.expect("take 1");
+  peer.say("drain");
+  sender.join();
+  socket.close();
+  EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
+}
+
+TEST_F(WireCredits, SurviveAReceiverThatReleasesInRandomOrder) {
+  const uint64_t count = scaled(5000);
+  Peer peer("hoarder seed=5");
+  const Channel channel;
+  const Area area(size_t{2} << 20);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  const AccountsWatcher watcher(area.get());
+  Outflow out(socket, Pattern(5), count, Lend::kMixed, &area);
+  Inflow nothing(Pattern(0), 0);
+  exchange(channel, out, nothing);
+  socket.close();
+  const auto done = split_words(peer.expect("done"));
+  EXPECT_EQ(done.at(0), std::to_string(count));
+  EXPECT_GT(std::stoull(done.at(1)), 64u) << "messages that it held at once";
+  peer.finish();
+}
+
+TEST_F(WireCredits, AddUpInTheAccountsOfTheReceiverAtAllTimes) {
+  const uint64_t count = scaled(3000);
+  Peer peer("source seed=6 lend=mixed count=" + std::to_string(count));
+  Area area(size_t{2} << 20);
+  const size_t receive_memory = size_t{68} * kSlot;
+  Inflow in{Pattern(6)};
+  {
+    const Channel channel;
+    Socket socket = Socket::make();
+    socket.join(channel).associate(area, 0, receive_memory).connect(peer.address());
+    const AccountsWatcher watcher(area.get());
+    EXPECT_EQ(accounts(area.get()).posted + accounts(area.get()).received, receive_memory);
+    std::vector<Message> held;
+    Random random(8);
+    for (bool end = false; !end;) {
+      const event_data_t event = channel.next();
+      end = event.kind == EC_EOF;
+      if (event.kind != EC_RECV) continue;
+      held.emplace_back(event);
+      in.take(held.back());
+      if (held.size() < 20) continue;
+      std::swap(held[random.below(held.size())], held.back());
+      held.pop_back();
+    }
+  }
+  EXPECT_EQ(in.taken(), count);
+  EXPECT_TRUE(eventually([&] { return accounts(area.get()).free == area.bytes(); }));
+}
+
+// ----------------------------------------------------------------------------------- geometries
+
+struct Geometry {
+  const char* name;
+  int slots;  // ours
+  int slot_size;
+  const char* peer;
+  size_t largest;  // message that both take
+};
+
+class WireGeometry : public WireTest, public testing::WithParamInterface<Geometry> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    All, WireGeometry,
+    testing::Values(Geometry{"Default", 64, 8192, "", 8192},
+                    Geometry{"Two", 2, 8192, "slots=2 slot_size=8192", 8192},
+                    Geometry{"Tiny", 16, 256, "slots=16 slot_size=256", 256},
+                    Geometry{"TwoTiny", 2, 256, "slots=2 slot_size=256", 256},
+                    Geometry{"OursSmaller", 4, 512, "slots=32 slot_size=16384", 512},
+                    Geometry{"TheirsSmaller", 256, 65536, "slots=2 slot_size=1024", 1024},
+                    Geometry{"Odd", 7, 4160, "slots=5 slot_size=320", 320}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(WireGeometry, FloodsOfBothEndsAtOnceArriveWhole) {
+  const auto& [name, slots, slot_size, options, largest] = GetParam();
+  const uint64_t count = scaled(1500);
+  Peer peer("exchange seed=21 count=" + std::to_string(count) +
+            " largest=" + std::to_string(largest) + ' ' + options);
+  const Channel channel;
+  const Area area(size_t{8} << 20);
+  Socket socket = Socket::make();
+  socket.set(SIO_RECV_SLOTS, slots).set(SIO_SLOT_SIZE, slot_size).join(channel);
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  Outflow out(socket, Pattern(22, largest), count, Lend::kMixed, &area);
+  Inflow in(Pattern(21, largest), count);
+  exchange(channel, out, in);
+  EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
+  socket.close();
+  peer.finish();
+}
+
+TEST_F(WireCredits, ThePeersSlotsAndNotOursLimitWhatWeSend) {
+  Peer peer("echo slot_size=1024 slots=5");
+  Socket socket = Socket::make();
+  socket.set(SIO_SLOT_SIZE, 4096).set(SIO_COPY_MAX, 8192);
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), 4096u);
+  socket.connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), 1024u);
+  const std::vector<char> data(4096, 'x');
+  EXPECT_EQ(socket.try_send(data.data(), 1025), EMSGSIZE);
+  EXPECT_EQ(socket.try_send(data.data(), 1024), 0);
+  EXPECT_EQ(socket.receive().size(), 1024u);
+  const sio_info info = socket.info();
+  EXPECT_EQ(info.slot_size, 4096u);
+  EXPECT_EQ(info.recv_slots, 64u);
+  EXPECT_EQ(info.peer_slot_size, 1024u);
+  EXPECT_EQ(info.peer_recv_slots, 5u);
+}
+
+TEST_F(WireCredits, OfAOneWayStreamComeBackInFramesOfTheirOwn) {
+  const uint64_t count = scaled(3000);
+  Peer peer("sink seed=4 size=600 slots=8");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  send_all_blocking(socket, Pattern::of_size(4, 600), count);
+  socket.flush();
+  EXPECT_EQ(socket.info().messages_sent, count);
+  EXPECT_EQ(socket.info().messages_received, 0u);
+  socket.close();
+  peer.finish();
+}
+
+TEST_F(WireCredits, IdleConnectionsExchangeNoFrames) {
+  Peer peer("echo");
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).connect(peer.address());
+  const std::string text = "some traffic first";
+  for (int i = 0; i < 200; ++i) {
+    socket.send(text);
+    Message back(channel.skip_to(EC_RECV));
+  }
+  EXPECT_FALSE(channel.try_next(milliseconds(100)));
+  const sio_info before = socket.info();
+  EXPECT_FALSE(channel.try_next(milliseconds(500)));
+  const sio_info after = socket.info();
+  EXPECT_EQ(after.credit_frames, before.credit_frames);
+  EXPECT_EQ(after.receives_posted, before.receives_posted);
+}
+
+}  // namespace
+}  // namespace sio::test

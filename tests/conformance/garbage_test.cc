@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Peers that speak garbage (behaviours_raw.cc) lose their own connection, and nothing else.
+#include <cerrno>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+std::string to(const Socket& listener) {
+  return " to=" + Address::self().text() + " port=" + std::to_string(listener.name().port());
+}
+
+// ---------------------------------------------------------------------------------- greetings
+
+struct Greeting {
+  const char* name;
+  unsigned refusal;  // that the one who connects so is given; 0: none
+  int error;         // of sio_connect, when the one who accepts answers so
+};
+
+class WireGreeting : public WireTest, public testing::WithParamInterface<Greeting> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    All, WireGreeting,
+    testing::Values(Greeting{"empty", 6, EPROTO}, Greeting{"noise", 6, EPROTO},
+                    Greeting{"magic", 6, EPROTO}, Greeting{"version", 1, EPROTONOSUPPORT},
+                    Greeting{"version-0", 1, EPROTONOSUPPORT}, Greeting{"type", 2, EPROTO},
+                    Greeting{"cut", 3, EPROTO}, Greeting{"slot-size-0", 3, EPROTO},
+                    Greeting{"slot-size-small", 3, EPROTO}, Greeting{"slot-size-odd", 3, EPROTO},
+                    Greeting{"slot-size-large", 3, EPROTO}, Greeting{"slot-size-huge", 3, EPROTO},
+                    Greeting{"slots-few", 3, EPROTO}, Greeting{"slots-many", 3, EPROTO},
+                    Greeting{"slots-huge", 3, EPROTO}, Greeting{"control-few", 3, EPROTO},
+                    Greeting{"control-many", 3, EPROTO}, Greeting{"largest-message", 3, EPROTO}),
+    [](const auto& info) {
+      std::string name = info.param.name;
+      std::erase(name, '-');
+      return name;
+    });
+
+TEST_P(WireGreeting, OfWhoConnectsIsRefusedWithTheReason) {
+  const Channel channel;
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.join(channel).bind(Address::self()).listen();
+  Peer peer(std::string("raw-dial greeting=") + GetParam().name + to(listener));
+  EXPECT_EQ(peer.expect_number("rejected"), GetParam().refusal);
+  EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_FALSE(channel.try_next(milliseconds(0))) << "nobody is to hear of it";
+}
+
+TEST_P(WireGreeting, OfWhoAcceptsFailsTheConnect) {
+  Peer peer(std::string("raw-serve greeting=") + GetParam().name);
+  Socket socket = Socket::make();
+  EXPECT_EQ(socket.try_connect(peer.address()), GetParam().error);
+  // The socket is as good as new.
+  Peer honest("echo way=blocking");
+  socket.connect(honest.address());
+  socket.send("now to somebody else");
+  EXPECT_EQ(socket.receive().view(), "now to somebody else");
+}
+
+using WireRefusal = WireTest;
+
+TEST_F(WireRefusal, IsToldByItsReason) {
+  const std::pair<const char*, int> kReasons[] = {
+      {"1", EPROTONOSUPPORT}, {"2", EPROTO},           {"3", EPROTO},
+      {"4", ECONNREFUSED},    {"5", ECONNREFUSED},     {"6", EPROTO},
+      {"999", ECONNREFUSED},  {"empty", ECONNREFUSED}, {"noise", ECONNREFUSED}};
+  for (const auto& [reason, error] : kReasons) {
+    Peer peer(std::string("raw-serve reject=") + reason);
+    Socket socket = Socket::make();
+    EXPECT_EQ(socket.try_connect(peer.address()), error) << reason;
+  }
+}
+
+TEST_F(WireRefusal, IsNotForFeaturesThatWeDoNotKnow) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial greeting=features" + to(listener));
+  const Socket socket = listener.accept();
+  peer.expect("established");
+}
+
+// ------------------------------------------------------------------------------------- frames
+
+class WireGarbage : public WireTest {
+ protected:
+  void SetUp() override {
+    WireTest::SetUp();
+    if (IsSkipped()) return;
+    good_.emplace("echo");
+    area_.emplace(size_t{1} << 20);
+    to_good_ = Socket::make();
+    to_good_.join(channel_).connect(good_->address());
+  }
+
+  static std::vector<std::string> all_names() {
+    Peer peer("list-garbage");
+    std::vector<std::string> names;
+    for (;;) {
+      try {
+        names.push_back(peer.line());
+      } catch (const std::exception&) {
+        return names;  // it has ended
+      }
+    }
+  }
+
+  // The innocent connection on the same channel and device works.
+  void echo_with_the_innocent() {
+    to_good_.send("innocent");
+    for (;;) {
+      const event_data_t event = channel_.next();
+      if (event.kind != EC_RECV) continue;  // of the others
+      const Message message(event);
+      if (event.fd != to_good_.get()) continue;
+      EXPECT_EQ(message.view(), "innocent");
+      return;
+    }
+  }
+
+  // The connection of that socket fails with this error; what it delivers before is dropped.
+  void expect_failure(const Socket& socket, int error) {
+    for (;;) {
+      const event_data_t event = channel_.next();
+      ASSERT_EQ(event.fd, socket.get()) << kind_name(event.kind);
+      if (event.kind == EC_RECV) Message dropped(event);
+      if (event.kind != EC_HUP) continue;
+      EXPECT_EQ(event.error, error);
+      EXPECT_EQ(socket.info().error, error);
+      return;
+    }
+  }
+
+  std::optional<Area> area_;
+  Channel channel_;
+  std::optional<Peer> good_;
+  Socket to_good_;
+};
+
+TEST_F(WireGarbage, OfWhoConnectsEndsItsOwnConnectionWithEproto) {
+  const auto names = all_names();
+  EXPECT_GT(names.size(), 20u);
+  Socket listener = Socket::make();
+  listener.associate(*area_, 0, size_t{68} * kSlot).bind(Address::self()).listen();
+  for (const std::string& name : names) {
+    SCOPED_TRACE(name);
+    Peer peer("raw-dial send=" + name + to(listener));
+    const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+    Socket socket(must(fd, "sio_accept_ec"));
+    expect_failure(socket, EPROTO);
+    EXPECT_EQ(socket.try_send("x", 1), EPROTO);
+    EXPECT_EQ(socket.try_send("x", 1), EPIPE);
+    peer.expect("established");
+    peer.expect("sent");
+    peer.expect("ended");
+    echo_with_the_innocent();
+  }
+  listener.close();
+  EXPECT_TRUE(eventually([&] { return accounts(area_->get()).free == area_->bytes(); }));
+}
+
+TEST_F(WireGarbage, OfWhoAcceptsEndsItsOwnConnectionWithEproto) {
+  for (const std::string& name : std::vector<std::string>(60, getenv("SIO_G"))) {
+    SCOPED_TRACE(name);
+    Peer peer("raw-serve send=" + name);
+    Socket socket = Socket::make();
+    socket.join(channel_).connect(peer.address());
+    expect_failure(socket, EPROTO);
+    peer.expect("sent");
+    peer.expect("ended");
+    echo_with_the_innocent();
+  }
+}
+
+TEST_F(WireGarbage, FailsWhoeverIsBlockedWithEproto) {
+  Peer peer("raw-serve send=kind-0");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  void* data;
+  EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), -1);
+  EXPECT_EQ(errno, EPROTO);
+}
+
+TEST_F(WireGarbage, DoesNotTakeWhatCameBefore) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial send=after-end" + to(listener));
+  const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+  const Socket socket(must(fd, "sio_accept_ec"));
+  EXPECT_EQ(channel_.expect(EC_EOF).fd, socket.get());
+  expect_failure(socket, EPROTO);
+}
+
+TEST_F(WireGarbage, IsNotWhatComesWithoutCreditsForItHarmsItsSenderOnly) {
+  tolerate_rnr();
+  constexpr int kCount = 300;  // we have 68 receives
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial send=messages ms=30000 count=" + std::to_string(kCount) + to(listener));
+  const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+  const Socket socket(must(fd, "sio_accept_ec"));
+  std::vector<Message> held;
+  while (held.size() < 68) held.emplace_back(channel_.expect(EC_RECV));
+  EXPECT_FALSE(channel_.try_next(milliseconds(100))) << "there is no slot for more";
+  echo_with_the_innocent();
+  held.clear();
+  for (int left = kCount - 68; left > 0;) {
+    const event_data_t event = channel_.next();
+    if (event.kind == EC_HUP) break;  // its device gave up
+    if (event.kind != EC_RECV) continue;
+    Message taken(event);
+    --left;
+  }
+  echo_with_the_innocent();
+}
+
+TEST_F(WireGarbage, ManyAtOnceDisturbNoHonestTraffic) {
+  const uint64_t count = scaled(2000);
+  Socket listener = Socket::make();
+  const Channel others;
+  listener.join(others).bind(Address::self()).listen();
+  Peer honest("exchange seed=51 count=" + std::to_string(count));
+  const Area area(size_t{4} << 20);
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(honest.address());
+  std::vector<Peer> liars;
+  for (const char* name : {"all-ones", "train-huge", "much-larger", "credits-many"}) {
+    liars.emplace_back("raw-dial send=" + std::string(name) + to(listener));
+  }
+  std::vector<Socket> to_liars;
+  while (to_liars.size() < liars.size()) {
+    if (others.next().kind == EC_ACCEPT) to_liars.push_back(listener.accept());
+  }
+  Outflow out(socket, Pattern(52), count, Lend::kMixed, &area);
+  Inflow in(Pattern(51), count);
+  exchange(channel, out, in);
+  socket.close();
+  honest.finish();
+}
+
+}  // namespace
+}  // namespace sio::test

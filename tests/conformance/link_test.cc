@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A wire between two machines that fails, or loses packets.
+#include <cerrno>
+#include <cstdlib>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+class WireLink : public WireTest {
+ protected:
+  void SetUp() override {
+    if (machines() != 2) GTEST_SKIP() << "needs a wire between two machines (SIO_RXE_MACHINES=2)";
+  }
+};
+
+TEST_F(WireLink, ThatIsDeadIsNoticedWithoutTraffic) {
+  allow_time(milliseconds(120'000));
+  Peer idle("serve");
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.set(SIO_KEEPALIVE_MS, 300).join(channel).connect(idle.address());
+  idle.expect("accepted");
+  Peer breaker("link-down ms=12000");
+  breaker.expect("down");
+  const event_data_t event = channel.expect(EC_HUP, milliseconds(30'000));
+  EXPECT_EQ(event.error, ETIMEDOUT);
+  EXPECT_GT(socket.info().keepalives, 0u);
+  breaker.expect("up", milliseconds(60'000));
+  breaker.finish(milliseconds(60'000));
+  // And what is new works again.
+  Peer peer("echo way=blocking");
+  Socket again = Socket::make();
+  EXPECT_TRUE(eventually([&] { return again.try_connect(peer.address()) == 0; }));
+  again.send("as before");
+  EXPECT_EQ(again.receive().view(), "as before");
+}
+
+// Drops packets that leave this machine, for as long as the object lives.
+class Loss {
+ public:
+  explicit Loss(const std::string& percent)
+      : interface_(interface_of(Address::self().text())),
+        applied_(run("add dev " + interface_ + " root netem loss " + percent)) {}
+  ~Loss() {
+    if (applied_) run("del dev " + interface_ + " root");
+  }
+  Loss(const Loss&) = delete;
+  Loss& operator=(const Loss&) = delete;
+  bool applied() const { return applied_; }
+
+ private:
+  static bool run(const std::string& what) {
+    return std::system(("tc qdisc " + what + " 2>/dev/null").c_str()) == 0;
+  }
+
+  std::string interface_;
+  bool applied_;
+};
+
+TEST_F(WireLink, ThatLosesPacketsLosesNoMessage) {
+  allow_time(milliseconds(180'000));
+  const Loss loss("1%");
+  if (!loss.applied()) GTEST_SKIP() << "tc cannot add netem here";
+  const uint64_t count = scaled(1000);
+  Peer peer("exchange seed=31 count=" + std::to_string(count));
+  const Area area(size_t{8} << 20);
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  Outflow out(socket, Pattern(32), count, Lend::kMixed, &area);
+  Inflow in(Pattern(31), count);
+  exchange(channel, out, in);
+  EXPECT_EQ(split_words(peer.expect("done", milliseconds(60'000))).at(0), std::to_string(count));
+  socket.close();
+  peer.finish();
+}
+
+}  // namespace
+}  // namespace sio::test

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The other end of a test's connections: a behaviour (behaviours.h) in a process of its own, on
+// the other machine if there are two. An agent on that machine (agent.h) starts it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conformance/lines.h"
+#include "conformance/support.h"
+
+namespace sio::test {
+
+class Peer {
+ public:
+  // "BEHAVIOUR key=value ..."; environment: "NAME=VALUE" of the new process.
+  explicit Peer(const std::string& command, const std::vector<std::string>& environment = {});
+  Peer(Peer&&) = default;
+  ~Peer();  // killed, if it has not ended
+
+  // Where it listens: waits for "listening PORT ADDRESS".
+  const Address& address();
+
+  // Its next line; throws when there is none in that time.
+  std::string line(milliseconds limit = kSoon);
+  // Its next line begins with these words: the rest of it.
+  std::string expect(const std::string& words, milliseconds limit = kSoon);
+  uint64_t expect_number(const std::string& words, milliseconds limit = kSoon);
+
+  void say(const std::string& line);
+  void close_input();
+  void signal(int signo);
+  void kill();  // SIGKILL, and it is dead on return
+
+  // Its exit status, or minus the signal that ended it. Lines that it said before are passed over.
+  int wait(milliseconds limit = kSoon);
+  // It ends by itself, content; else throws.
+  void finish(milliseconds limit = kSoon);
+
+ private:
+  std::optional<std::string> next(milliseconds limit);
+
+  std::string command_;
+  Fd agent_;
+  LineReader lines_;
+  std::optional<Address> address_;
+  std::optional<int> status_;
+};
+
+// Ends the agent of this machine, if one was started.
+void end_local_agent();
+
+}  // namespace sio::test

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The interface as the tests and their peers use it: owners of what its calls make, addresses,
+// time limits. What goes wrong is thrown; what goes wrong in a destructor is complained of.
+#pragma once
+
+#include <sio/sio.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sio::test {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// What must happen happens within this time, on the slowest machine.
+inline constexpr milliseconds kSoon{15'000};
+
+// Counts that the environment can raise (SIO_TEST_SCALE, 1 unless set).
+uint64_t scaled(uint64_t n);
+
+// ----------------------------------------------------------------------------------- failures
+
+[[noreturn, gnu::format(printf, 1, 2)]] void fail(const char* format, ...);
+
+// -1: throws what was done and why it failed.
+int must(int result, const char* what);
+
+// For destructors. A program counts complaints (a peer's exit status), a test fails by them.
+void complain(const std::string& text);
+int complaints();
+void set_complaint_handler(void (*handler)(const std::string& text));
+
+// Polls until it holds. False: it did not in that time.
+bool eventually(const std::function<bool()>& holds, milliseconds limit = kSoon);
+
+timespec to_timespec(milliseconds time);
+milliseconds since(Clock::time_point start);
+
+// ---------------------------------------------------------------------------------- addresses
+
+class Address {
+ public:
+  Address() = default;
+  Address(const std::string& text, uint16_t port);
+  // What `name` (sio_getsockname, sio_getpeername) says of a socket.
+  Address(int fd, int (*name)(int, sockaddr*, socklen_t*));
+
+  // SIO_RXE_SELF, else SIO_TEST_ADDRESS.
+  static Address self(uint16_t port = 0);
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage_); }
+  socklen_t size() const;
+  int family() const { return storage_.ss_family; }
+  uint16_t port() const;
+  std::string text() const;   // without the port
+  std::string whole() const;  // with it
+  bool operator==(const Address& other) const { return whole() == other.whole(); }
+
+ private:
+  sockaddr_storage storage_{};
+};
+
+bool have_address();
+int machines();  // 1, or 2: the peer is on another one
+
+// The interface that has this address; "" if none. Its global IPv6 address; "" if none.
+std::string interface_of(const std::string& address);
+std::string global_ipv6_of(const std::string& interface);
+
+// ------------------------------------------------------------------------------------- memory
+
+class Area {
+ public:
+  Area() = default;
+  explicit Area(size_t bytes);
+  Area(Area&& other) noexcept;
+  Area& operator=(Area&& other) noexcept;
+  // All that was taken comes back soon (messages in flight), else a complaint.
+  ~Area();
+
+  dma_mem_t get() const { return handle_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  dma_mem_t handle_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+// The accounts; complains when they do not add up.
+using Accounts = struct dma_stat;
+Accounts accounts(dma_mem_t area);
+
+// Memory that is the program's: a reserved block or a received message. Released at the end.
+class Message {
+ public:
+  Message() = default;
+  Message(void* data, size_t size) : data_(data), size_(size) {}
+  explicit Message(const event_data_t& received) : Message(received.data.buf, received.data.len) {}
+  Message(Message&& other) noexcept { swap(other); }
+  Message& operator=(Message&& other) noexcept {
+    Message(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Message();
+
+  // Throws when the area has none.
+  static Message reserve(const Area& area, size_t size);
+
+  char* data() const { return static_cast<char*>(data_); }
+  size_t size() const { return size_; }
+  std::string_view view() const { return {data(), size_}; }
+  explicit operator bool() const { return data_ != nullptr; }
+  // It is somebody else's from now on.
+  void* give_up() { return std::exchange(data_, nullptr); }
+
+ private:
+  void swap(Message& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+  }
+
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// ----------------------------------------------------------------------------------- channels
+
+class Channel {
+ public:
+  explicit Channel(unsigned flags = 0);
+  Channel(unsigned flags, size_t entries);  // on a ring of our own
+  Channel(Channel&& other) noexcept
+      : ring_(std::move(other.ring_)), ec_(std::exchange(other.ec_, -1)) {}
+  ~Channel();
+
+  ec_t get() const { return ec_; }
+
+  // The next event; none in that time: throws, or returns nothing.
+  event_data_t next(milliseconds limit = kSoon) const;
+  std::optional<event_data_t> try_next(milliseconds limit) const;
+  // The next one, which is of this kind.
+  event_data_t expect(uint32_t kind, milliseconds limit = kSoon) const;
+  // The next of this kind; throws at EC_HUP, passes over others.
+  event_data_t skip_to(uint32_t kind, milliseconds limit = kSoon) const;
+
+ private:
+  std::vector<event_data_t> ring_;
+  ec_t ec_ = -1;
+};
+
+const char* kind_name(uint32_t kind);
+
+// ------------------------------------------------------------------------------------ sockets
+
+class Socket {
+ public:
+  Socket() = default;
+  explicit Socket(int fd) : fd_(fd) {}
+  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Socket& operator=(Socket&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Socket() { close(); }
+
+  static Socket make(int flags = 0, int family = AF_UNSPEC);  // unspecified: Address::self()'s
+
+  int get() const { return fd_; }
+  int close() { return fd_ < 0 ? 0 : sio_close(std::exchange(fd_, -1)); }
+
+  Socket& set(int option, int value);  // of SOL_SIO
+  Socket& set_linger(int seconds);
+  Socket& join(const Channel& channel, uint32_t events = EC_DELIVER, void* cookie = nullptr);
+  Socket& associate(const Area& area, unsigned flags = 0, size_t size = 0);  // 0: all of it
+  Socket& bind(const Address& address);
+  Socket& listen(int backlog = 16);
+  Socket& connect(const Address& address);
+  Socket accept(int flags = 0);
+
+  // 0, or the errno.
+  int try_connect(const Address& address);
+  int try_send(const void* data, size_t size, int flags = 0);
+  int take_error();  // SO_ERROR
+
+  // Blocking.
+  void send(std::string_view text, int flags = 0);
+  Message receive();  // empty: the end
+
+  template <typename T>
+  T get_option(int option) const {  // of SOL_SIO
+    T value{};
+    socklen_t size = sizeof value;
+    must(sio_getsockopt(fd_, SOL_SIO, option, &value, &size), "sio_getsockopt");
+    return value;
+  }
+  sio_info info() const { return get_option<sio_info>(SIO_INFO); }
+  uint32_t ready() const { return get_option<uint32_t>(SIO_READY); }
+  Address name() const { return Address(fd_, sio_getsockname); }
+  Address peer_name() const { return Address(fd_, sio_getpeername); }
+  void flush(milliseconds limit = kSoon);
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace sio::test

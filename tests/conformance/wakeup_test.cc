@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Wake-ups: none is ever lost, wherever between poll and arm a completion falls; and who has
+// nothing to do sleeps. (What is hammered here by chance is hit on purpose in the unit tests.)
+#include <poll.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+// ------------------------------------------------------------------------------- the arm race
+
+struct Racer {
+  const char* name;
+  Way way;
+  bool by_descriptor;  // of a channel: poll(2) instead of ec_delay
+};
+
+class WireArmRace : public WireTest, public testing::WithParamInterface<Racer> {};
+
+INSTANTIATE_TEST_SUITE_P(All, WireArmRace,
+                         testing::Values(Racer{"Delay", Way::kDeliver, false},
+                                         Racer{"ChannelPoll", Way::kDeliver, true},
+                                         Racer{"Readable", Way::kReadable, false},
+                                         Racer{"Blocking", Way::kBlocking, false},
+                                         Racer{"SocketPoll", Way::kPoll, false}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+void sleep_on_descriptor(const Channel& channel) {
+  pollfd entry{ec_to_fd(channel.get()), POLLIN, 0};
+  const int limit = static_cast<int>(kSoon.count());
+  if (must(poll(&entry, 1, limit), "poll") == 0) fail("a wake-up was lost");
+}
+
+Message receive_by_descriptor(const Channel& channel) {
+  event_data_t event;
+  while (ec_next_event(channel.get(), &event) != 0) {
+    if (errno != EAGAIN) fail("ec_next_event");
+    sleep_on_descriptor(channel);
+  }
+  if (event.kind != EC_RECV) fail("%s", kind_name(event.kind));
+  return Message(event);
+}
+
+// Ping-pong of programs that do not spin, each answering after a delay that sweeps over the
+// time in which the other looks once more, arms and falls asleep.
+TEST_P(WireArmRace, LosesNoWakeUp) {
+  constexpr int kSweepUs = 150;
+  const auto& [name, way, by_descriptor] = GetParam();
+  const uint64_t rounds = scaled(2500);
+  const char* const receiver = way == Way::kDeliver    ? "deliver"
+                               : way == Way::kReadable ? "readable"
+                               : way == Way::kBlocking ? "blocking"
+                                                       : "poll";
+  Peer peer("echo spin=0 jitter=" + std::to_string(kSweepUs) + " way=" + receiver,
+            {"SIO_SPIN_US=0"});
+  std::optional<Channel> own;
+  if (events_of(way) != 0) own.emplace();
+  const Channel* channel = own ? &*own : nullptr;
+  Socket socket = Socket::make();
+  if (own) socket.join(*own, events_of(way));
+  socket.set(SIO_SPIN_US, 0).connect(peer.address());
+  Random random(1);
+  for (uint64_t n = 0; n < rounds; ++n) {
+    must(sio_send(socket.get(), &n, sizeof n, 0), "sio_send");
+    const Message back =
+        by_descriptor ? receive_by_descriptor(*channel) : receive_one(way, channel, socket);
+    uint64_t number;
+    ASSERT_EQ(back.size(), sizeof number);
+    memcpy(&number, back.data(), sizeof number);
+    ASSERT_EQ(number, n);
+    spin_for(std::chrono::nanoseconds(random.below(kSweepUs * 1000)));
+  }
+}
+
+using WireWakeups = WireTest;
+
+// The same for acknowledgements: EC_SENT is waited for.
+TEST_F(WireWakeups, LoseNoAcknowledgement) {
+  const uint64_t rounds = scaled(2500);
+  Peer peer("sink size=600 count=" + std::to_string(rounds), {"SIO_SPIN_US=0"});
+  const Area area(size_t{1} << 20);
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).set(SIO_SPIN_US, 0).connect(peer.address());
+  const Pattern pattern = Pattern::of_size(1, 600);
+  Message block = Message::reserve(area, 600);
+  Random random(2);
+  for (uint64_t n = 0; n < rounds; ++n) {
+    pattern.fill(block.data(), n, 600);
+    must(sio_send(socket.get(), block.data(), 600, 0), "sio_send");
+    spin_for(std::chrono::nanoseconds(random.below(60'000)));
+    channel.skip_to(EC_SENT);
+  }
+  peer.finish();
+}
+
+// And for credits: the smallest number of slots makes each few messages wait for one.
+TEST_F(WireWakeups, LoseNoCredit) {
+  const uint64_t count = scaled(4000);
+  Peer peer("sink size=300 slots=2 count=" + std::to_string(count), {"SIO_SPIN_US=0"});
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).set(SIO_SPIN_US, 0).set(SIO_NODELAY, 1).connect(peer.address());
+  Outflow out(socket, Pattern::of_size(1, 300), count);
+  Random random(3);
+  while (!out.all_sent()) {
+    if (out.pump(1)) channel.skip_to(EC_WRITABLE);
+    spin_for(std::chrono::nanoseconds(random.below(20'000)));
+  }
+  socket.flush();
+  peer.finish();
+}
+
+// -------------------------------------------------------------------------------------- idle
+
+double cpu_ms() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ms = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_usec) / 1e3;
+  };
+  return ms(usage.ru_utime) + ms(usage.ru_stime);
+}
+
+using WireIdle = WireTest;
+
+constexpr milliseconds kIdleTime{2000};
+constexpr double kIdleCpuMs = 20;  // 1 %: a machine may be slow, but a loop takes all
+
+TEST_F(WireIdle, ChannelUsesNoCpu) {
+  Peer peer("echo connections=5");
+  const Channel channel;
+  std::vector<Socket> sockets(5);
+  for (Socket& socket : sockets) {
+    socket = Socket::make();
+    socket.join(channel).connect(peer.address());
+    socket.send("once");
+    Message back(channel.skip_to(EC_RECV));
+  }
+  EXPECT_FALSE(channel.try_next(milliseconds(100)));
+  const double before = cpu_ms();
+  timespec limit = to_timespec(kIdleTime);
+  EXPECT_EQ(ec_delay(channel.get(), &limit), -1);
+  EXPECT_EQ(errno, ETIMEDOUT);
+  EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
+}
+
+TEST_F(WireIdle, DescriptorsSleepInPoll) {
+  Peer peer("echo connections=2");
+  const Channel channel;
+  Socket joined = Socket::make();
+  joined.join(channel).connect(peer.address());
+  Socket alone = Socket::make();
+  alone.connect(peer.address());
+  joined.send("once");
+  Message back(channel.skip_to(EC_RECV));
+  alone.send("once");
+  EXPECT_EQ(alone.receive().view(), "once");
+  void* none;
+  EXPECT_EQ(sio_recv(alone.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
+  event_data_t event;
+  const int fd = ec_to_fd(channel.get());
+  EXPECT_EQ(ec_next_event(channel.get(), &event), -1);
+  const double before = cpu_ms();
+  const auto end = Clock::now() + kIdleTime;
+  int spurious = 0;
+  pollfd entries[] = {{fd, POLLIN, 0}, {alone.get(), POLLIN, 0}};
+  for (auto left = kIdleTime; left.count() > 0;
+       left = std::chrono::duration_cast<milliseconds>(end - Clock::now())) {
+    if (poll(entries, 2, static_cast<int>(left.count())) <= 0) continue;
+    ++spurious;
+    EXPECT_EQ(ec_next_event(channel.get(), &event), -1);
+    EXPECT_EQ(sio_recv(alone.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
+  }
+  EXPECT_LT(spurious, 50);
+  EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
+}
+
+}  // namespace
+}  // namespace sio::test

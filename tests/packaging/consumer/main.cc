@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Uses what needs no device: a channel, and an event of the program's own.
+#include <sio/sio.h>
+
+#include <cstdio>
+
+int main() {
+  const ec_t ec = ec_create(0);
+  if (ec == -1) {
+    std::perror("ec_create");
+    return 1;
+  }
+  event_data_t event{};
+  const bool seen = ec_post(ec, 42, &event) == 0 && ec_next_event(ec, &event) == 0 &&
+                    event.kind == EC_USER && event.value == 42 && event.cookie == &event;
+  return seen && ec_destroy(ec) == 0 ? 0 : 1;
+}
