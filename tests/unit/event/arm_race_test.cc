@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The race that loses wake-ups: a completion arrives after the queue was polled and before it is
+// armed, so that no notification tells of it. Here each one arrives exactly there.
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "event/channel.h"
+
+namespace sio::internal {
+namespace {
+
+// What a device does: completions, and one notification for an armed queue.
+struct FakeDevice final : provider::Device {
+  class Queue final : public provider::CompletionQueue {
+   public:
+    explicit Queue(FakeDevice& device) noexcept : device_(device) {}
+    uint32_t capacity() const noexcept override { return 64; }
+    int poll(int, ibv_wc* wc) noexcept override { return device_.poll(wc); }
+    int arm(bool) noexcept override { return device_.arm(); }
+
+   private:
+    FakeDevice& device_;
+  };
+
+  class NotificationChannel final : public provider::CompletionChannel {
+   public:
+    explicit NotificationChannel(FakeDevice& device)
+        : device_(device), fd_(eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE)) {}
+    ~NotificationChannel() override { ::close(fd_); }
+    int fd() const noexcept override { return fd_; }
+    void take_notifications(unsigned most) noexcept override {
+      eventfd_t one;
+      while (most-- > 0 && eventfd_read(fd_, &one) == 0) continue;
+    }
+    std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t) override {
+      return std::make_unique<Queue>(device_);
+    }
+
+   private:
+    FakeDevice& device_;
+    int fd_;
+  };
+
+  const std::string& name() const noexcept override { return name_; }
+  unsigned index() const noexcept override { return 0; }
+  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
+  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t) override {
+    return nullptr;
+  }
+  std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
+    auto channel = std::make_unique<NotificationChannel>(*this);
+    notify_fd_ = channel->fd();
+    return channel;
+  }
+
+  void complete(uint64_t wr_id) noexcept {
+    ibv_wc wc{};
+    wc.wr_id = wr_id;
+    completions_.push_back(wc);
+    if (armed_) eventfd_write(notify_fd_, 1);
+    armed_ = false;
+  }
+  int poll(ibv_wc* wc) noexcept {
+    // As if nobody polled after arming.
+    if (std::exchange(just_armed_, false) && second_poll_left_out_) return 0;
+    if (completions_.empty()) return 0;
+    *wc = completions_.front();
+    completions_.pop_front();
+    return 1;
+  }
+  int arm() noexcept {
+    if (arrives_before_arming_ > 0) {
+      --arrives_before_arming_;
+      complete(wr_id_);  // not armed yet: no notification
+    }
+    ++armings_;
+    armed_ = just_armed_ = true;
+    return 0;
+  }
+
+  std::string name_ = "fake";
+  provider::DeviceLimits limits_{1024, 1024, 16};
+  std::deque<ibv_wc> completions_;
+  int notify_fd_ = -1;
+  uint64_t wr_id_ = 0;
+  int arrives_before_arming_ = 0;
+  int armings_ = 0;
+  bool armed_ = false;
+  bool just_armed_ = false;
+  bool second_poll_left_out_ = false;
+};
+
+// Turns each completion into an event.
+class CountingHandler final : public CompletionHandler, public EventSource {
+ public:
+  explicit CountingHandler(Channel& channel) noexcept : channel_(channel) {}
+  void complete(const wire::WorkId&, const ibv_wc&) noexcept override { ++waiting_; }
+  void settle() noexcept override { channel_.offer(this); }
+  void before_sleep() noexcept override {}
+  bool emit(EventRing& ring) noexcept override {
+    for (; waiting_ > 0 && !ring.full(); --waiting_)
+      ring.push({this, EC_RECV, 0, 0}).kind = EC_RECV;
+    return waiting_ == 0;
+  }
+  void taken(const EventNote&) noexcept override {}
+
+ private:
+  Channel& channel_;
+  int waiting_ = 0;
+};
+
+class ArmRace : public testing::Test {
+ protected:
+  ArmRace() : channel_(*open()), guard_(&channel_), handler_(channel_) {
+    channel_.spin().set_limit(microseconds(0));  // straight to arming
+    seat_ = channel_.hub().join(device_, 16, &handler_);
+    device_.wr_id_ =
+        wire::encode_work_id({wire::Work::kReceive, seat_.generation, seat_.connection, 0});
+  }
+  ~ArmRace() override {
+    channel_.forget(&handler_);
+    channel_.hub().leave(seat_);
+    channel_.close();
+  }
+
+  static Channel* open() {
+    ChannelOptions options;
+    options.entries = 8;
+    return Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  }
+
+  int wait(milliseconds limit) {
+    return channel_.wait(guard_.lock(), WaitFor::kEvent, Clock::now() + limit,
+                         [&] { return !channel_.ring().empty(); });
+  }
+
+  FakeDevice device_;
+  Channel& channel_;
+  ChannelGuard guard_;
+  CountingHandler handler_;
+  CompletionHub::Seat seat_;
+};
+
+TEST_F(ArmRace, FindsWhatArrivesBetweenPollAndArm) {
+  event_data_t event;
+  for (int i = 0; i < 1000; ++i) {
+    device_.arrives_before_arming_ = 1;
+    ASSERT_EQ(wait(milliseconds(10'000)), 0) << i;
+    ASSERT_EQ(channel_.next_events(&event, 1), 1);
+  }
+  EXPECT_GE(device_.armings_, 1000);
+}
+
+// The proof that the test above would hang: without the second poll only the time limit ends the
+// sleep.
+TEST_F(ArmRace, IsSleptThroughWithoutTheSecondPoll) {
+  device_.second_poll_left_out_ = true;
+  device_.arrives_before_arming_ = 1;
+  const TimePoint start = Clock::now();
+  wait(milliseconds(100));
+  EXPECT_GE(Clock::now() - start, milliseconds(100));
+}
+
+TEST_F(ArmRace, WakesForWhatArrivesAfterArming) {
+  // The sleeper is woken by the notification: there is nobody else.
+  std::thread device([&] {
+    for (;;) {
+      {
+        ChannelGuard guard(&channel_);
+        if (device_.armed_) return device_.complete(device_.wr_id_);
+      }
+      std::this_thread::yield();
+    }
+  });
+  EXPECT_EQ(wait(milliseconds(10'000)), 0);
+  guard_.unlock();
+  device.join();
+  guard_.lock().lock();
+}
+
+TEST_F(ArmRace, LeavesTheDescriptorReadableOrArmedWheneverTheChannelWasSeenEmpty) {
+  event_data_t event;
+  channel_.arm_strictly();
+  for (int i = 0; i < 100; ++i) {
+    device_.arrives_before_arming_ = i % 2;
+    int taken = 0;
+    while (channel_.next_events(&event, 1) > 0) ++taken;
+    EXPECT_EQ(taken, i % 2) << i;
+    ASSERT_TRUE(device_.armed_) << i;
+    device_.complete(device_.wr_id_);
+    epoll_event ready;
+    EXPECT_EQ(epoll_wait(channel_.fd(), &ready, 1, 0), 1) << i;
+    ASSERT_EQ(channel_.next_events(&event, 1), 1) << i;
+  }
+}
+
+}  // namespace
+}  // namespace sio::internal
