@@ -201,7 +201,9 @@ void Socket::on_resolved() {
 
 void Socket::on_established(const std::vector<std::byte>& data) {
   if (phase_ == Phase::kConnecting) {
-    if (wire::decode_hello(data, peer_) != wire::HelloFault::kNone) return abandon_connect(EPROTO);
+    const wire::HelloFault fault = wire::decode_hello(data, peer_);
+    if (fault == wire::HelloFault::kVersion) return abandon_connect(EPROTONOSUPPORT);
+    if (fault != wire::HelloFault::kNone) return abandon_connect(EPROTO);
     connected(0);
   } else if (phase_ != Phase::kAccepting) {
     return;
@@ -219,7 +221,8 @@ void Socket::on_refused(const ConnectionEvent& event) {
   if (phase_ == Phase::kConnecting || phase_ == Phase::kResolving) {
     return abandon_connect(errno_of_refusal(event.data, event.error));
   }
-  begin_ending(ECONNABORTED, false);  // the peer took its request back
+  // A peer that dies before it has heard that the connection stands takes back what it said.
+  on_disconnected();
 }
 
 void Socket::on_disconnected() noexcept {
@@ -235,7 +238,9 @@ void Socket::on_disconnected() noexcept {
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
   // or did not want it.
-  const bool orderly = end_received_ && !sender_->holding() && !sender_->owes_outcomes();
+  // Somebody who waits for room must hear that none will come.
+  const bool orderly =
+      end_received_ && !sender_->holding() && !sender_->owes_outcomes() && !want_writable_;
   begin_ending(orderly ? 0 : ECONNRESET, true);
 }
 

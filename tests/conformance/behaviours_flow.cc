@@ -156,7 +156,7 @@ void sink(const Options& options) {
 void source(const Options& options) {
   const bool mixed = options.text("lend", "copy") == "mixed";
   const auto count = static_cast<uint64_t>(options.number("count"));
-  const Area area(size_t{4} << 20);
+  const Area area(size_t{1} << 20);
   if (options.number("channel", 1) == 0) {
     Socket socket = make_connection(options, {nullptr, 0, &area});
     send_all_blocking(socket, pattern_of(options), count, mixed ? &area : nullptr);
@@ -173,15 +173,15 @@ void source(const Options& options) {
 }
 
 void exchange_both(const Options& options) {
-  const Area area(size_t{8} << 20);
+  const Area area(size_t{2} << 20);
   const Channel channel;
   Socket socket = make_connection(options, {&channel, EC_DELIVER, &area});
   const uint64_t count = count_of(options);
   Outflow out(socket, pattern_of(options), count, Lend::kMixed, &area);
   Inflow in(pattern_of(options, 1), count);
-  exchange(channel, out, in);
+  const bool ended = exchange(channel, out, in);
   say_done("done", in.taken(), in.bytes());
-  channel.skip_to(EC_EOF);  // who goes first must not cut the other short
+  if (!ended) channel.skip_to(EC_EOF);  // who goes first must not cut the other short
 }
 
 // ----------------------------------------------------------------------------- slow and hoarder

@@ -65,7 +65,7 @@ TEST_F(ChannelTest, RefusesPostsWhenTheRingIsFull) {
 
 TEST_F(ChannelTest, TakesPostsOfManyThreads) {
   constexpr uint64_t kThreads = 4;
-  const uint64_t each = scaled(20'000);
+  const uint64_t each = scaled(10'000);
   const Channel channel;
   std::vector<std::thread> threads;
   for (uint64_t thread = 0; thread < kThreads; ++thread) {
@@ -198,7 +198,7 @@ TEST_F(ChannelTest, DestroyEndsTheWait) {
 
 TEST_F(ChannelTest, ThreadsThatTakeTurnsMissNothing) {
   constexpr int kThreads = 4;
-  const uint64_t count = scaled(20'000);
+  const uint64_t count = scaled(10'000);
   const Channel channel;
   std::atomic<uint64_t> taken{0};
   std::vector<std::thread> threads;
@@ -249,7 +249,7 @@ bool wait_by_edge(int fd) { return wait_by_epoll(fd, EPOLLET); }
 // The channel is drained, and slept on, while another thread posts at any time.
 TEST_F(ChannelTest, ItsDescriptorNeverMissesAnEvent) {
   for (const auto wait : {wait_by_poll, wait_by_select, wait_by_level, wait_by_edge}) {
-    const uint64_t count = scaled(3000);
+    const uint64_t count = scaled(800);
     const Channel channel;
     const int fd = ec_to_fd(channel.get());
     std::atomic<uint64_t> seen{0};

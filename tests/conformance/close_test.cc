@@ -92,7 +92,7 @@ class WireCloseWith : public WireTest, public testing::WithParamInterface<bool> 
     return socket;
   }
 
-  Area area_{size_t{4} << 20};
+  Area area_{size_t{2} << 20};
   Channel channel_;
 };
 

@@ -107,7 +107,7 @@ TEST_F(WireCredits, SurviveAReceiverThatReleasesInRandomOrder) {
   socket.close();
   const auto done = split_words(peer.expect("done"));
   EXPECT_EQ(done.at(0), std::to_string(count));
-  EXPECT_GT(std::stoull(done.at(1)), 64u) << "messages that it held at once";
+  EXPECT_GT(std::stoull(done.at(1)), 16u) << "messages that it held at once";
   peer.finish();
 }
 
@@ -169,7 +169,7 @@ TEST_P(WireGeometry, FloodsOfBothEndsAtOnceArriveWhole) {
   Peer peer("exchange seed=21 count=" + std::to_string(count) +
             " largest=" + std::to_string(largest) + ' ' + options);
   const Channel channel;
-  const Area area(size_t{8} << 20);
+  const Area area(size_t{2} << 20);
   Socket socket = Socket::make();
   socket.set(SIO_RECV_SLOTS, slots).set(SIO_SLOT_SIZE, slot_size).join(channel);
   socket.associate(area, DMA_SEND).connect(peer.address());

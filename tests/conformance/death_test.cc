@@ -48,7 +48,7 @@ class WireDeath : public WireTest {
     return Peer(what + " to=" + Address::self().text() + " port=" + port);
   }
 
-  Area area_{size_t{8} << 20};
+  Area area_{size_t{2} << 20};
   Channel channel_;
   Socket listener_;
 };
@@ -206,8 +206,8 @@ TEST_F(WireDeath, WhileItClosesIsNoticed) {
     Message message(data, static_cast<size_t>(result));
     ++taken;
   }
-  EXPECT_GT(taken, 0);
-  EXPECT_TRUE(result == 0 || tells_of_death(errno)) << errno;
+  // What it stuffed has arrived, unless it died before it knew that the connection stands.
+  EXPECT_TRUE(result == 0 || tells_of_death(errno)) << errno << " after " << taken;
 }
 
 TEST_F(WireDeath, WhileWeCloseDoesNotKeepUs) {

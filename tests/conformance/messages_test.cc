@@ -16,7 +16,7 @@ using WireMessages = WireTest;
 
 TEST_F(WireMessages, HundredThousandOfRandomSizesBothWaysAtOnce) {
   const uint64_t count = scaled(100'000);
-  const Area area(size_t{8} << 20);
+  const Area area(size_t{2} << 20);
   const Channel channel;
   Peer peer("exchange seed=11 count=" + std::to_string(count));
   Socket socket = Socket::make();
@@ -66,7 +66,7 @@ TEST_F(WireMessages, EverySizeAroundTheBoundariesComesBackAsItWas) {
 
 TEST_F(WireMessages, BoundarySizesInOneGoArriveInOrder) {
   constexpr int kRounds = 20;
-  const Area area(size_t{4} << 20);
+  const Area area(size_t{2} << 20);
   const Channel channel;
   Peer peer("echo");
   Socket socket = Socket::make();
@@ -169,7 +169,7 @@ TEST_P(WireManners, TakesAStreamOfTheRemotePeer) {
 TEST_P(WireManners, SendsAStreamToTheRemotePeer) {
   const uint64_t count = scaled(2000);
   Peer peer(std::string("sink seed=4 way=") + GetParam().receiver);
-  const Area area(size_t{4} << 20);
+  const Area area(size_t{2} << 20);
   Socket socket = Socket::make();
   socket.associate(area, DMA_SEND).connect(peer.address());
   send_all_blocking(socket, Pattern(4), count, &area);
@@ -179,7 +179,7 @@ TEST_P(WireManners, SendsAStreamToTheRemotePeer) {
 }
 
 TEST_P(WireManners, AnswersOneByOne) {
-  const uint64_t rounds = scaled(300);
+  const uint64_t rounds = scaled(150);
   Peer peer(std::string("echo way=") + GetParam().receiver);
   const Way way = GetParam().way;
   std::optional<Channel> channel;

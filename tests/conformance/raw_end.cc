@@ -40,7 +40,11 @@ RawEnd::RawEnd() : events_(rdma_create_event_channel()) {
 
 void RawEnd::adopt(rdma_cm_id* id) { id_.reset(id); }
 
+// And has what is lost early (a peer may not be ready before it knows that it is connected) sent
+// again after 34 ms: 4.096 us * 2^13.
 rdma_conn_param RawEnd::parameters(const Bytes& greeting) const {
+  uint8_t timeout = 13;
+  rdma_set_option(id_.get(), RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
   rdma_conn_param param{};
   param.private_data = greeting.data();
   param.private_data_len = static_cast<uint8_t>(greeting.size());

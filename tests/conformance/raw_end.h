@@ -47,7 +47,7 @@ class RawEnd {
   template <typename T>
   using Owner = std::unique_ptr<T, int (*)(T*)>;
 
-  static constexpr uint32_t kReceives = 256;
+  static constexpr uint32_t kReceives = 16;
   static constexpr uint32_t kSends = 512;
   static constexpr size_t kReceiveBytes = 8192;
   static constexpr size_t kSendBytes = 131'072;

@@ -167,7 +167,7 @@ void Outflow::sent(const event_data_t& event) {
 namespace {
 
 // True: there may be room again.
-bool handle(const event_data_t& event, Outflow& out, Inflow& in) {
+bool handle(const event_data_t& event, Outflow& out, Inflow& in, bool& ended) {
   switch (event.kind) {
     case EC_RECV:
       in.take(Message(event));
@@ -178,6 +178,7 @@ bool handle(const event_data_t& event, Outflow& out, Inflow& in) {
     case EC_WRITABLE:
       return true;
     case EC_EOF:  // the other end is done, and may know so before our last EC_SENT has come
+      ended = true;
       if (in.finished() && out.all_sent()) return false;
       [[fallthrough]];
     default:
@@ -188,20 +189,22 @@ bool handle(const event_data_t& event, Outflow& out, Inflow& in) {
 
 }  // namespace
 
-void exchange(const Channel& channel, Outflow& out, Inflow& in) {
+bool exchange(const Channel& channel, Outflow& out, Inflow& in) {
   constexpr uint64_t kBurst = 16;  // then it is the other direction's turn
   bool stalled = false;
+  bool ended = false;
   while (!out.finished() || !in.finished()) {
     if (!stalled) stalled = out.pump(kBurst);
     if (out.error() != 0) fail("sio_send: %s", std::strerror(out.error()));
     event_data_t events[64];
     const int n = ec_next_events(channel.get(), events, 64);
-    for (int i = 0; i < n; ++i) stalled = !handle(events[i], out, in) && stalled;
+    for (int i = 0; i < n; ++i) stalled = !handle(events[i], out, in, ended) && stalled;
     const bool idle = stalled || out.all_sent();
     if (n < 0 && idle && !(out.finished() && in.finished())) {
-      stalled = !handle(channel.next(), out, in) && stalled;
+      stalled = !handle(channel.next(), out, in, ended) && stalled;
     }
   }
+  return ended;
 }
 
 // ---------------------------------------------------------------------------------- receiving

@@ -113,7 +113,8 @@ class Outflow {
 
 // Both directions at once, over a channel that delivers: until all is sent, acknowledged and
 // taken.
-void exchange(const Channel& channel, Outflow& out, Inflow& in);
+// Whether the peer has ended meanwhile.
+bool exchange(const Channel& channel, Outflow& out, Inflow& in);
 
 // How a program receives.
 enum class Way { kDeliver, kReadable, kBlocking, kPoll };

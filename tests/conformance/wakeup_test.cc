@@ -53,7 +53,7 @@ Message receive_by_descriptor(const Channel& channel) {
 TEST_P(WireArmRace, LosesNoWakeUp) {
   constexpr int kSweepUs = 150;
   const auto& [name, way, by_descriptor] = GetParam();
-  const uint64_t rounds = scaled(2500);
+  const uint64_t rounds = scaled(1000);
   const char* const receiver = way == Way::kDeliver    ? "deliver"
                                : way == Way::kReadable ? "readable"
                                : way == Way::kBlocking ? "blocking"
@@ -83,7 +83,7 @@ using WireWakeups = WireTest;
 
 // The same for acknowledgements: EC_SENT is waited for.
 TEST_F(WireWakeups, LoseNoAcknowledgement) {
-  const uint64_t rounds = scaled(2500);
+  const uint64_t rounds = scaled(1000);
   Peer peer("sink size=600 count=" + std::to_string(rounds), {"SIO_SPIN_US=0"});
   const Area area(size_t{1} << 20);
   const Channel channel;
@@ -103,7 +103,7 @@ TEST_F(WireWakeups, LoseNoAcknowledgement) {
 
 // And for credits: the smallest number of slots makes each few messages wait for one.
 TEST_F(WireWakeups, LoseNoCredit) {
-  const uint64_t count = scaled(4000);
+  const uint64_t count = scaled(800);
   Peer peer("sink size=300 slots=2 count=" + std::to_string(count), {"SIO_SPIN_US=0"});
   const Channel channel;
   Socket socket = Socket::make();

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Exit status: 0 measured (or a server ended by a signal), 1 failed or interrupted, 2 wrong usage.
+#include <cstdio>
+
+#include "options.h"
+#include "pace.h"
+#include "peer.h"
+#include "process.h"
+#include "report.h"
+
+namespace sio_perf {
+namespace {
+
+void measure(const Options& options, Report& report) {
+  for (const uint32_t size : options.sizes) {
+    const auto client = options.raw ? connect_raw(options, size) : connect_sio(options, size);
+    if (size == options.sizes.front()) report.set_up(client->set_up());
+    report.add(size, client->run());
+  }
+}
+
+int run_client(const Options& options) {
+  Report report(options);
+  int status = 0;
+  try {
+    measure(options, report);
+  } catch (const Interrupted&) {
+    clear_progress();
+    std::fprintf(stderr, "sio_perf: interrupted\n");
+    status = 1;
+  }
+  report.write_json();
+  return status;
+}
+
+int run_server(const Options& options) {
+  try {
+    (options.raw ? serve_raw : serve_sio)(options);
+  } catch (const Interrupted&) {
+    // That is how a server ends.
+  }
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  const Parsed parsed = parse_options(argc, argv);
+  if (!parsed.options) return parsed.status;
+  try {
+    catch_signals();
+    if (parsed.options->cpu >= 0) pin_to(parsed.options->cpu);
+    return parsed.options->server ? run_server(*parsed.options) : run_client(*parsed.options);
+  } catch (const std::exception& error) {
+    clear_progress();
+    std::fprintf(stderr, "sio_perf: %s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace
+}  // namespace sio_perf
+
+int main(int argc, char** argv) { return sio_perf::run(argc, argv); }

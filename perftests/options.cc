@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+namespace sio_perf {
+namespace {
+
+constexpr uint32_t kMaxSizeOfAll = 8192;
+constexpr uint64_t kMaxWarmup = 1000;
+constexpr uint64_t kMaxMessages = uint64_t{1} << 40;
+constexpr int kMaxCpu = 1023;
+
+struct Command {
+  const char* name;
+  Op op;
+  uint32_t size;
+  uint64_t iterations;
+  const char* help;
+};
+constexpr Command kCommands[] = {
+    {"lat", Op::kLatency, 64, 10'000, "Latency: ping-pong, half a round trip"},
+    {"bw", Op::kBandwidth, 8192, 10'000, "Bandwidth: messages one way, MiB/s"},
+    {"rate", Op::kRate, 64, 100'000, "Message rate: small messages one way, messages/s"},
+};
+
+// What the command line says of a client's run; the rest follows when all is parsed.
+struct Given {
+  Options options;
+  uint32_t size = 0;
+  bool all = false;
+};
+
+void add_common(CLI::App& app, Options& options) {
+  app.add_option("-p,--port", options.port, "Port")->capture_default_str();
+  app.add_option("--cpu", options.cpu, "Stay on this processor")->check(CLI::Range(0, kMaxCpu));
+  app.add_flag("--quiet", options.quiet, "Print no set-up and no progress");
+}
+
+void add_server(CLI::App& parent, bool raw, Given& given) {
+  CLI::App* const app = parent.add_subcommand(
+      raw ? "raw-server" : "server",
+      raw ? "Serve raw-lat, raw-bw and raw-rate" : "Serve lat, bw and rate, client after client");
+  add_common(*app, given.options);
+  app->add_option("--bind", given.options.bind, "Local address")->capture_default_str();
+  app->add_flag("-1,--once", given.options.once, "End after one client");
+  app->final_callback([raw, &given] {
+    given.options.server = true;
+    given.options.raw = raw;
+  });
+}
+
+void complete(const Command& command, bool raw, bool warmup_given, Given& given) {
+  Options& options = given.options;
+  options.raw = raw;
+  options.op = command.op;
+  if (given.all) {
+    for (uint32_t size = 1; size <= kMaxSizeOfAll; size *= 2) options.sizes.push_back(size);
+  } else {
+    options.sizes = {given.size != 0 ? given.size : command.size};
+  }
+  if (options.iterations == 0 && options.seconds == 0) options.iterations = command.iterations;
+  if (warmup_given) return;
+  options.warmup =
+      options.iterations == 0 ? kMaxWarmup : std::min(options.iterations / 10 + 1, kMaxWarmup);
+}
+
+void add_extent(CLI::App& app, Given& given) {
+  CLI::Option* const size = app.add_option("-s,--size", given.size, "Bytes of a message")
+                                ->check(CLI::Range(uint32_t{1}, kMaxSize));
+  app.add_flag("-a,--all", given.all, "All sizes from 1 to 8192 bytes, powers of two")
+      ->excludes(size);
+  CLI::Option* const iterations =
+      app.add_option("-n,--iterations", given.options.iterations, "Messages")
+          ->check(CLI::Range(uint64_t{1}, kMaxMessages));
+  app.add_option("-D,--duration", given.options.seconds, "Seconds, instead of -n")
+      ->check(CLI::Range(0.01, 1e6))
+      ->excludes(iterations);
+}
+
+void add_client(CLI::App& parent, const Command& command, bool raw, Given& given) {
+  CLI::App* const app =
+      parent.add_subcommand((raw ? "raw-" : "") + std::string(command.name),
+                            std::string(command.help) + (raw ? "; on bare verbs" : ""));
+  Options& options = given.options;
+  add_common(*app, options);
+  app->add_option("host", options.host, "Name or address of the server")->required();
+  add_extent(*app, given);
+  app->add_flag("-e,--events", options.event, "Sleep for events at both ends, do not poll");
+  CLI::Option* const warmup =
+      app->add_option("--warmup", options.warmup,
+                      "Messages first that do not count (default: a tenth, at most 1000)")
+          ->check(CLI::Range(uint64_t{0}, kMaxMessages));
+  app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight, bw and rate")
+      ->check(CLI::Range(uint32_t{1}, kMaxDepth))
+      ->capture_default_str();
+  if (raw && command.op != Op::kLatency) {
+    app->add_option("-l,--post-list", options.post_list, "Work requests per ibv_post_send")
+        ->check(CLI::Range(uint32_t{1}, kMaxDepth))
+        ->capture_default_str();
+  }
+  app->add_option("--json", options.json, "Write the figures there, too");
+  app->final_callback(
+      [&command, raw, &given, warmup] { complete(command, raw, warmup->count() > 0, given); });
+}
+
+}  // namespace
+
+Parsed parse_options(int argc, char** argv) {
+  CLI::App app(
+      "Measures libsio, and bare verbs beside it (raw-...), between two processes.\n"
+      "Start `sio_perf server` at one end and `sio_perf lat HOST` at the other.");
+  Given given;
+  app.require_subcommand(1);
+  for (const bool raw : {false, true}) {
+    add_server(app, raw, given);
+    for (const Command& command : kCommands) add_client(app, command, raw, given);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Of CLI11's statuses only that of --help is ours.
+    return {std::nullopt, app.exit(error) == 0 ? 0 : 2};
+  }
+  return {given.options, 0};
+}
+
+}  // namespace sio_perf

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The command line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parameters.h"
+
+namespace sio_perf {
+
+struct Options {
+  bool server = false;
+  bool raw = false;  // bare verbs instead of the library
+  uint16_t port = 18515;
+  int cpu = -1;  // to stay on; -1: any
+  bool quiet = false;
+
+  // Server.
+  std::string bind = "0.0.0.0";
+  bool once = false;
+
+  // Client.
+  std::string host;
+  Op op = Op::kLatency;
+  bool event = false;
+  std::vector<uint32_t> sizes;
+  uint64_t iterations = 0;  // 0: for `seconds`
+  double seconds = 0;
+  uint64_t warmup = 0;
+  uint32_t tx_depth = 64;
+  uint32_t post_list = 1;  // work requests per call, raw only
+  std::string json;
+
+  Parameters parameters(uint32_t size) const {
+    return {op, event, size, tx_depth, iterations, warmup};
+  }
+};
+
+// Without options: the process's exit status, after help or what is wrong was printed.
+struct Parsed {
+  std::optional<Options> options;
+  int status = 0;
+};
+Parsed parse_options(int argc, char** argv);
+
+}  // namespace sio_perf

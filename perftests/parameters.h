@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What a client tells the server before it measures, so that a server needs no options.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace sio_perf {
+
+enum class Op : uint8_t { kLatency = 1, kBandwidth = 2, kRate = 3 };
+
+struct Parameters {
+  Op op = Op::kLatency;
+  bool event = false;       // both ends sleep for events instead of polling
+  uint32_t size = 64;       // bytes of a message
+  uint32_t tx_depth = 64;   // messages in flight, when these go one way
+  uint64_t iterations = 0;  // 0: until the client has had enough
+  uint64_t warmup = 0;
+};
+
+// Fits the private data of an RDMA connection request (56 bytes).
+inline constexpr size_t kParameterBytes = 32;
+using EncodedParameters = std::array<unsigned char, kParameterBytes>;
+
+inline constexpr uint32_t kMaxSize = 65536;  // the library's largest slot
+inline constexpr uint32_t kMaxDepth = 4096;
+
+EncodedParameters encode(const Parameters& parameters);
+
+// Throws Failure if that is no parameters, or of another version, or makes no sense.
+Parameters decode(std::span<const unsigned char> bytes);
+
+// "lat", "bw" or "rate"; with "-event".
+std::string name_of(const Parameters& parameters);
+
+// One way, the first byte of a message says whether it is the last before the receiver confirms
+// how many it has: 8 bytes. The baseline's credits are 4 bytes.
+inline constexpr unsigned char kMore = 0;
+inline constexpr unsigned char kLast = 1;
+inline constexpr size_t kConfirmBytes = 8;
+inline constexpr size_t kCreditBytes = 4;
+
+// Big-endian numbers of any length.
+void put_number(unsigned char* to, size_t bytes, uint64_t value);
+uint64_t get_number(const unsigned char* from, size_t bytes);
+
+}  // namespace sio_perf

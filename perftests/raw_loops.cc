@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The measurements on bare verbs: the same loops as the library's, by other means.
+#include <algorithm>
+
+#include "pace.h"
+#include "process.h"
+#include "raw_connection.h"
+#include "raw_endpoint.h"
+
+namespace sio_perf {
+namespace {
+
+// Client ------------------------------------------------------------------------------------------
+
+class RawClient : public Client {
+ public:
+  RawClient(const Options& options, uint32_t size);
+  SetUp set_up() const override { return end_.set_up(); }
+  Measured run() override;
+
+ private:
+  void exchange();
+  Measured ping_pong();
+  uint64_t stream(Pace pace);
+  uint32_t fill(Pace& pace, uint64_t sent, bool& last);
+  void take_answers();
+
+  const Options& options_;
+  const Parameters parameters_;
+  RawConnection connection_;
+  RawEndpoint end_;
+  uint32_t credits_;
+  uint64_t confirmed_ = 0;
+};
+
+RawClient::RawClient(const Options& options, uint32_t size)
+    : options_(options),
+      parameters_(options.parameters(size)),
+      connection_(resolve(options.host, options.port, false)),
+      end_(connection_, parameters_),
+      credits_(end_.window()) {
+  connection_.connect(parameters_);
+}
+
+Measured RawClient::run() {
+  if (parameters_.op == Op::kLatency) return ping_pong();
+  Measured measured;
+  if (options_.warmup > 0) stream(Pace::warm_up(options_));
+  const uint64_t begin = now_ns();
+  measured.messages = stream(Pace::measure(options_, parameters_.size));
+  measured.elapsed_ns = now_ns() - begin;
+  return measured;
+}
+
+void RawClient::exchange() {
+  while (!end_.has_room(1)) end_.take_sent();
+  end_.post(1, parameters_.size);
+  RawEndpoint::Batch batch;
+  end_.wait(batch);
+  end_.give_back();
+}
+
+Measured RawClient::ping_pong() {
+  if (options_.warmup > 0) {
+    Pace pace = Pace::warm_up(options_);
+    for (uint64_t i = 1; exchange(), !pace.is_last(i); ++i) continue;
+  }
+  Measured measured;
+  constexpr uint64_t kReserved = 1 << 20;
+  measured.round_trips.reserve(options_.iterations != 0 ? options_.iterations : kReserved);
+  Pace pace = Pace::measure(options_, parameters_.size);
+  uint64_t before = now_ns();
+  do {
+    exchange();
+    const uint64_t now = now_ns();
+    measured.round_trips.push_back(now - before);
+    before = now;
+  } while (!pace.is_last(measured.round_trips.size()));
+  return measured;
+}
+
+// Writes as many messages as may be posted at once, and says how many.
+uint32_t RawClient::fill(Pace& pace, uint64_t sent, bool& last) {
+  uint32_t count = 0;
+  while (count < options_.post_list && count < credits_ && !last && end_.has_room(count + 1)) {
+    last = pace.is_last(sent + count + 1);
+    end_.buffer(count)[0] = last ? kLast : kMore;
+    ++count;
+  }
+  return count;
+}
+
+// Returns how many messages the server has confirmed.
+uint64_t RawClient::stream(Pace pace) {
+  uint64_t sent = 0;
+  confirmed_ = 0;
+  for (bool last = false; !last;) {
+    const uint32_t count = fill(pace, sent, last);
+    if (count > 0) {
+      end_.post(count, parameters_.size);
+      credits_ -= count;
+      sent += count;
+    } else {
+      end_.wait_any();
+    }
+    if (count < options_.post_list) {
+      end_.take_sent();
+      take_answers();
+    }
+  }
+  while (confirmed_ == 0) {
+    end_.wait_any();
+    take_answers();
+  }
+  if (confirmed_ != sent) throw Failure("the server has not got as many messages as were sent");
+  return sent;
+}
+
+void RawClient::take_answers() {
+  RawEndpoint::Batch batch;
+  for (const ibv_wc& completion : end_.take(batch)) {
+    if (completion.byte_len == kCreditBytes) {
+      credits_ += static_cast<uint32_t>(get_number(end_.bytes(completion), kCreditBytes));
+    } else {
+      confirmed_ = get_number(end_.bytes(completion), kConfirmBytes);
+    }
+    end_.give_back();
+  }
+}
+
+// Server ------------------------------------------------------------------------------------------
+
+void reply(RawEndpoint& end, uint32_t size) {
+  RawEndpoint::Batch batch;
+  for (;;) {
+    end.wait(batch);
+    while (!end.has_room(1)) end.take_sent();
+    end.post(1, size);
+    end.give_back();
+  }
+}
+
+void send_number(RawEndpoint& end, uint64_t number, size_t bytes) {
+  while (!end.has_room(1)) end.take_sent();
+  put_number(end.buffer(0), bytes, number);
+  end.post(1, static_cast<uint32_t>(bytes));
+}
+
+void take_stream(RawEndpoint& end) {
+  uint64_t count = 0;
+  RawEndpoint::Batch batch;
+  for (;;) {
+    for (const ibv_wc& completion : end.wait(batch)) {
+      const bool last = completion.byte_len > 0 && end.bytes(completion)[0] == kLast;
+      ++count;
+      if (end.give_back()) send_number(end, end.window() / 2, kCreditBytes);
+      if (!last) continue;
+      send_number(end, count, kConfirmBytes);
+      count = 0;
+    }
+  }
+}
+
+void serve_one(const Options& options, RawListener::Request request) {
+  RawConnection connection(std::move(request.id));
+  const Parameters& parameters = request.parameters;
+  RawEndpoint end(connection, parameters);
+  connection.accept();
+  print_served(options, parameters);
+  try {
+    if (parameters.op == Op::kLatency) reply(end, parameters.size);
+    take_stream(end);
+  } catch (const PeerGone&) {
+    // So ends every client.
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Client> connect_raw(const Options& options, uint32_t size) {
+  return std::make_unique<RawClient>(options, size);
+}
+
+void serve_raw(const Options& options) {
+  RawListener listener(resolve(options.bind, options.port, true));
+  do {
+    RawListener::Request request = listener.wait();
+    try {
+      serve_one(options, std::move(request));
+    } catch (const Failure& failure) {
+      print_lost(failure.what());
+    }
+  } while (!options.once);
+}
+
+}  // namespace sio_perf

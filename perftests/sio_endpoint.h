@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// One end of a connection of the library's, with its channel and the memory it sends from.
+#pragma once
+
+#include <sio/sio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "parameters.h"
+#include "peer.h"
+
+namespace sio_perf {
+
+// The process's area to send from: associated with every socket, it lives as long as the process.
+class SioArea {
+ public:
+  explicit SioArea(size_t size);
+  dma_mem_t get() const { return area_; }
+  size_t size() const { return size_; }
+
+ private:
+  dma_mem_t area_ = nullptr;
+  size_t size_;
+};
+
+// A descriptor and the library's call that ends it.
+template <int (*End)(int)>
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { End(fd_); }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+using SioSocket = Descriptor<sio_close>;
+using SioChannel = Descriptor<ec_destroy>;
+
+class SioEndpoint {
+ public:
+  static constexpr size_t kEvents = 64;  // taken at a time
+  using Events = std::array<event_data_t, kEvents>;
+
+  // The socket delivers to the channel; nothing has been sent yet.
+  SioEndpoint(int channel, int socket) : channel_(channel), socket_(socket) {}
+  ~SioEndpoint();
+  SioEndpoint(const SioEndpoint&) = delete;
+  SioEndpoint& operator=(const SioEndpoint&) = delete;
+
+  // For the run itself: sleeps for events or spins, sends messages of that size, from the
+  // program's own memory if they are small, else from `blocks` blocks of the area.
+  void prepare(const Parameters& parameters, const SioArea& area, size_t blocks);
+
+  // Where the next message is to be written; takes events while all blocks are in flight.
+  unsigned char* source();
+  void send(const void* from, size_t length);  // takes events while there is no room
+
+  // The next message, the caller's to release; false at the end of the connection.
+  // As long as `timeout_ms` says, 0 being for ever.
+  bool receive(event_data_t& message, int timeout_ms = 0);
+
+  // At least one event, or none at the end of the connection.
+  std::span<event_data_t> take_events(Events& events);
+  void handle(const event_data_t& event);  // any but EC_RECV
+
+  static void release(const event_data_t& message);
+
+ private:
+  void wait();
+  void drain();  // waits for a while until all blocks are the program's again
+  void take_and_handle();
+
+  int channel_, socket_;
+  bool event_ = false, ended_ = false, writable_ = false;
+  dma_mem_t area_ = nullptr;
+  size_t block_size_ = 0;
+  std::vector<void*> blocks_, free_;
+  std::vector<unsigned char> plain_;
+};
+
+}  // namespace sio_perf

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The measurements on the library's public interface.
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "pace.h"
+#include "process.h"
+#include "sio_endpoint.h"
+
+namespace sio_perf {
+namespace {
+
+constexpr size_t kReplyBlocks = 4;  // one is in use; its EC_SENT may come late
+constexpr size_t kCacheLine = 64;
+constexpr int kBacklog = 16;
+constexpr int kFirstMessageMs = 5000;
+constexpr int kServedMs = 60'000;  // the server may have another client
+
+// Room for that many blocks, which begin on cache lines.
+size_t area_size(uint32_t size, size_t blocks) {
+  return blocks * ((size + kCacheLine - 1) / kCacheLine * kCacheLine);
+}
+
+size_t client_blocks(const Options& options) {
+  return options.op == Op::kLatency ? kReplyBlocks : options.tx_depth;
+}
+
+int new_socket(const Address& address, const SioArea& area) {
+  const int socket = sio_socket(address.storage.ss_family, SOCK_SEQPACKET, 0);
+  if (socket < 0) fail_with_errno("sio_socket");
+  if (dma_assoc(socket, area.get(), area.size(), DMA_SEND) != 0) {
+    const int error = errno;
+    sio_close(socket);
+    errno = error;
+    fail_with_errno("dma_assoc");
+  }
+  return socket;
+}
+
+int new_channel() {
+  const int channel = ec_create(0);
+  if (channel < 0) fail_with_errno("ec_create");
+  return channel;
+}
+
+const char* connect_remedy(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+      return "start `sio_perf server` there, or check --port";
+    case EPROTO:
+    case EPROTONOSUPPORT:
+      return "that is not `sio_perf server`, or of another version";
+    case ENODEV:
+    case EADDRNOTAVAIL:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+      return "give an address that an RDMA device leads to (`rdma link`, `ip addr`)";
+    default:
+      return "is the server alive, and the network up?";
+  }
+}
+
+// Client ------------------------------------------------------------------------------------------
+
+class SioClient : public Client {
+ public:
+  SioClient(const Options& options, uint32_t size, const SioArea& area);
+  SetUp set_up() const override;
+  Measured run() override;
+
+ private:
+  void check_size() const;
+  void introduce();
+  void exchange();
+  Measured ping_pong();
+  uint64_t stream(Pace pace);
+
+  const Options& options_;
+  const Parameters parameters_;
+  SioChannel channel_;
+  SioSocket socket_;
+  SioEndpoint end_;
+};
+
+SioClient::SioClient(const Options& options, uint32_t size, const SioArea& area)
+    : options_(options),
+      parameters_(options.parameters(size)),
+      channel_(new_channel()),
+      socket_(new_socket(resolve(options.host, options.port, false), area)),
+      end_(channel_.get(), socket_.get()) {
+  if (ec_add_fd(channel_.get(), socket_.get(), EC_DELIVER, nullptr) != 0) {
+    fail_with_errno("ec_add_fd");
+  }
+  const Address address = resolve(options.host, options.port, false);
+  if (sio_connect(socket_.get(), address.get(), address.length) != 0) {
+    check_stop();
+    fail_with_errno(options.host, connect_remedy(errno));
+  }
+  check_size();
+  introduce();
+  end_.prepare(parameters_, area, client_blocks(options));
+}
+
+void SioClient::check_size() const {
+  uint64_t largest = 0;
+  socklen_t length = sizeof largest;
+  if (sio_getsockopt(socket_.get(), SOL_SIO, SIO_MAX_MESSAGE, &largest, &length) != 0) {
+    fail_with_errno("SIO_MAX_MESSAGE");
+  }
+  if (parameters_.size > largest) {
+    throw Failure("the server takes messages of up to " + std::to_string(largest) +
+                  " bytes; choose a smaller -s");
+  }
+}
+
+// The server answers with the same when it is ready.
+void SioClient::introduce() {
+  const EncodedParameters encoded = encode(parameters_);
+  end_.send(encoded.data(), encoded.size());
+  event_data_t answer;
+  if (!end_.receive(answer, kServedMs)) {
+    throw Failure("the server does not take this client; use the same version at both ends");
+  }
+  SioEndpoint::release(answer);
+}
+
+SetUp SioClient::set_up() const {
+  sio_info info = {};
+  socklen_t length = sizeof info;
+  if (sio_getsockopt(socket_.get(), SOL_SIO, SIO_INFO, &info, &length) != 0) {
+    fail_with_errno("SIO_INFO");
+  }
+  return {info.device, info.mtu, info.max_inline};
+}
+
+Measured SioClient::run() {
+  Measured measured;
+  if (parameters_.op == Op::kLatency) {
+    measured = ping_pong();
+  } else {
+    if (options_.warmup > 0) stream(Pace::warm_up(options_));
+    const uint64_t begin = now_ns();
+    measured.messages = stream(Pace::measure(options_, parameters_.size));
+    measured.elapsed_ns = now_ns() - begin;
+  }
+  return measured;
+}
+
+void SioClient::exchange() {
+  end_.send(end_.source(), parameters_.size);
+  event_data_t reply;
+  if (!end_.receive(reply)) throw PeerGone("the server has closed the connection");
+  SioEndpoint::release(reply);
+}
+
+Measured SioClient::ping_pong() {
+  if (options_.warmup > 0) {
+    Pace pace = Pace::warm_up(options_);
+    for (uint64_t i = 1; exchange(), !pace.is_last(i); ++i) continue;
+  }
+  Measured measured;
+  constexpr uint64_t kReserved = 1 << 20;
+  measured.round_trips.reserve(options_.iterations != 0 ? options_.iterations : kReserved);
+  Pace pace = Pace::measure(options_, parameters_.size);
+  uint64_t before = now_ns();
+  do {
+    exchange();
+    const uint64_t now = now_ns();
+    measured.round_trips.push_back(now - before);
+    before = now;
+  } while (!pace.is_last(measured.round_trips.size()));
+  return measured;
+}
+
+// Returns how many messages the server has confirmed.
+uint64_t SioClient::stream(Pace pace) {
+  uint64_t sent = 0;
+  for (bool last = false; !last;) {
+    unsigned char* const from = end_.source();
+    last = pace.is_last(++sent);
+    from[0] = last ? kLast : kMore;
+    end_.send(from, parameters_.size);
+  }
+  event_data_t confirmation;
+  if (!end_.receive(confirmation)) throw PeerGone("the server has closed the connection");
+  const auto* const bytes = static_cast<const unsigned char*>(confirmation.data.buf);
+  const uint64_t confirmed =
+      confirmation.data.len == kConfirmBytes ? get_number(bytes, kConfirmBytes) : 0;
+  SioEndpoint::release(confirmation);
+  if (confirmed != sent) throw Failure("the server has not got as many messages as were sent");
+  return sent;
+}
+
+// Server ------------------------------------------------------------------------------------------
+
+void reply(SioEndpoint& end, uint32_t size) {
+  event_data_t message;
+  while (end.receive(message)) {
+    end.send(end.source(), size);
+    SioEndpoint::release(message);
+  }
+}
+
+void take_stream(SioEndpoint& end) {
+  uint64_t count = 0;
+  const auto take = [&](const event_data_t& message) {
+    const auto* const bytes = static_cast<const unsigned char*>(message.data.buf);
+    const bool last = message.data.len > 0 && bytes[0] == kLast;
+    SioEndpoint::release(message);
+    ++count;
+    if (!last) return;
+    std::array<unsigned char, kConfirmBytes> confirmation;
+    put_number(confirmation.data(), kConfirmBytes, count);
+    end.send(confirmation.data(), confirmation.size());
+    count = 0;
+  };
+  SioEndpoint::Events events;
+  for (;;) {
+    const auto taken = end.take_events(events);
+    if (taken.empty()) return;
+    for (const event_data_t& event : taken) event.kind == EC_RECV ? take(event) : end.handle(event);
+  }
+}
+
+void serve_one(const Options& options, int channel, int socket, const SioArea& area) {
+  SioEndpoint end(channel, socket);
+  event_data_t first;
+  if (!end.receive(first, kFirstMessageMs)) return;
+  EncodedParameters encoded = {};
+  std::memcpy(encoded.data(), first.data.buf, std::min(first.data.len, encoded.size()));
+  SioEndpoint::release(first);
+  const Parameters parameters = decode(encoded);
+  print_served(options, parameters);
+  end.prepare(parameters, area, parameters.op == Op::kLatency ? kReplyBlocks : 0);
+  end.send(encoded.data(), encoded.size());
+  if (parameters.op == Op::kLatency) {
+    reply(end, parameters.size);
+  } else {
+    take_stream(end);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Client> connect_sio(const Options& options, uint32_t size) {
+  const uint32_t largest = *std::max_element(options.sizes.begin(), options.sizes.end());
+  static const SioArea area(area_size(largest, client_blocks(options)));
+  return std::make_unique<SioClient>(options, size, area);
+}
+
+void serve_sio(const Options& options) {
+  const SioArea area(area_size(kMaxSize, kReplyBlocks));
+  const Address address = resolve(options.bind, options.port, true);
+  const SioSocket listener(new_socket(address, area));
+  if (sio_bind(listener.get(), address.get(), address.length) != 0) {
+    fail_with_errno("--bind " + options.bind + " --port " + std::to_string(options.port),
+                    "choose another port, or an address of an RDMA device");
+  }
+  if (sio_listen(listener.get(), kBacklog) != 0) fail_with_errno("sio_listen");
+  for (bool again = true; again;) {
+    const SioChannel channel(new_channel());
+    const int accepted = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel.get(), nullptr);
+    check_stop();
+    if (accepted < 0) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      fail_with_errno("sio_accept_ec");
+    }
+    const SioSocket socket(accepted);
+    again = !options.once;
+    try {
+      serve_one(options, channel.get(), socket.get(), area);
+    } catch (const Failure& failure) {
+      print_lost(failure.what());
+    }
+  }
+}
+
+}  // namespace sio_perf
