@@ -184,7 +184,7 @@ bool Channel::saw_empty() noexcept {
   if (!hub_->armed_for_too_little() && spinning()) return true;
   arm();
   harvest();
-  progress();
+  while (progress() && (hidden() ? !hidden_->readable() : ring_->empty())) arm();
   return hidden() ? !hidden_->readable() : ring_->empty();
 }
 
@@ -202,7 +202,7 @@ void Channel::arm() noexcept {
 
 void Channel::arm_for_others() noexcept {
   arm();
-  progress();
+  while (progress()) arm();
   // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
   if (hidden() ? hidden_->readable() : !ring_->empty()) kick();
 }

@@ -251,8 +251,10 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
     if (leading_) {
       result = waiters_.wait(lock, what, deadline);
     } else {
+      // The second look: what came before the arming wakes nobody. What it takes may call for
+      // another arming (a send that somebody waits for was posted), so until it takes nothing.
       arm();
-      progress();  // the second look: what came before the arming woke nobody
+      while (progress() && !ready()) arm();
       if (ready()) break;
       result = lead(lock, deadline, what);
     }

@@ -20,7 +20,7 @@ class WireLink : public WireTest {
 
 TEST_F(WireLink, ThatIsDeadIsNoticedWithoutTraffic) {
   allow_time(milliseconds(120'000));
-  Peer idle("serve");
+  Peer idle("serve keepalive=0");  // rxe does not survive that it sends meanwhile
   const Channel channel;
   Socket socket = Socket::make();
   socket.set(SIO_KEEPALIVE_MS, 300).join(channel).connect(idle.address());
