@@ -52,14 +52,22 @@ void ControlThread::post(Task task) {
   wake();
 }
 
-void ControlThread::at(TimePoint when, Task task) {
+ControlThread::Timer ControlThread::at(TimePoint when, Task task) {
+  Timer timer;
   bool first;
   {
     const std::lock_guard lock(mutex_);
-    first = timers_.empty() || when < timers_.begin()->first;
-    timers_.emplace(when, std::move(task));
+    timer = {when, ++timers_made_};
+    const auto place = timers_.emplace(timer, std::move(task)).first;
+    first = place == timers_.begin();
   }
   if (first) wake();
+  return timer;
+}
+
+void ControlThread::cancel(const Timer& timer) noexcept {
+  const std::lock_guard lock(mutex_);
+  timers_.erase(timer);
 }
 
 void ControlThread::add_watch(int fd, Watched watched, uint32_t events) {
@@ -90,7 +98,7 @@ int ControlThread::timeout_ms() {
   const std::lock_guard lock(mutex_);
   if (!tasks_.empty()) return 0;
   if (timers_.empty()) return -1;
-  const auto left = timers_.begin()->first - Clock::now();
+  const auto left = timers_.begin()->first.first - Clock::now();
   if (left <= Clock::duration::zero()) return 0;
   // Rounded up: a wake-up before the time would only spin.
   const auto ms = std::chrono::ceil<milliseconds>(left).count();
@@ -104,7 +112,7 @@ void ControlThread::run_due() {
     const std::lock_guard lock(mutex_);
     due.swap(tasks_);
     const TimePoint now = Clock::now();
-    while (!timers_.empty() && timers_.begin()->first <= now) {
+    while (!timers_.empty() && timers_.begin()->first.first <= now) {
       due.push_back(std::move(timers_.begin()->second));
       timers_.erase(timers_.begin());
     }

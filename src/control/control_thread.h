@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -24,6 +25,8 @@ namespace sio::internal {
 
 class ControlThread {
  public:
+  // Names a task that is to run at a time.
+  using Timer = std::pair<TimePoint, uint64_t>;
   using Task = std::function<void()>;
 
   // Started at first use, never ended: threads of a library can not be joined safely at exit.
@@ -32,8 +35,10 @@ class ControlThread {
   // Runs `task` in the thread, soon.
   void post(Task task);
 
-  // Runs `task` in the thread at `when` or a little later. There is no cancelling: tasks check.
-  void at(TimePoint when, Task task);
+  // Runs `task` in the thread at `when` or a little later.
+  Timer at(TimePoint when, Task task);
+  // Forgets a timer, if it is still there. Its task may be running, so tasks check for themselves.
+  void cancel(const Timer& timer) noexcept;
 
   // Runs `ready` in the thread each time that `fd` is readable, until unwatch. The function is
   // called level-triggered, so it must take what is there.
@@ -60,7 +65,8 @@ class ControlThread {
   OwnFd wake_;
   std::mutex mutex_;  // guards what follows
   std::vector<Task> tasks_;
-  std::multimap<TimePoint, Task> timers_;
+  std::map<Timer, Task> timers_;
+  uint64_t timers_made_ = 0;
   std::map<int, Watched> watched_;
 };
 

@@ -20,6 +20,8 @@ namespace {
 
 // epoll_event.data of what is not a descriptor of the program.
 constexpr uint64_t kOurs = uint64_t{1} << 63;
+constexpr uint64_t kKick = kOurs;
+constexpr uint64_t kNotification = kOurs | 1;
 
 // Every so many sights of emptiness the clock is asked whether the spin is over.
 constexpr unsigned kClockEvery = 16;
@@ -54,12 +56,12 @@ int wait_for_epoll(int epoll, epoll_event* ready, int most, const timespec* time
 Channel* Channel::open(OwnFd epoll, const ChannelOptions& options) {
   // All that can fail comes before the object is touched.
   OwnFd kick(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-  add_to_epoll(epoll.get(), kick.get(), EPOLLIN, kOurs);
+  add_to_epoll(epoll.get(), kick.get(), EPOLLIN, kKick);
   EventRing ring(options.ring, options.entries);
   Channel* channel = pool().take();
   const Lock lock(channel->mutex_);
   ++channel->generation_;
-  channel->hub_.emplace(epoll.get(), kOurs, options.hidden == nullptr);
+  channel->hub_.emplace(epoll.get(), kNotification, options.hidden == nullptr);
   channel->ring_.emplace(std::move(ring));
   channel->epoll_ = std::move(epoll);
   channel->kick_ = std::move(kick);
@@ -315,6 +317,8 @@ int Channel::close() {
 
 void Channel::take_ready(const epoll_event* ready, int n) noexcept {
   for (int i = 0; i < n; ++i) {
+    // Perhaps of a completion that has been taken: then nothing but this tells of it.
+    if (ready[i].data.u64 == kNotification) hub_->notified();
     if ((ready[i].data.u64 & kOurs) != 0) continue;
     const auto found = fds_.find(static_cast<int>(ready[i].data.u64));
     if (found == fds_.end()) continue;

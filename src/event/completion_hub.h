@@ -59,6 +59,8 @@ class CompletionHub {
   bool armed_for_too_little() const noexcept {
     return armed_ && solicited_only_ && (expecting() || holding());
   }
+  // A notification lies untaken: the descriptor is readable until the next arming.
+  void notified() noexcept { seen_since_arm_ = true; }
   void set_epoll_fd(int fd) noexcept { epoll_fd_ = fd; }
 
   // Has `handler` called before the channel sleeps next.

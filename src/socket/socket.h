@@ -25,6 +25,7 @@
 #include <optional>
 #include <vector>
 
+#include "control/control_thread.h"
 #include "event/channel.h"
 #include "memory/area.h"
 #include "memory/region.h"
@@ -62,6 +63,11 @@ struct SocketState {
   struct EarlyFrame {
     uint32_t slot;
     ibv_wc wc;
+  };
+
+  struct Timer {
+    ControlThread::Timer name{};
+    uint32_t turn = 0;  // a task that was on its way when the timer was cancelled is of an old one
   };
 
   Phase phase_ = Phase::kFresh;
@@ -119,14 +125,14 @@ struct SocketState {
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool closed_ = false;   // by the program: the descriptor is gone
   bool await_disconnect_ = false;
-  uint32_t attempt_ = 0;        // of connect: timers of an earlier one find nothing to do
+  Timer limit_timer_;  // of the connect, then the linger, then the draining
+  Timer keepalive_timer_;
   bool reconnectable_ = false;  // a connect that failed: fresh again when drained
   bool sends_drained_ = false;
   bool finishing_ = false;  // finish_close is on its way
   uint32_t drain_marker_ = 0;
   uint64_t frames_seen_ = 0;  // received; the keepalive looks whether it moves
   uint64_t frames_at_probe_ = 0;
-  bool keepalive_runs_ = false;  // a timer is set
 };
 
 class Socket final : public EventSource,
@@ -232,7 +238,8 @@ class Socket final : public EventSource,
   void on_disconnected() noexcept;
   void connected(int error) noexcept;
   void abandon_connect(int error) noexcept;
-  void start_timer(TimePoint when, void (Socket::*then)());
+  void start_timer(Timer& timer, milliseconds after, void (Socket::*then)());
+  static void cancel(Timer& timer) noexcept;
   void connect_timed_out();
   void start_keepalive();
   void keepalive_due();

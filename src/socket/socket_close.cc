@@ -59,7 +59,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   channel()->hub().arm_for_all();
   channel()->changed();
   try {
-    start_timer(Clock::now() + kDrainLimit, &Socket::ending_timed_out);
+    start_timer(limit_timer_, kDrainLimit, &Socket::ending_timed_out);
   } catch (const std::bad_alloc&) {
     LOG_ERROR("no memory for a timer: a failed connection ends without draining");
     end();
@@ -82,6 +82,8 @@ void Socket::ending_timed_out() {
 // Nothing of the connection is under way any more.
 void Socket::end() noexcept {
   phase_ = Phase::kEnded;
+  cancel(limit_timer_);
+  cancel(keepalive_timer_);
   if (sender_ != nullptr) {
     lost_messages_ = !sender_->idle();
     sender_->fail(failure_ != 0 ? failure_ : ECONNABORTED);
@@ -170,6 +172,7 @@ void Socket::start_closing() {
     case Phase::kFresh:
     case Phase::kResolving:
       phase_ = Phase::kEnded;
+      cancel(limit_timer_);
       tear_down();
       [[fallthrough]];
     case Phase::kEnded:
@@ -180,7 +183,7 @@ void Socket::start_closing() {
     case Phase::kOpen:
       if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, true);
       closing_ = write_shut_ = true;
-      start_timer(Clock::now() + linger_time(), &Socket::linger_over);
+      start_timer(limit_timer_, linger_time(), &Socket::linger_over);
       sender_->end();
       sender_->pump(true);
       after_sending();

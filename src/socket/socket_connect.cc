@@ -8,7 +8,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "control/control_thread.h"
 #include "socket/dispatch.h"
 #include "socket/returned_slots.h"
 #include "socket/socket.h"
@@ -82,9 +81,8 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
     return error;
   }
   socket.phase_ = Phase::kResolving;
-  ++socket.attempt_;
   socket.so_error_ = socket.connect_error_ = 0;
-  socket.start_timer(Clock::now() + milliseconds(timeout), &Socket::connect_timed_out);
+  socket.start_timer(socket.limit_timer_, milliseconds(timeout), &Socket::connect_timed_out);
   if (socket.nonblock_) {
     socket.connect_waits_ = true;
     return -EINPROGRESS;
@@ -246,6 +244,7 @@ void Socket::on_disconnected() noexcept {
 
 // The result of sio_connect, to whoever waits for it.
 void Socket::connected(int error) noexcept {
+  cancel(limit_timer_);
   connect_error_ = so_error_ = error;
   channel()->changed();
   if (connect_waits_) channel()->offer(this);
@@ -264,12 +263,18 @@ void Socket::abandon_connect(int error) noexcept {
   }
 }
 
-void Socket::start_timer(TimePoint when, void (Socket::*then)()) {
-  const uint32_t attempt = attempt_;
-  ControlThread::instance().at(when, [socket = this, generation = generation(), attempt, then] {
-    SocketGuard guard = SocketGuard::of(socket, generation);
-    if (guard && guard->attempt_ == attempt) ((*guard).*then)();
-  });
+void Socket::start_timer(Timer& timer, milliseconds after, void (Socket::*then)()) {
+  cancel(timer);
+  const auto due = [=, this, &timer, generation = generation(), turn = timer.turn] {
+    SocketGuard guard = SocketGuard::of(this, generation);
+    if (guard && timer.turn == turn) (this->*then)();
+  };
+  timer.name = ControlThread::instance().at(Clock::now() + after, due);
+}
+
+void Socket::cancel(Timer& timer) noexcept {
+  ++timer.turn;
+  ControlThread::instance().cancel(timer.name);
 }
 
 void Socket::connect_timed_out() {
@@ -279,17 +284,15 @@ void Socket::connect_timed_out() {
 // -------------------------------------------------------------------------------- keepalive
 
 void Socket::start_keepalive() {
-  if (options_.keepalive_ms == 0 || keepalive_runs_) return;
-  keepalive_runs_ = true;
+  cancel(keepalive_timer_);
+  if (options_.keepalive_ms == 0) return;
   frames_at_probe_ = frames_seen_;
-  start_timer(Clock::now() + milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
+  start_timer(keepalive_timer_, milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
 }
 
 // Silence for a whole period: a probe. It wakes whoever sleeps on the channel, whether it is
 // acknowledged or fails.
 void Socket::keepalive_due() {
-  keepalive_runs_ = false;
-  if (options_.keepalive_ms == 0) return;
   if (phase_ != Phase::kOpen) return;
   channel()->progress();
   if (phase_ != Phase::kOpen) return;

@@ -97,7 +97,7 @@ void RawEnd::make_queue_pair() {
 void RawEnd::post(const Frame& frame) {
   if (used_ + frame.payload.size() > kSendBytes) fail("too much garbage");
   char* const at = memory_.data() + kReceives * kReceiveBytes + used_;
-  std::memcpy(at, frame.payload.data(), frame.payload.size());
+  if (!frame.payload.empty()) std::memcpy(at, frame.payload.data(), frame.payload.size());
   used_ += frame.payload.size();
   ibv_sge sge{reinterpret_cast<uintptr_t>(at), static_cast<uint32_t>(frame.payload.size()),
               region_->lkey};

@@ -11,6 +11,13 @@
 namespace sio::test {
 namespace {
 
+// The sanitizers hold back for a while what was freed.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kKeepsWhatIsFreed = true;
+#else
+constexpr bool kKeepsWhatIsFreed = false;
+#endif
+
 class WireResources : public WireTest {
  protected:
   // Opens, uses and closes `n` connections, `at_once` at a time, some in a channel and some not.
@@ -63,7 +70,9 @@ TEST_F(WireResources, OfTwoHundredConnectionsAreGivenBack) {
   EXPECT_TRUE(eventually([&] { return verbs_objects() == objects; }))
       << verbs_objects() << " instead of " << objects;
   EXPECT_LT(heap_bytes(), heap + 65536);
-  EXPECT_LT(resident_bytes(), resident + (size_t{4} << 20));
+  if (!kKeepsWhatIsFreed) {
+    EXPECT_LT(resident_bytes(), resident + (size_t{4} << 20));
+  }
   if (objects.empty()) std::printf("`rdma resource` says nothing here: not compared\n");
 }
 
@@ -87,7 +96,9 @@ TEST_F(WireResources, OfAreasAreGivenBack) {
     const Message block = Message::reserve(area, size_t{4} << 20);
   }
   EXPECT_EQ(verbs_objects(), objects);
-  EXPECT_LT(resident_bytes(), resident + (size_t{4} << 20));
+  if (!kKeepsWhatIsFreed) {
+    EXPECT_LT(resident_bytes(), resident + (size_t{4} << 20));
+  }
 }
 
 TEST_F(WireResources, OfConnectsThatFailedAreGivenBack) {
