@@ -2,6 +2,7 @@
 //
 // The measurements on bare verbs: the same loops as the library's, by other means.
 #include <algorithm>
+#include <utility>
 
 #include "pace.h"
 #include "process.h"
@@ -32,6 +33,7 @@ class RawClient : public Client {
   RawEndpoint end_;
   uint32_t credits_;
   uint64_t confirmed_ = 0;
+  bool holds_reply_ = false;
 };
 
 RawClient::RawClient(const Options& options, uint32_t size)
@@ -56,9 +58,10 @@ Measured RawClient::run() {
 void RawClient::exchange() {
   while (!end_.has_room(1)) end_.take_sent();
   end_.post(1, parameters_.size);
+  // The buffer of the reply before goes back while this message is on its way.
+  if (std::exchange(holds_reply_, true)) end_.give_back();
   RawEndpoint::Batch batch;
   end_.wait(batch);
-  end_.give_back();
 }
 
 Measured RawClient::ping_pong() {

@@ -76,7 +76,7 @@ class SioClient : public Client {
  private:
   void check_size() const;
   void introduce();
-  void exchange();
+  void exchange(std::optional<event_data_t>& reply);
   Measured ping_pong();
   uint64_t stream(Pace pace);
 
@@ -151,17 +151,18 @@ Measured SioClient::run() {
   return measured;
 }
 
-void SioClient::exchange() {
+// The buffer of a reply goes back while the next message is on its way.
+void SioClient::exchange(std::optional<event_data_t>& reply) {
   end_.send(end_.source(), parameters_.size);
-  event_data_t reply;
-  if (!end_.receive(reply)) throw PeerGone("the server has closed the connection");
-  SioEndpoint::release(reply);
+  if (reply) SioEndpoint::release(*reply);
+  if (!end_.receive(reply.emplace())) throw PeerGone("the server has closed the connection");
 }
 
 Measured SioClient::ping_pong() {
+  std::optional<event_data_t> reply;
   if (options_.warmup > 0) {
     Pace pace = Pace::warm_up(options_);
-    for (uint64_t i = 1; exchange(), !pace.is_last(i); ++i) continue;
+    for (uint64_t i = 1; exchange(reply), !pace.is_last(i); ++i) continue;
   }
   Measured measured;
   constexpr uint64_t kReserved = 1 << 20;
@@ -169,11 +170,12 @@ Measured SioClient::ping_pong() {
   Pace pace = Pace::measure(options_, parameters_.size);
   uint64_t before = now_ns();
   do {
-    exchange();
+    exchange(reply);
     const uint64_t now = now_ns();
     measured.round_trips.push_back(now - before);
     before = now;
   } while (!pace.is_last(measured.round_trips.size()));
+  SioEndpoint::release(*reply);
   return measured;
 }
 

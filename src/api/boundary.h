@@ -21,7 +21,7 @@ inline int fail(int error) noexcept {
 // Runs `body`, which returns a result or -errno and may throw.
 template <typename Body>
 int call(Body body) noexcept {
-  if (in_forked_child()) return fail(EPERM);
+  if (ForkGuard::in_child()) return fail(EPERM);
   int result;
   try {
     result = body();

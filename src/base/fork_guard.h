@@ -4,9 +4,25 @@
 // pairs, registrations, epoll sets), so every call of the interface asks here first.
 #pragma once
 
+#include <atomic>
+
 namespace sio::internal {
 
-// True in a process that was forked from one that had called this before.
-bool in_forked_child() noexcept;
+class ForkGuard {
+ public:
+  // True in a process that was forked from one that had called this before.
+  static bool in_child() noexcept {
+    const Mark* mark = mark_.load(std::memory_order_acquire);  // acquire: finds it made
+    if (mark == nullptr) mark = make_mark();
+    // Relaxed: never changes within a process.
+    return mark->load(std::memory_order_relaxed) == 0;
+  }
+
+ private:
+  using Mark = std::atomic<unsigned char>;
+  static const Mark* make_mark() noexcept;
+
+  inline static std::atomic<const Mark*> mark_{nullptr};
+};
 
 }  // namespace sio::internal

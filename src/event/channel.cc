@@ -23,7 +23,10 @@ constexpr uint64_t kOurs = uint64_t{1} << 63;
 constexpr uint64_t kKick = kOurs;
 constexpr uint64_t kNotification = kOurs | 1;
 
-// Every so many sights of emptiness the clock is asked whether the spin is over.
+// A program that polls is not to pay for the arming (two system calls, and two more at the next
+// completion) because one message took longer than others; so it is left alone for this long at
+// least. Every so many sights of emptiness the clock is asked.
+constexpr milliseconds kPollingSpin{1};
 constexpr unsigned kClockEvery = 16;
 
 StablePool<Channel>& pool() {
@@ -172,11 +175,12 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 
 bool Channel::spinning() noexcept {
   if (strict_ || hub_->empty()) return false;
-  if (empties_++ == 0) {
-    empty_since_ = Clock::now();
-    return spin_.limit() > nanoseconds(0);
-  }
-  return empties_ % kClockEvery != 0 || Clock::now() - empty_since_ < spin_.limit();
+  if (++empties_ % kClockEvery != 0) return spin_.limit() > nanoseconds(0);
+  if (empties_ == kClockEvery) empty_since_ = Clock::now();
+  // A hidden channel's descriptor is the socket's, which programs sleep on without asking for it.
+  const nanoseconds least = hidden() ? nanoseconds(0) : kPollingSpin;
+  const nanoseconds limit = std::max(least, spin_.limit());
+  return Clock::now() - empty_since_ < limit;
 }
 
 bool Channel::saw_empty() noexcept {
@@ -200,6 +204,14 @@ void Channel::arm() noexcept {
   }
   if (hub_->needs_arming()) hub_->arm();
   armed_ = true;
+}
+
+// Somebody may sleep who armed for solicited completions only, when nothing was posted yet.
+void Channel::arm_for_what_was_posted() noexcept {
+  if (!hub_->armed_for_too_little()) return;
+  hub_->arm_for_all();
+  while (progress()) {
+  }
 }
 
 void Channel::arm_for_others() noexcept {
@@ -242,11 +254,16 @@ int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
 // Wakes as many threads as there are new events: those on futexes first, then the leader, then
 // whoever may sleep on the descriptor.
 void Channel::tell() noexcept {
+  if (!armed_ && waiters_.empty()) {  // nobody sleeps
+    told_ = ring_->pushed();
+    claimed_ = changed_ = false;
+    return;
+  }
   size_t fresh = ring_->pushed() - told_;
   told_ = ring_->pushed();
   if (claimed_ && fresh > 0) --fresh;
   claimed_ = false;
-  if (changed_) waiters_.wake_all(WaitFor::kState);
+  if (changed_ && !waiters_.empty()) waiters_.wake_all(WaitFor::kState);
   const bool leader_looks = leading_ && changed_ && leader_waits_for_ == WaitFor::kState;
   changed_ = false;
   bool unheard = leader_looks;
@@ -261,6 +278,7 @@ void Channel::tell() noexcept {
 
 void Channel::before_unlock(Lock& lock) noexcept {
   if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
+  arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
   claimed_ = false;
   if (needs_care() && !cared_for_) {

@@ -135,6 +135,7 @@ class Channel {
   static constexpr int kMostReady = 64;
 
   void arm() noexcept;
+  void arm_for_what_was_posted() noexcept;
 
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
   int sleep(Lock& lock, TimePoint deadline) noexcept;
@@ -249,6 +250,9 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
   while (generation_ == generation && !closed_ && !ready() && result == 0) {
     tell();
     if (leading_) {
+      hub_->before_sleep();
+      arm_for_what_was_posted();
+      if (ready()) break;
       result = waiters_.wait(lock, what, deadline);
     } else {
       // The second look: what came before the arming wakes nobody. What it takes may call for

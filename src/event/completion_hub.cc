@@ -143,7 +143,7 @@ int CompletionHub::poll() noexcept {
 }
 
 void CompletionHub::arm() noexcept {
-  const bool solicited_only = !expecting() && !holding();
+  const bool solicited_only = in_flight_ == 0 && !holding();
   for (Group& group : groups_) {
     // Each arming of a queue yields one notification at most.
     if (!armed_ || seen_since_arm_) {
@@ -161,8 +161,7 @@ void CompletionHub::arm() noexcept {
 }
 
 void CompletionHub::arm_for_all() noexcept {
-  // Once a completion was seen the notification is on its way, and whoever it wakes arms anew.
-  if (!armed_ || seen_since_arm_ || !solicited_only_) return;
+  if (!armed_ || !solicited_only_) return;
   for (Group& group : groups_) {
     for (Queue& queue : group.queues) queue.queue->arm(false);
   }

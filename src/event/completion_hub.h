@@ -48,16 +48,18 @@ class CompletionHub {
   // completions only, while something was posted that it must not sleep through.
   void arm_for_all() noexcept;
 
-  // Posted sends whose completion somebody waits for: while there are any, all completions wake.
-  void expect(int signalled) noexcept { signalled_ += signalled; }
-  bool expecting() const noexcept { return signalled_ > 0; }
+  // Sends that are posted and not known to be complete. While there are any, all completions wake:
+  // those of sends are not solicited, failed ones neither, and rxe of Linux 6.12 does not count
+  // flushed receives as solicited.
+  void posted() noexcept { ++in_flight_; }
+  void completed() noexcept { --in_flight_; }
   // Whether the next completion that matters may go unnoticed by a sleeper.
   bool needs_arming() const noexcept {
     return !armed_ || seen_since_arm_ || armed_for_too_little();
   }
   // Whether one certainly could, although the descriptor is not readable.
   bool armed_for_too_little() const noexcept {
-    return armed_ && solicited_only_ && (expecting() || holding());
+    return armed_ && solicited_only_ && (in_flight_ > 0 || holding());
   }
   // A notification lies untaken: the descriptor is readable until the next arming.
   void notified() noexcept { seen_since_arm_ = true; }
@@ -98,7 +100,7 @@ class CompletionHub {
   bool armed_ = false;
   bool solicited_only_ = false;
   bool seen_since_arm_ = false;
-  int signalled_ = 0;
+  uint32_t in_flight_ = 0;
   std::vector<Group> groups_;
   std::vector<Place> places_;
   std::vector<uint32_t> free_places_;

@@ -7,10 +7,7 @@
 
 namespace sio::internal {
 
-DescriptorTable& DescriptorTable::instance() noexcept {
-  static DescriptorTable table;  // trivially destroyed: nothing runs at exit
-  return table;
-}
+constinit DescriptorTable DescriptorTable::table_;
 
 void DescriptorTable::store(int fd, Type type, void* object) {
   const auto index = static_cast<unsigned>(fd);

@@ -15,7 +15,7 @@ class Socket;
 
 class DescriptorTable {
  public:
-  static DescriptorTable& instance() noexcept;
+  static DescriptorTable& instance() noexcept { return table_; }
 
   Channel* channel(int fd) const noexcept { return static_cast<Channel*>(load(fd, kChannel)); }
   Socket* socket(int fd) const noexcept { return static_cast<Socket*>(load(fd, kSocket)); }
@@ -43,6 +43,8 @@ class DescriptorTable {
     return (*chunk)[index & (kChunkSize - 1)][type].load(std::memory_order_acquire);
   }
   void store(int fd, Type type, void* object);
+
+  static DescriptorTable table_;  // trivially destroyed: nothing runs at exit
 
   std::array<std::atomic<Chunk*>, kChunks> chunks_{};
 };

@@ -34,6 +34,9 @@ class CompletionHandler {
   // Before the channel sleeps: all that was gathered leaves now.
   virtual void before_sleep() noexcept = 0;
 
+ protected:
+  bool held() const noexcept { return held_; }
+
  private:
   friend class CompletionHub;
   bool touched_ = false;  // is in the hub's list of those to settle

@@ -105,6 +105,15 @@ void Region::hand_out(uint32_t i, uint32_t offset, uint32_t len) noexcept {
   piece_word(slot, granule_of(i, offset)).store(piece::held(len), std::memory_order_release);
 }
 
+void Region::deliver(uint32_t i, uint32_t len) noexcept {
+  Slot& slot = record(i);
+  slot.train.store(false, kRelaxed);
+  ++received_;
+  // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
+  slot.refs.store(Slot::kReference, std::memory_order_release);
+  slot.lone.store(piece::held(len), std::memory_order_release);
+}
+
 void Region::finish(uint32_t i) noexcept {
   record(i).decoding = false;
   drop(i, Slot::kReference, false);

@@ -56,6 +56,10 @@ class Region {
   // slot is not finished.
   void hand_out(uint32_t slot, uint32_t offset, uint32_t len) noexcept;
 
+  // A lone message of `len` bytes landed in the slot and is the program's at once: arrived(),
+  // hand_out() and finish() in one.
+  void deliver(uint32_t slot, uint32_t len) noexcept;
+
   // The decoder hands out no more from this slot. Once per arrived(). If the program has released
   // everything (or nothing was handed out) the slot returns at once.
   void finish(uint32_t slot) noexcept;

@@ -52,6 +52,13 @@ void Receiver::fill(Filled filled) noexcept {
   filled_[tail_++ & (filled_.size() - 1)] = filled;
 }
 
+IncomingMessage Receiver::deliver(uint32_t slot, uint32_t length) noexcept {
+  --posted_;
+  region_->deliver(slot, length);
+  count(length);
+  return {region_->slot(slot), length, slot, 0};
+}
+
 void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, length, false}); }
 
 bool Receiver::train(uint32_t slot, uint32_t length) noexcept {
@@ -103,8 +110,7 @@ bool Receiver::peek(IncomingMessage& message) noexcept {
 void Receiver::take(const IncomingMessage& message) noexcept {
   region_->hand_out(message.slot, message.offset, message.length);
   have_next_ = false;
-  ++link_.info.messages_received;
-  link_.info.bytes_received += message.length;
+  count(message.length);
   if (!head().train || reader_.at_end()) next_filled();
 }
 

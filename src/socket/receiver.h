@@ -39,6 +39,8 @@ class Receiver {
   // All slots. 0 or -errno.
   int post_all() noexcept;
 
+  // A lone message came while none waits before it: it is the program's at once.
+  IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept;
   // A receive completed. The slot of what is no message goes straight back.
   void message(uint32_t slot, uint32_t length) noexcept;
   bool train(uint32_t slot, uint32_t length) noexcept;  // false: malformed
@@ -62,6 +64,11 @@ class Receiver {
   // for that: control frames' apart. 0 or -errno.
   int post_returned(bool force, uint32_t& data_credits, uint32_t& control_credits) noexcept;
 
+  // Whether post_returned() would post anything.
+  bool has_returned(bool force) const noexcept {
+    return region_->returned() >= (force ? 1 : batch_) || !control_slots_.empty();
+  }
+
   uint32_t posted() const noexcept { return posted_; }
   Region* region() const noexcept { return region_; }
 
@@ -74,6 +81,10 @@ class Receiver {
   static constexpr uint32_t kPostBatch = 32;
 
   void fill(Filled filled) noexcept;
+  void count(uint32_t length) noexcept {
+    ++link_.info.messages_received;
+    link_.info.bytes_received += length;
+  }
   const Filled& head() const noexcept { return filled_[head_ & (filled_.size() - 1)]; }
   void next_filled() noexcept;
   int post(const uint32_t* slots, uint32_t n) noexcept;

@@ -18,7 +18,6 @@ struct Noted {
 // A call releases buffers of few sockets; what does not fit here is the control thread's.
 constexpr unsigned kMostNoted = 16;
 thread_local Noted noted[kMostNoted];
-thread_local unsigned noted_count = 0;
 
 void post(const Noted& note) noexcept {
   SocketGuard guard = SocketGuard::of(note.socket, note.generation);
@@ -27,11 +26,13 @@ void post(const Noted& note) noexcept {
 
 }  // namespace
 
+thread_local constinit unsigned ReturnedSlots::count_ = 0;
+
 void ReturnedSlots::note(void* socket) noexcept {
   auto* const owner = static_cast<Socket*>(socket);
   const Noted note{owner, owner->generation()};
-  if (noted_count < kMostNoted) {
-    noted[noted_count++] = note;
+  if (count_ < kMostNoted) {
+    noted[count_++] = note;
     return;
   }
   try {
@@ -41,10 +42,8 @@ void ReturnedSlots::note(void* socket) noexcept {
   }
 }
 
-void ReturnedSlots::post_noted() noexcept {
-  while (noted_count > 0) {
-    post(noted[--noted_count]);
-  }
+void ReturnedSlots::post_all() noexcept {
+  while (count_ > 0) post(noted[--count_]);
 }
 
 }  // namespace sio::internal

@@ -16,7 +16,16 @@ class ReturnedSlots {
   // A Region's callback; `socket` is a Socket*.
   static void note(void* socket) noexcept;
   // At the end of every call that may release, without any lock.
-  static void post_noted() noexcept;
+  static void post_noted() noexcept {
+    if (count_ > 0) post_all();
+  }
+
+ private:
+  static void post_all() noexcept;
+
+  // initial-exec: every call looks here, so it must not cost a call itself. That takes a word of
+  // what the dynamic linker keeps for libraries that are loaded late.
+  [[gnu::tls_model("initial-exec")]] static thread_local constinit unsigned count_;
 };
 
 }  // namespace sio::internal

@@ -16,6 +16,8 @@ using wire::Kind;
 
 constexpr size_t kFirstRecords = 64;
 
+constexpr uint32_t kMostUnsignalled = 16;
+
 // Messages that follow one another more closely are a burst.
 constexpr microseconds kBurstGap{20};
 
@@ -60,8 +62,7 @@ bool Sender::has_room() const noexcept { return can_post_data() && !records_full
 // --------------------------------------------------------------------------------- messages
 
 bool Sender::window_may_be_open() const noexcept {
-  return in_flight() >= limits_.window && train_.empty() &&
-         Clock::now() - window_closed_ > kBurstGap;
+  return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
 int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
@@ -69,7 +70,7 @@ int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
   // What every peer takes; how much this one does is not known yet.
   if (!open_ && message.length > wire::kMinSlotSize) return -EAGAIN;
   if (alone && !train_.empty() && can_post_data()) post_train();
-  if (train_.empty() && can_post_data() && (alone || in_flight() < limits_.window)) {
+  if (train_.empty() && can_post_data() && (alone || window_open())) {
     return send_alone(message);
   }
   return alone ? -EAGAIN : send_in_train(message);
@@ -152,7 +153,7 @@ void Sender::post_train() noexcept {
 
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
-  if (!train_.empty() && can_post_data() && (force || in_flight() < limits_.window)) post_train();
+  if (!train_.empty() && can_post_data() && (force || window_open())) post_train();
   if (end_wanted_ && !end_sent_ && train_.empty() && credits_ > 0) {
     end_sent_ = true;
     post_frame(Kind::kEnd, true);
@@ -191,30 +192,34 @@ void Sender::probe() noexcept {
 }
 
 void Sender::fence() noexcept {
-  if (unsignalled_ > 0) return probe();
-  if (posted_ == completed_) return;
-  Posted& last = posted_ring_[(posted_ - 1) & (posted_ring_.size() - 1)];
-  if (!last.awaited) link_.hub->expect(1);
-  last.awaited = true;
+  if (unsignalled_ > 0) probe();
+}
+
+// A completion costs the device and us as much as a frame. So a connection on which each SEND is
+// answered asks for few: they only empty the queue. When the window is about to close, or a buffer
+// is to come back, one in less than a window: so the next message after a rest finds it open.
+bool Sender::wants_signal(const Posted& posted) const noexcept {
+  if (posted.awaited || posted.records > 0) return true;
+  const uint32_t most = std::max(1u, limits_.window - 1);
+  const bool soon = ahead_ >= most || posted.buffer != nullptr;
+  return unsignalled_ + 1 >= (soon ? most : std::min(kMostUnsignalled, limits_.quota / 2));
 }
 
 // Fills in what all work requests have in common.
 void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
-  // Half a window without a signal: at rest the next message never finds the window closed.
-  const uint32_t pace = std::max(1u, limits_.window / 2);
-  posted.awaited = posted.awaited || posted.records > 0;
-  const bool signal = posted.awaited || unsignalled_ + 1 >= pace;
+  ++ahead_;
+  const bool signal = wants_signal(posted);
   wr.wr_id = link_.work_id(wire::Work::kSend, posted_);
   if (wr.opcode == IBV_WR_SEND_WITH_IMM) wr.send_flags |= IBV_SEND_SOLICITED;
   if (signal) wr.send_flags |= IBV_SEND_SIGNALED;
   posted_ring_[posted_ & (posted_ring_.size() - 1)] = posted;
   ++posted_;
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
-  if (posted.awaited) link_.hub->expect(1);
+  link_.hub->posted();
   ibv_send_wr* bad;
   const int error = link_.queue_pair->post_send(&wr, &bad);
   if (error != 0 && post_error_ == 0) post_error_ = -error;
-  if (in_flight() >= limits_.window) window_closed_ = Clock::now();
+  if (!window_open()) window_closed_ = Clock::now();
 }
 
 void Sender::completed(uint32_t index, bool ok) noexcept {
@@ -226,10 +231,11 @@ void Sender::completed(uint32_t index, bool ok) noexcept {
     finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], 0);
     ++completed_;
   }
+  ahead_ = std::min(ahead_, in_flight());
 }
 
 void Sender::finish(const Posted& posted, int error) noexcept {
-  if (posted.awaited) link_.hub->expect(-1);
+  link_.hub->completed();
   if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, buffers_held_);
   finish_records(posted.records, error);
 }

@@ -7,10 +7,11 @@
 //    end. So the peer has a receive posted for all that we send.
 // 2. All work requests are counted against the send queue, from posting to a completion that
 //    covers them: a signalled one covers all before it.
-// 3. The window counts SENDs that are not known to be complete. Below it a message is a SEND of
-//    its own; above it small ones gather in the train. While messages follow one another nobody
-//    looks for completions, so that trains fill even on a device that completes at once: what is
-//    saved is the cost of a SEND. The order of messages is that of send().
+// 3. The window counts SENDs that nothing was heard of since: no completion that covers them, no
+//    frame of the peer's, each of which makes up for one. While it is open a message is a SEND of
+//    its own; while it is closed small ones gather in the train. While messages follow one another
+//    nobody looks for completions, so that trains fill even on a device that completes at once:
+//    what is saved is the cost of a SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record, from send() until its outcome was told.
 #pragma once
 
@@ -47,7 +48,7 @@ class Sender {
     uint32_t peer_slot_size;
     uint32_t peer_slots;
     uint32_t quota;      // SENDs in flight at most
-    uint32_t window;     // invariant 3
+    uint32_t window;     // SENDs; invariant 3
     bool keep_outcomes;  // the program is told of each record (sockets in a channel)
   };
 
@@ -80,6 +81,9 @@ class Sender {
   // accepted gets its outcome from fail().
   int post_error() const noexcept { return post_error_; }
 
+  // A frame of the peer's has come: it keeps up.
+  void heard() noexcept { ahead_ -= ahead_ > 0 ? 1 : 0; }
+
   // Credits to give: `owed` in all, due: a frame of its own is worth it.
   void owe_credits(uint32_t data, uint32_t control) noexcept {
     owed_data_ += data;
@@ -94,7 +98,7 @@ class Sender {
   // A signalled, empty RDMA WRITE with key 0: is acknowledged by the peer's device although no
   // receive is posted, and writes nothing. For keepalive, and to learn of unsignalled sends.
   void probe() noexcept;
-  // Sees to it that a completion, which a sleeper is woken by, will tell of all that was posted.
+  // Sees to it that a completion will tell of all that was posted.
   void fence() noexcept;
   // Asks whether the peer is there: the sends that are under way do, else a probe.
   void fence_or_probe() noexcept { nothing_posted() ? probe() : fence(); }
@@ -130,13 +134,15 @@ class Sender {
   struct Posted {
     StagingBuffer* buffer;
     uint32_t records;
-    bool awaited;  // somebody waits for its completion: counted in the hub's expectations
+    bool awaited;  // somebody waits for its completion
   };
 
   static constexpr uint32_t kSpare = 8;  // work requests beside the quota: credits, end, probes
   static constexpr uint32_t kMostRecords = 1024;
 
   bool can_post_data() const noexcept;
+  bool window_open() const noexcept { return ahead_ < limits_.window; }
+  bool wants_signal(const Posted& posted) const noexcept;
   bool records_full() const noexcept { return accepted_ - told_ >= kMostRecords; }
   SendRecord& record(uint32_t at) noexcept { return records_[at & (records_.size() - 1)]; }
   bool room_for_record() noexcept;
@@ -169,6 +175,7 @@ class Sender {
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
   uint32_t unsignalled_ = 0;   // posted last, without a signal
+  uint32_t ahead_ = 0;         // what the window counts
   TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window
 
   // Records: told_ <= done_ <= accepted_.

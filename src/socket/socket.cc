@@ -32,9 +32,9 @@ SocketGuard SocketGuard::of(int fd) {
       std::this_thread::yield();
       continue;
     }
-    ChannelGuard guard(channel);
-    if (DescriptorTable::instance().socket(fd) != socket || socket->channel() != channel) continue;
-    return SocketGuard(socket, std::move(guard));
+    SocketGuard guard(socket, channel);
+    // While it is in a channel that we have locked the number stays its own.
+    if (socket->channel() == channel && socket->fd_ == fd && !socket->closed_) return guard;
   }
 }
 
@@ -42,10 +42,10 @@ SocketGuard SocketGuard::of(Socket* socket, uint64_t generation) {
   for (;;) {
     Channel* channel = socket->channel();
     if (channel == nullptr || socket->generation() != generation) return {};
-    ChannelGuard guard(channel);
+    SocketGuard guard(socket, channel);
     if (socket->channel() != channel) continue;
     if (socket->generation() != generation) return {};
-    return SocketGuard(socket, std::move(guard));
+    return guard;
   }
 }
 

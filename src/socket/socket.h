@@ -111,7 +111,6 @@ struct SocketState {
   int connect_error_ = 0;
   size_t accepts_to_tell_ = 0;
   bool want_writable_ = false;  // sio_send said EAGAIN
-  bool room_expected_ = false;  // the hub knows of that
   bool readable_told_ = false;  // EC_READABLE was given and nothing has run dry since
   bool end_told_ = false;
   bool hup_told_ = false;
@@ -263,6 +262,8 @@ class Socket final : public EventSource,
   bool emit_connect(EventRing& ring) noexcept;
   bool emit_accepts(EventRing& ring) noexcept;
   bool emit_messages(EventRing& ring) noexcept;
+  void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
+  bool may_deliver_at_once() const noexcept;
   bool emit_outcomes(EventRing& ring) noexcept;
   bool emit_ends(EventRing& ring) noexcept;
   event_data_t& push(EventRing& ring, uint32_t kind, int error, uint32_t slot = 0,
@@ -314,12 +315,13 @@ class SocketGuard {
 
  private:
   SocketGuard() noexcept = default;
-  SocketGuard(Socket* socket, ChannelGuard channel) noexcept
-      : socket_(socket), generation_(socket->generation()), channel_(std::move(channel)) {}
+  // Locks the channel first: what the socket says is settled then.
+  SocketGuard(Socket* socket, Channel* channel)
+      : channel_(channel), socket_(socket), generation_(socket->generation()) {}
 
+  ChannelGuard channel_;
   Socket* socket_ = nullptr;
   uint64_t generation_ = 0;
-  ChannelGuard channel_;
 };
 
 }  // namespace sio::internal

@@ -54,9 +54,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   link_.queue_pair->fail();
   drain_marker_ = sender_->mark_end();
   if (sender_->post_error() != 0) sends_drained_ = true;
-  // Whoever sleeps must hear of what is flushed now.
   update_hold();
-  channel()->hub().arm_for_all();
   channel()->changed();
   try {
     start_timer(limit_timer_, kDrainLimit, &Socket::ending_timed_out);

@@ -136,7 +136,7 @@ void Socket::open_sender() noexcept {
   limits.peer_slot_size = peer_.slot_size;
   limits.peer_slots = peer_.slots;
   limits.quota = options_.send_quota;
-  // A SEND in each half of the window is signalled, which must come before the quota is used up.
+  // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   limits.keep_outcomes = !channel()->hidden();
   sender_->open(limits);
@@ -299,7 +299,6 @@ void Socket::keepalive_due() {
   if (frames_seen_ == frames_at_probe_) {
     ++link_.info.keepalives;
     sender_->fence_or_probe();
-    channel()->hub().arm_for_all();
     after_sending();
   }
   if (phase_ == Phase::kOpen) start_keepalive();

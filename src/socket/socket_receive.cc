@@ -53,6 +53,7 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     return;
   }
   if (phase_ == Phase::kAccepting) on_established({});
+  sender_->heard();
   if (!accept_frame(slot, wc) && phase_ != Phase::kEnding) {
     LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
     begin_ending(EPROTO, true);
@@ -77,8 +78,19 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     return false;
   }
   if (imm.kind == wire::Kind::kTrain) return receiver_->train(slot, wc.byte_len);
-  receiver_->message(slot, wc.byte_len);
+  if (may_deliver_at_once()) {
+    push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));
+  } else {
+    receiver_->message(slot, wc.byte_len);
+  }
   return true;
+}
+
+// A lone message at rest, as most are where latency counts: there is room for its event, and
+// nothing that must be told before it.
+bool Socket::may_deliver_at_once() const noexcept {
+  return deliver_ && !receiver_->has_next() && !connect_waits_ && !read_shut_ && !closed_ &&
+         !channel()->ring().full();
 }
 
 // After a batch of completions: answer, go on, tell.
@@ -102,6 +114,7 @@ void Socket::before_sleep() noexcept {
 }
 
 void Socket::repost(bool force) noexcept {
+  if (!receiver_->has_returned(force)) return;
   uint32_t data;
   uint32_t control;
   if (const int error = receiver_->post_returned(force, data, control)) {
@@ -129,6 +142,14 @@ event_data_t& Socket::push(EventRing& ring, uint32_t kind, int error, uint32_t s
   event.error = error;
   event.cookie = cookie_;
   return event;
+}
+
+// `message` is the program's from now on.
+void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexcept {
+  event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
+  event.data.buf = message.data;
+  event.data.len = message.length;
+  event.data.mem = receiver_->region()->area().handle();
 }
 
 // In this order: what comes after must not overtake.
@@ -173,7 +194,6 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;
-    update_hold();
   }
   return true;
 }
@@ -189,20 +209,16 @@ bool Socket::emit_messages(EventRing& ring) noexcept {
       readable_told_ = true;
       return true;
     }
-    event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
-    event.data.buf = message.data;
-    event.data.len = message.length;
-    event.data.mem = receiver_->region()->area().handle();
     receiver_->take(message);
+    push_message(ring, message);
   }
   if (receiver_->broken() && phase_ == Phase::kOpen) begin_ending(EPROTO, true);
   return true;
 }
 
 bool Socket::emit_ends(EventRing& ring) noexcept {
-  if (closed_) return true;
-  IncomingMessage message;
-  const bool dry = receiver_ == nullptr || !receiver_->peek(message);
+  if (closed_ || (!end_received_ && phase_ != Phase::kEnded)) return true;
+  const bool dry = receiver_ == nullptr || !receiver_->has_next();
   if (end_received_ && dry && !end_told_) {
     if (ring.full()) return false;
     push(ring, EC_EOF, 0);

@@ -80,7 +80,6 @@ int Socket::queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock) {
     }
     ++socket.link_.info.credit_stalls;
     socket.want_writable_ = true;
-    socket.update_hold();
     if (nonblock) return -EAGAIN;
     const int result = guard.wait(kNever, [&] {
       return socket.phase_ >= Phase::kEnding ||
@@ -100,19 +99,14 @@ void Socket::after_sending() noexcept {
   update_hold();
 }
 
-// What is held back is looked at before the channel sleeps. While something is, or somebody waits
-// for room, every completion wakes.
+// What is held back is looked at before the channel sleeps. While something is, every completion
+// wakes.
 void Socket::update_hold() noexcept {
+  const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
+  const bool holds = open && sender_ != nullptr && sender_->holding();
+  if (holds == held()) return;
   CompletionHub& hub = channel()->hub();
-  const bool open = (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) && sender_ != nullptr;
-  if (open && sender_->holding()) {
-    hub.hold(this);
-  } else {
-    hub.unhold(this);
-  }
-  const bool wants_room = open && want_writable_ && !sender_->has_room();
-  if (wants_room != room_expected_) hub.expect(wants_room ? 1 : -1);
-  room_expected_ = wants_room;
+  holds ? hub.hold(this) : hub.unhold(this);
 }
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {

@@ -3,6 +3,7 @@
 // A wire between two machines that fails, or loses packets.
 #include <cerrno>
 #include <cstdlib>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -38,6 +39,24 @@ TEST_F(WireLink, ThatIsDeadIsNoticedWithoutTraffic) {
   EXPECT_TRUE(eventually([&] { return again.try_connect(peer.address()) == 0; }));
   again.send("as before");
   EXPECT_EQ(again.receive().view(), "as before");
+}
+
+// What was sent is not acknowledged; nobody waits for that, and there is no keepalive.
+TEST_F(WireLink, ThatIsDeadIsNoticedByWhatWasSent) {
+  allow_time(milliseconds(120'000));
+  Peer sink("serve keepalive=0");
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.set(SIO_KEEPALIVE_MS, 0).join(channel).connect(sink.address());
+  sink.expect("accepted");
+  Peer breaker("link-down ms=12000");
+  breaker.expect("down");
+  std::this_thread::sleep_for(milliseconds(200));
+  socket.send("into the void");
+  const event_data_t event = channel.expect(EC_HUP, milliseconds(30'000));
+  EXPECT_EQ(event.error, ETIMEDOUT);
+  breaker.expect("up", milliseconds(60'000));
+  breaker.finish(milliseconds(60'000));
 }
 
 // Drops packets that leave this machine, for as long as the object lives.

@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <future>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -97,6 +99,29 @@ TEST_F(WireWakeups, LoseNoAcknowledgement) {
     must(sio_send(socket.get(), block.data(), 600, 0), "sio_send");
     spin_for(std::chrono::nanoseconds(random.below(60'000)));
     channel.skip_to(EC_SENT);
+  }
+  peer.finish();
+}
+
+// A thread sleeps, armed for what the peer may send; another thread sends, and its acknowledgement
+// must reach the first.
+TEST_F(WireWakeups, ReachWhoFellAsleepBeforeTheSend) {
+  constexpr uint64_t kRounds = 20;
+  Peer peer("sink size=600 count=" + std::to_string(kRounds));
+  const Area area(size_t{1} << 20);
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).set(SIO_SPIN_US, 0).connect(peer.address());
+  const Pattern pattern = Pattern::of_size(1, 600);
+  Message block = Message::reserve(area, 600);
+  for (uint64_t n = 0; n < kRounds; ++n) {
+    pattern.fill(block.data(), n, 600);
+    std::future<event_data_t> sent =
+        std::async(std::launch::async, [&] { return channel.skip_to(EC_SENT); });
+    std::this_thread::sleep_for(milliseconds(10));
+    must(sio_send(socket.get(), block.data(), 600, 0), "sio_send");
+    ASSERT_EQ(sent.wait_for(std::chrono::seconds(3)), std::future_status::ready) << n;
+    sent.get();
   }
   peer.finish();
 }

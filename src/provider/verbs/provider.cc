@@ -73,7 +73,13 @@ class VerbsProvider final : public Provider {
       if (device->context()->async_fd != fd) continue;
       ibv_async_event event;
       while (ibv_get_async_event(device->context(), &event) == 0) {
-        LOG_INFO("device %s: %s", device->name().c_str(), ibv_event_type_str(event.event_type));
+        const char* what = ibv_event_type_str(event.event_type);
+        // An overrun has lost a completion for ever. It can not happen: queues have room for all.
+        if (event.event_type == IBV_EVENT_CQ_ERR) {
+          LOG_ERROR("device %s: %s", device->name().c_str(), what);
+        } else {
+          LOG_INFO("device %s: %s", device->name().c_str(), what);
+        }
         ibv_ack_async_event(&event);
       }
     }

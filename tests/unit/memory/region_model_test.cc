@@ -67,8 +67,16 @@ class RegionModel : public test::RegionFixture, public testing::WithParamInterfa
   void step_arrive(uint32_t i) {
     ModelSlot& slot = slots[i];
     if (slot.state != SlotState::kPosted) return;
+    if (random.one_in(3)) return step_deliver(i);
     slot = {SlotState::kReceived, random.one_in(2), true, 8};
     region->arrived(i, slot.train);
+  }
+
+  void step_deliver(uint32_t i) {
+    const uint32_t len = random.below(kSlot + 1);
+    slots[i] = {SlotState::kReceived, false, false, 0};
+    region->deliver(i, len);
+    messages.push_back({region->slot(i), i, len, {}, false});
   }
 
   void step_decode(uint32_t i) {
