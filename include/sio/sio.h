@@ -111,7 +111,8 @@ SIO_API int sio_socket(int domain, int type, int protocol);
 
 /* Names the local address. The port may be 0 (one is chosen).
  *
- * Errors: EADDRINUSE, EADDRNOTAVAIL  no RDMA device has that address, or it is taken
+ * Errors: EADDRINUSE     the port is taken
+ *         EADDRNOTAVAIL  no RDMA device has that address
  *         EINVAL        bound already, addr is NULL or addrlen is too short
  *         EAFNOSUPPORT  another family than the socket's
  *         EISCONN, EBADF, EPERM

@@ -100,6 +100,18 @@ TEST_F(MisuseOfSockets, Bind) {
       {"twice", [&] { return sio_bind(bound.get(), self.get(), self.size()); }, EINVAL},
       {"taken", [&] { return sio_bind(other.get(), taken.get(), taken.size()); }, EADDRINUSE},
   });
+  const Address everywhere = Address("0.0.0.0", taken.port());
+  expect_errors({
+      {"taken on an address",
+       [&] { return sio_bind(other.get(), everywhere.get(), everywhere.size()); }, EADDRINUSE},
+  });
+  bound.close();
+  other.bind(everywhere);
+  Socket third = Socket::make();
+  expect_errors({
+      {"taken on all", [&] { return sio_bind(third.get(), taken.get(), taken.size()); },
+       EADDRINUSE},
+  });
   const Pair pair = make_pair();
   expect_errors({
       {"connected", [&] { return sio_bind(pair.near.get(), self.get(), self.size()); }, EISCONN},

@@ -36,6 +36,20 @@ socklen_t address_size(const sockaddr* address) noexcept {
   return address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }
 
+// The kernel says EADDRNOTAVAIL of a port that is taken on the wildcard address, too. Whether it is
+// the address or the port shows when any port will do.
+bool is_ours(sockaddr_storage address) noexcept {
+  auto& port = address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<sockaddr_in&>(address).sin_port;
+  if (port == 0) return false;
+  port = 0;
+  rdma_cm_id* id;
+  if (rdma_create_id(nullptr, &id, nullptr, RDMA_PS_TCP) != 0) return false;
+  const bool ours = rdma_bind_addr(id, reinterpret_cast<sockaddr*>(&address)) == 0;
+  rdma_destroy_id(id);
+  return ours;
+}
+
 bool is_loopback(const sockaddr* address) noexcept {
   if (address->sa_family == AF_INET6) {
     return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr);
@@ -97,7 +111,8 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   }
   sockaddr_storage copy{};
   std::memcpy(&copy, address, address_size(address));
-  return last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
+  const int error = last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
+  return error == -EADDRNOTAVAIL && is_ours(copy) ? -EADDRINUSE : error;
 }
 
 int VerbsEndpoint::listen(int backlog) noexcept { return last_error(rdma_listen(id_, backlog)); }
