@@ -145,8 +145,9 @@ SIO_API int ec_next_events(ec_t ec, event_data_t *d, int n);
 
 /* The descriptor for poll, select, epoll and event loops: it is the channel's
  * own. From this call on it is armed each time that the channel is seen empty;
- * a channel whose descriptor was never asked for may stay readable for as long
- * as it spins (SIO_SPIN_US) before it is. It reports readability only.
+ * a channel whose descriptor was never asked for may stay readable for another
+ * millisecond (SIO_SPIN_US if that is more) before it is. It reports readability
+ * only.
  *
  * Errors: EBADF   not a channel
  *         EPERM   called in a forked child */
