@@ -117,6 +117,7 @@ class WholeRun : public testing::Environment {
   void SetUp() override {
     std::signal(SIGPIPE, SIG_IGN);  // of the agent's connections; the library raises none
     set_complaint_handler([](const std::string& text) { ADD_FAILURE() << text; });
+    if (machines() == 1) start_local_agent();
     watchdog().start();
     testing::UnitTest::GetInstance()->listeners().Append(new AroundEachTest);
     if (!count_rnr()) std::printf("no RNR counters on this machine: they are not checked\n");

@@ -25,54 +25,11 @@ std::string program_folder() {
   return whole.substr(0, whole.rfind('/') + 1);
 }
 
-// The agent of this machine, a child of ours that dies with us.
-class LocalAgent {
- public:
-  static LocalAgent& instance() {
-    static LocalAgent agent;
-    return agent;
-  }
-
-  Address address() {
-    if (process_ <= 0) start();
-    return {"127.0.0.1", port_};
-  }
-
-  void end() {
-    if (process_ <= 0) return;
-    ::kill(process_, SIGKILL);
-    waitpid(process_, nullptr, 0);
-    process_ = 0;
-  }
-
- private:
-  void start() {
-    int ends[2];
-    must(pipe(ends), "pipe");
-    Fd out(ends[0]);
-    Fd in(ends[1]);
-    const std::string program = program_folder() + "sio_test_peer";
-    const pid_t parent = getpid();
-    process_ = must(fork(), "fork");
-    if (process_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (getppid() != parent) _exit(1);
-      dup2(in.get(), STDOUT_FILENO);
-      execl(program.c_str(), program.c_str(), "--agent", "127.0.0.1", "0", nullptr);
-      _exit(127);
-    }
-    in.reset();
-    const auto line = LineReader(out.get()).line(kSoon);
-    if (!line || line->rfind("agent ", 0) != 0) fail("%s does not start", program.c_str());
-    port_ = static_cast<uint16_t>(std::stoi(line->substr(6)));
-  }
-
-  pid_t process_ = 0;
-  uint16_t port_ = 0;
-};
+pid_t local_agent = 0;
+uint16_t local_agent_port = 0;
 
 Address agent_address() {
-  if (machines() == 1) return LocalAgent::instance().address();
+  if (machines() == 1) return {"127.0.0.1", local_agent_port};
   const char* peer = std::getenv("SIO_RXE_PEER");
   if (peer == nullptr) fail("SIO_RXE_MACHINES is 2 and SIO_RXE_PEER is not set");
   return {peer, kAgentPort};
@@ -177,6 +134,32 @@ void Peer::finish(milliseconds limit) {
   if (*status_ != 0) fail("%s: exit status %d", command_.c_str(), *status_);
 }
 
-void end_local_agent() { LocalAgent::instance().end(); }
+void start_local_agent() {
+  int ends[2];
+  must(pipe(ends), "pipe");
+  Fd out(ends[0]);
+  Fd in(ends[1]);
+  const std::string program = program_folder() + "sio_test_peer";
+  const pid_t parent = getpid();
+  local_agent = must(fork(), "fork");
+  if (local_agent == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    dup2(in.get(), STDOUT_FILENO);
+    execl(program.c_str(), program.c_str(), "--agent", "127.0.0.1", "0", nullptr);
+    _exit(127);
+  }
+  in.reset();
+  const auto line = LineReader(out.get()).line(kSoon);
+  if (!line || line->rfind("agent ", 0) != 0) fail("%s does not start", program.c_str());
+  local_agent_port = static_cast<uint16_t>(std::stoi(line->substr(6)));
+}
+
+void end_local_agent() {
+  if (local_agent == 0) return;
+  ::kill(local_agent, SIGKILL);
+  waitpid(local_agent, nullptr, 0);
+  local_agent = 0;
+}
 
 }  // namespace sio::test

@@ -49,7 +49,8 @@ class Peer {
   std::optional<int> status_;
 };
 
-// Ends the agent of this machine, if one was started.
+// The agent of this machine, if there is but one: a child that dies with the thread that starts it.
+void start_local_agent();
 void end_local_agent();
 
 }  // namespace sio::test
