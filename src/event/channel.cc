@@ -276,7 +276,7 @@ void Channel::tell() noexcept {
   if (armed_ && unheard) kick();
 }
 
-void Channel::before_unlock(Lock& lock) noexcept {
+void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();

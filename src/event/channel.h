@@ -120,7 +120,11 @@ class Channel {
 
   // What every call does before it lets go of the lock: wakes who should wake, and hands what
   // was left behind to the control thread. Gives the channel back if that was its end.
-  void before_unlock(Lock& lock) noexcept;
+  void before_unlock(Lock& lock) noexcept {
+    if (!is_quiet()) return wake_and_hand_over(lock);
+    told_ = ring_->pushed();
+    claimed_ = changed_ = false;
+  }
 
   // For the caretaker (event/caretaker.h).
   bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0 || tended_ > 0; }
@@ -147,6 +151,13 @@ class Channel {
   void rearm_taken() noexcept;
   void taken(const EventNote& note) noexcept;
   void emit_held_back() noexcept;
+  // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
+  bool is_quiet() const noexcept {
+    return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() &&
+           ring_->pushed() - told_ <= size_t{claimed_} && !hub_->armed_for_too_little() &&
+           (cared_for_ || !needs_care()) && !closed_;
+  }
+  void wake_and_hand_over(Lock& lock) noexcept;
   void dispose(Lock& lock) noexcept;
   void tell() noexcept;
   void kick() noexcept;

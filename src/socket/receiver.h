@@ -55,6 +55,7 @@ class Receiver {
   // The program never saw it: back into the slot's account.
   void take_back(uint32_t slot, uint32_t offset) noexcept { region_->take_back(slot, offset); }
   bool broken() const noexcept { return broken_; }
+  bool empty() const noexcept { return !have_next_ && head_ == tail_; }
   bool has_next() const noexcept { return have_next_ || (head_ != tail_ && !broken_); }
 
   // What arrives is not wanted any more.

@@ -129,6 +129,7 @@ class Sender {
   // Outcomes that nobody was told of yet, oldest first; NULL: none.
   const SendRecord* outcome() noexcept;
   void told() noexcept;
+  bool all_told() const noexcept { return told_ == done_; }
 
  private:
   struct Posted {

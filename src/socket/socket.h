@@ -264,6 +264,7 @@ class Socket final : public EventSource,
   bool emit_messages(EventRing& ring) noexcept;
   void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
   bool may_deliver_at_once() const noexcept;
+  bool is_told() const noexcept;
   bool emit_outcomes(EventRing& ring) noexcept;
   bool emit_ends(EventRing& ring) noexcept;
   event_data_t& push(EventRing& ring, uint32_t kind, int error, uint32_t slot = 0,

@@ -93,6 +93,12 @@ bool Socket::may_deliver_at_once() const noexcept {
          !channel()->ring().full();
 }
 
+// Mostly so in a dialogue: what came was delivered at once, and nobody is owed an outcome.
+bool Socket::is_told() const noexcept {
+  return phase_ == Phase::kOpen && receiver_->empty() && sender_->all_told() && !want_writable_ &&
+         !connect_waits_ && !end_received_ && !closed_;
+}
+
 // After a batch of completions: answer, go on, tell.
 void Socket::settle() noexcept {
   if (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) {
@@ -101,7 +107,7 @@ void Socket::settle() noexcept {
     after_sending();
   }
   channel()->changed();
-  channel()->offer(this);
+  if (!is_told()) channel()->offer(this);
   if (closing_) advance_close();
   if (phase_ == Phase::kEnding && drained()) end();
 }

@@ -102,11 +102,10 @@ void Socket::after_sending() noexcept {
 // What is held back is looked at before the channel sleeps. While something is, every completion
 // wakes.
 void Socket::update_hold() noexcept {
+  if (sender_->holding() == held()) return;  // mostly so; what has ended needs no hurry
   const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
-  const bool holds = open && sender_ != nullptr && sender_->holding();
-  if (holds == held()) return;
   CompletionHub& hub = channel()->hub();
-  holds ? hub.hold(this) : hub.unhold(this);
+  open && sender_->holding() ? hub.hold(this) : hub.unhold(this);
 }
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {
