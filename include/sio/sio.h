@@ -249,7 +249,8 @@ SIO_API int sio_recv(int sock, void **buf, size_t size, int flags);
  *         ETIMEDOUT  the time is over
  *         EINVAL     tout is not a valid time
  *         ENOTCONN   not connected
- *         ECONNRESET, ETIMEDOUT, EPROTO, EPIPE  the connection failed
+ *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed
+ *         EPIPE      the peer ended it in order, and had not taken all
  *         EINTR      a signal was caught
  *         EBADF, EPERM */
 SIO_API int sio_flush(int sock, struct timespec *tout);

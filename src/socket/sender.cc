@@ -5,6 +5,7 @@
 #include <bit>
 #include <cerrno>
 #include <new>
+#include <utility>
 
 #include "wire/hello.h"
 
@@ -222,12 +223,20 @@ void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
   if (!window_open()) window_closed_ = Clock::now();
 }
 
-void Sender::completed(uint32_t index, bool ok) noexcept {
-  // The queue is far shorter than the index counts, so the distance says which one it is.
+// The queue is far shorter than the index counts, so the distance says which one it is.
+void Sender::completed(uint32_t index) noexcept {
   const uint32_t distance = (index - completed_) & wire::kWorkIdMask;
-  if (distance >= in_flight()) return;
-  if (!ok) return;  // fail() tells
-  for (uint32_t i = 0; i <= distance; ++i) {
+  if (distance < in_flight()) finish_first(distance + 1);
+}
+
+void Sender::failed(uint32_t index) noexcept {
+  const uint32_t distance = (index - completed_) & wire::kWorkIdMask;
+  if (std::exchange(failing_, true)) return;
+  if (distance < in_flight()) finish_first(distance);
+}
+
+void Sender::finish_first(uint32_t n) noexcept {
+  for (; n > 0; --n) {
     finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], 0);
     ++completed_;
   }

@@ -105,15 +105,20 @@ class Sender {
 
   // The last work request of this queue: once it completes, however, all have. Returns its index.
   uint32_t mark_end() noexcept {
-    const uint32_t index = posted_ & wire::kWorkIdMask;
+    end_mark_ = posted_;
     probe();
-    return index;
+    return end_mark_ & wire::kWorkIdMask;
   }
+  // After mark_end(), once all has completed: the peer's device has taken all that was accepted.
+  bool all_acknowledged() const noexcept { return !holding() && completed_ == end_mark_; }
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return done_ != accepted_; }
 
-  // A completion of this queue. `ok`: and of all before it.
-  void completed(uint32_t index, bool ok) noexcept;
+  // A completion of this queue: of this one and of all before it.
+  void completed(uint32_t index) noexcept;
+  // One that failed. Each that the peer's device has not acknowledged fails, signalled or not, so
+  // all before the first were acknowledged.
+  void failed(uint32_t index) noexcept;
 
   // All that is not acknowledged has failed: each record gets its outcome.
   void fail(int error) noexcept;
@@ -156,6 +161,7 @@ class Sender {
   void post(ibv_send_wr& wr, Posted posted) noexcept;
   uint16_t take_owed() noexcept;
   bool credits_due() const noexcept;
+  void finish_first(uint32_t n) noexcept;
   void finish(const Posted& posted, int error) noexcept;
   void finish_records(uint32_t n, int error) noexcept;
 
@@ -175,6 +181,8 @@ class Sender {
   std::vector<Posted> posted_ring_;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
+  uint32_t end_mark_ = 0;  // count of the one that mark_end() posted
+  bool failing_ = false;
   uint32_t unsignalled_ = 0;   // posted last, without a signal
   uint32_t ahead_ = 0;         // what the window counts
   TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window

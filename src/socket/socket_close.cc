@@ -83,7 +83,7 @@ void Socket::end() noexcept {
   cancel(limit_timer_);
   cancel(keepalive_timer_);
   if (sender_ != nullptr) {
-    lost_messages_ = !sender_->idle();
+    lost_messages_ = !sender_->all_acknowledged();
     sender_->fail(failure_ != 0 ? failure_ : ECONNABORTED);
   }
   tear_down();

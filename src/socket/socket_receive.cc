@@ -17,7 +17,8 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
     if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
     receiver_->flushed();
   } else if (id.kind == wire::Work::kSend && sender_ != nullptr) {
-    if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index, true);
+    if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index);
+    sender_->failed(id.index);
     if (phase_ == Phase::kEnding && id.index == drain_marker_) sends_drained_ = true;
   }
   work_failed(wc, id.kind == wire::Work::kReceive);

@@ -82,7 +82,7 @@ int Socket::queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock) {
     socket.want_writable_ = true;
     if (nonblock) return -EAGAIN;
     const int result = guard.wait(kNever, [&] {
-      return socket.phase_ >= Phase::kEnding ||
+      return socket.sendable(message.length) != 0 ||
              (socket.sender_ != nullptr && socket.sender_->has_room());
     });
     if (result != 0) return result;
@@ -113,12 +113,13 @@ int Socket::flush(SocketGuard& guard, TimePoint deadline) {
   if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
   guard.channel()->progress();
   const auto done = [&] {
-    if (socket.phase_ >= Phase::kEnding) return true;
+    if (socket.phase_ == Phase::kEnding) return false;  // what was acknowledged shows at its end
+    if (socket.phase_ == Phase::kEnded || socket.phase_ == Phase::kFresh) return true;
     if (socket.sender_ == nullptr || !socket.sender_->opened()) return false;
     socket.sender_->pump(true);
     if (!socket.sender_->holding()) socket.sender_->fence();
     socket.after_sending();
-    return socket.phase_ >= Phase::kEnding || socket.sender_->idle();
+    return socket.phase_ < Phase::kEnding && socket.sender_->idle();
   };
   int result = 0;
   if (!done()) {
@@ -126,7 +127,8 @@ int Socket::flush(SocketGuard& guard, TimePoint deadline) {
     result = guard.wait(deadline, done);
   }
   if (result != 0) return result;
-  if (socket.phase_ < Phase::kEnding) return 0;
+  if (socket.phase_ == Phase::kFresh) return -ENOTCONN;  // the connect failed
+  if (socket.phase_ != Phase::kEnded) return 0;
   return socket.failure_ != 0 ? -socket.failure_ : socket.lost_messages_ ? -EPIPE : 0;
 }
 

@@ -71,6 +71,22 @@ TEST_F(WireClose, OfThePeersDirectionLeavesOursOpen) {
   must(sio_shutdown(socket.get(), SHUT_RDWR), "sio_shutdown");
 }
 
+// Whatever comes first here: the end, or word of what the peer has taken.
+TEST_F(WireClose, OfAPeerThatTookAllLetsFlushSucceed) {
+  for (int round = 0; round < 10; ++round) {
+    Peer peer("sink seed=1 size=100 count=50 way=blocking");
+    Socket socket = Socket::make();
+    socket.connect(peer.address());
+    Outflow out(socket, Pattern::of_size(1, 100), 50);
+    while (!out.all_sent()) out.pump(1);
+    if (round % 2 == 1) {
+      peer.finish();
+      EXPECT_TRUE(eventually([&] { return (socket.ready() & EPOLLHUP) != 0; }));
+    }
+    EXPECT_NO_THROW(socket.flush()) << "round " << round;
+  }
+}
+
 TEST_F(WireClose, OfTheReadingSideDropsWhatArrives) {
   Peer peer("source size=100 count=1000");
   Socket socket = Socket::make();

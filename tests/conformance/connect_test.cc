@@ -150,6 +150,26 @@ TEST_F(WireConnect, GoesOnWhenASignalInterruptsIt) {
   EXPECT_EQ(channel.expect(EC_CONNECT).error, 0);
 }
 
+TEST_F(WireConnect, ThatFailsEndsTheCallsThatWaitedForIt) {
+  Peer peer("mute");
+  for (const bool sends : {false, true}) {
+    Socket socket = Socket::make();
+    socket.set(SIO_CONNECT_TIMEOUT, 300);
+    {
+      const Interrupter interrupter;
+      EXPECT_EQ(socket.try_connect(peer.address()), EINTR);
+    }
+    int error = 0;
+    if (sends) {  // until there is no room, and then until there will be none
+      while (error == 0) error = socket.try_send("early", 5);
+    } else {
+      socket.send("early");
+      error = sio_flush(socket.get(), nullptr) == 0 ? 0 : errno;
+    }
+    EXPECT_EQ(error, ENOTCONN);
+  }
+}
+
 TEST_F(WireConnect, CanBeAbandonedByClosing) {
   Peer peer("mute");
   const Channel channel;
