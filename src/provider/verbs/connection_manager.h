@@ -3,6 +3,8 @@
 
 #include <rdma/rdma_cma.h>
 
+#include <mutex>
+
 #include "provider/provider.h"
 #include "provider/verbs/device.h"
 
@@ -20,6 +22,10 @@ class VerbsConnectionManager final : public ConnectionManager {
   bool next_event(ConnectionEvent& event) override;
   std::unique_ptr<Endpoint> create_endpoint() override;
 
+  // librdmacm reads and modifies a connection's queue pair while it takes certain events: held
+  // then, and while a queue pair is destroyed.
+  std::mutex& queue_pairs() noexcept { return queue_pairs_; }
+
   VerbsDevice* find_device(const ibv_context* context) const noexcept;
 
  private:
@@ -27,6 +33,7 @@ class VerbsConnectionManager final : public ConnectionManager {
 
   std::span<const std::unique_ptr<VerbsDevice>> devices_;
   rdma_event_channel* events_;
+  std::mutex queue_pairs_;
 };
 
 }  // namespace sio::internal::provider::verbs

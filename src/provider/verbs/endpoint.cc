@@ -198,7 +198,8 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   if (on == nullptr) throw_errno(ENODEV, "device of the connection");
   ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
   try {
-    return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(), cq, sizes);
+    return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(), cq, sizes,
+                                            manager_.queue_pairs());
   } catch (const std::system_error& error) {
     // The kernel drops what happens to an id before it is accepted; that the peer has given up
     // shows in that the id can not be used.

@@ -6,8 +6,9 @@
 
 namespace sio::internal::provider::verbs {
 
-VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes)
-    : id_(id) {
+VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
+                               std::mutex& guard)
+    : id_(id), guard_(guard) {
   ibv_qp_init_attr attributes{};
   attributes.send_cq = cq;
   attributes.recv_cq = cq;
@@ -30,7 +31,10 @@ VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const Que
   max_send_sge_ = attributes.cap.max_send_sge;
 }
 
-VerbsQueuePair::~VerbsQueuePair() { rdma_destroy_qp(id_); }
+VerbsQueuePair::~VerbsQueuePair() {
+  const std::lock_guard lock(guard_);
+  rdma_destroy_qp(id_);
+}
 
 uint32_t VerbsQueuePair::peer_number() const noexcept {
   ibv_qp_attr attributes{};

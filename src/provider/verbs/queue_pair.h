@@ -3,6 +3,8 @@
 
 #include <rdma/rdma_cma.h>
 
+#include <mutex>
+
 #include "provider/provider.h"
 
 namespace sio::internal::provider::verbs {
@@ -10,7 +12,9 @@ namespace sio::internal::provider::verbs {
 // A reliable connected queue pair, made on a connection manager's id.
 class VerbsQueuePair final : public QueuePair {
  public:
-  VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes);
+  // `guard`: is held while it is destroyed.
+  VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
+                 std::mutex& guard);
   ~VerbsQueuePair() override;
   VerbsQueuePair(const VerbsQueuePair&) = delete;
   VerbsQueuePair& operator=(const VerbsQueuePair&) = delete;
@@ -25,6 +29,7 @@ class VerbsQueuePair final : public QueuePair {
 
  private:
   rdma_cm_id* id_;
+  std::mutex& guard_;
   ibv_qp* qp_;
   uint32_t max_inline_;
   uint32_t max_send_sge_;
