@@ -197,6 +197,7 @@ SIO_API int ec_mod_fd(ec_t ec, int fd, uint32_t events, void *cookie);
  * Errors: ENOENT  it is not in this channel
  *         EISCONN the socket is connected, connecting or listening
  *         EBADF   ec is not a channel
+ *         EMFILE, ENFILE, ENOMEM  a socket: as eventfd(2)
  *         EPERM   called in a forked child */
 SIO_API int ec_del_fd(ec_t ec, int fd);
 

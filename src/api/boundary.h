@@ -8,8 +8,8 @@
 #include <new>
 #include <system_error>
 
+#include "base/deferred.h"
 #include "base/fork_guard.h"
-#include "socket/returned_slots.h"
 
 namespace sio::internal {
 
@@ -30,7 +30,7 @@ int call(Body body) noexcept {
   } catch (const std::system_error& error) {
     result = -error.code().value();
   }
-  ReturnedSlots::post_noted();
+  Deferred::run_noted();
   return result < 0 ? fail(-result) : result;
 }
 

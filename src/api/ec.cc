@@ -134,9 +134,13 @@ int ec_mod_fd(ec_t ec, int fd, uint32_t events, void* cookie) {
 
 int ec_del_fd(ec_t ec, int fd) {
   return call([&] {
+    if (is_socket(fd)) {
+      const int result = Socket::move_out(fd, ec);
+      // The number may have been that of a plain descriptor, which was closed without a word.
+      if (result != -ENOENT) return result;
+    }
     ChannelGuard channel = ChannelGuard::of(ec);
-    if (!channel) return -EBADF;
-    return is_socket(fd) ? Socket::move_out(fd, *channel) : channel->del_fd(fd);
+    return channel ? channel->del_fd(fd) : -EBADF;
   });
 }
 

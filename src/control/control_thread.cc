@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "base/deferred.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -25,10 +26,14 @@ ControlThread::ControlThread()
   event.events = EPOLLIN;
   event.data.fd = wake_.get();
   check_errno(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event), "epoll_ctl");
-  // All signals are the program's: none may be delivered to a thread it does not know of.
+  // All signals are the program's: none may be delivered to a thread it does not know of, but for
+  // those that a fault of this thread raises, which the program's handlers are to see.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
+    sigdelset(&all, fault);
+  }
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     std::thread([this] { run(); }).detach();
@@ -117,7 +122,17 @@ void ControlThread::run_due() {
       timers_.erase(timers_.begin());
     }
   }
-  for (Task& task : due) task();
+  for (const Task& task : due) run_one(task);
+}
+
+// What fails here (out of memory, say) is told to nobody else, and is no reason to forget others.
+void ControlThread::run_one(const Task& task) noexcept {
+  try {
+    task();
+  } catch (const std::exception& error) {
+    LOG_ERROR("control thread: %s", error.what());
+  }
+  Deferred::run_noted();
 }
 
 void ControlThread::run_ready(const epoll_event* events, int n) {
@@ -141,7 +156,7 @@ void ControlThread::run_ready(const epoll_event* events, int n) {
         ready = found->second.ready;
       }
     }
-    ready();
+    run_one(ready);
   }
 }
 
@@ -155,7 +170,7 @@ void ControlThread::run() noexcept {
       run_ready(events, std::max(n, 0));
       run_due();
     } catch (const std::exception& error) {
-      // Out of memory, say: what failed here is told to nobody else.
+      // Out of memory, for a list of tasks.
       LOG_ERROR("control thread: %s", error.what());
     }
   }

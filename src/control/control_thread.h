@@ -57,6 +57,7 @@ class ControlThread {
   void run() noexcept;
   void run_due();
   void run_ready(const epoll_event* events, int n);
+  static void run_one(const Task& task) noexcept;
   int timeout_ms();
   void wake() noexcept;
   void add_watch(int fd, Watched watched, uint32_t events);

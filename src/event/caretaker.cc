@@ -9,6 +9,7 @@ namespace sio::internal {
 namespace {
 
 constexpr milliseconds kTick{1};
+constexpr milliseconds kRest{20};  // when nothing tells that there is something to do
 
 struct Charge {
   Channel* channel;
@@ -18,11 +19,11 @@ struct Charge {
 
 void look(Charge charge);
 
-void look_again_at(Charge charge) {
-  ControlThread::instance().at(Clock::now() + kTick, [charge] { look(charge); });
+void look_again_at(const Charge& charge, milliseconds after) {
+  ControlThread::instance().at(Clock::now() + after, [charge] { look(charge); });
 }
 
-// The program sleeps: from now on the descriptor says when there is something to do.
+// The program sleeps: from now on completions say when there is something to do.
 void adopt(Channel& channel, Charge charge) {
   channel.progress();
   channel.send_held();
@@ -34,18 +35,19 @@ void adopt(Channel& channel, Charge charge) {
     channel.care_ended();
     return;
   }
-  ControlThread::instance().watch_once(channel.fd(), [charge] { look(charge); });
+  if (!channel.care_when_ready([charge] { look(charge); })) look_again_at(charge, kRest);
 }
 
 void look(Charge charge) {
   Channel& channel = *charge.channel;
   ChannelGuard guard(&channel);
   if (channel.generation() != charge.generation) return;
+  channel.forget_care();
   if (!channel.needs_care()) {
     channel.care_ended();
   } else if (channel.activity() != charge.activity) {
     charge.activity = channel.activity();
-    look_again_at(charge);
+    look_again_at(charge, kTick);
   } else {
     adopt(channel, charge);
   }
@@ -55,7 +57,7 @@ void look(Charge charge) {
 
 void take_care_of(Channel* channel) noexcept {
   try {
-    look_again_at({channel, channel->generation(), channel->activity()});
+    look_again_at({channel, channel->generation(), channel->activity()}, kTick);
   } catch (const std::exception& error) {
     LOG_ERROR("nobody takes care of a channel: %s", error.what());
     channel->care_ended();

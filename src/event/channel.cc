@@ -2,10 +2,12 @@
 #include "event/channel.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -56,7 +58,7 @@ int wait_for_epoll(int epoll, epoll_event* ready, int most, const timespec* time
 
 }  // namespace
 
-Channel* Channel::open(OwnFd epoll, const ChannelOptions& options) {
+Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   // All that can fail comes before the object is touched.
   OwnFd kick(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
   add_to_epoll(epoll.get(), kick.get(), EPOLLIN, kKick);
@@ -74,6 +76,7 @@ Channel* Channel::open(OwnFd epoll, const ChannelOptions& options) {
   channel->overflow_signal_ = options.overflow_signal;
   channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
   channel->claimed_ = channel->changed_ = channel->cared_for_ = channel->closed_ = false;
+  channel->took_kick_ = channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
   channel->empties_ = 0;
@@ -156,7 +159,7 @@ int Channel::next_events(event_data_t* events, int n) noexcept {
   if (taken == 0) return -EAGAIN;
   empties_ = 0;
   // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
-  claimed_ = true;
+  claimed_ = waiters_.empty() && !leading_;
   return taken;
 }
 
@@ -197,10 +200,12 @@ bool Channel::saw_empty() noexcept {
 // Takes what made the descriptor readable and arms everything. The caller looks once more.
 void Channel::arm() noexcept {
   hub_->before_sleep();
-  if (kicked_ && !leading_) {  // else it is for the one who sleeps, and may not have woken yet
+  if (kicked_ &&
+      (!leading_ || apart_)) {  // else it is for the one who sleeps: it may not have woken
     eventfd_t count;
     [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
     kicked_ = false;
+    took_kick_ = true;
   }
   if (hub_->needs_arming()) hub_->arm();
   armed_ = true;
@@ -218,7 +223,7 @@ void Channel::arm_for_others() noexcept {
   arm();
   while (progress()) arm();
   // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
-  if (hidden() ? hidden_->readable() : !ring_->empty()) kick();
+  if (has_content()) kick();
 }
 
 void Channel::kick() noexcept {
@@ -242,12 +247,50 @@ int Channel::sleep(Lock& lock, TimePoint deadline) noexcept {
   return error == EINTR ? -EINTR : 0;
 }
 
+// As sleep(), but for completions and wake_apart() only.
+int Channel::sleep_apart(Lock& lock, TimePoint deadline) noexcept {
+  pollfd entries[CompletionHub::kMostDevices + 1];
+  nfds_t n = 0;
+  hub_->for_each_descriptor([&](int fd) { entries[n++] = {fd, POLLIN, 0}; });
+  if (!wake_apart_) wake_apart_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (wake_apart_) {
+    entries[n++] = {wake_apart_.get(), POLLIN, 0};
+  } else {  // no descriptor is left: look again soon
+    deadline = std::min(deadline, Clock::now() + milliseconds(1));
+  }
+  timespec left{};
+  if (deadline != kNever) left = time_until(deadline);
+  const uint64_t generation = generation_;
+  lock.unlock();
+  const int ready = ppoll(entries, n, deadline == kNever ? nullptr : &left, nullptr);
+  const int error = ready < 0 ? errno : 0;
+  lock.lock();
+  if (generation_ != generation) return -EBADF;
+  if (ready > 0) hub_->notified();
+  eventfd_t count;
+  if (wake_apart_) [[maybe_unused]]
+    const int result = eventfd_read(wake_apart_.get(), &count);
+  return error == EINTR ? -EINTR : 0;
+}
+
+void Channel::wake_apart() noexcept {
+  if (wake_apart_) [[maybe_unused]]
+    const int result = eventfd_write(wake_apart_.get(), 1);
+}
+
 int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
   leading_ = true;
   leader_waits_for_ = what;
+  apart_ = what == WaitFor::kState && has_content();
+  took_kick_ = false;
+  if (apart_) kick();
   const uint64_t generation = generation_;
-  const int result = sleep(lock, deadline);
-  if (generation_ == generation) leading_ = false;
+  rearm_taken();  // of events that were taken after this thread looked last
+  const int result = apart_ ? sleep_apart(lock, deadline) : sleep(lock, deadline);
+  if (generation_ == generation) {
+    leading_ = apart_ = false;
+    left_.reset();
+  }
   return result;
 }
 
@@ -259,14 +302,14 @@ void Channel::tell() noexcept {
     claimed_ = changed_ = false;
     return;
   }
-  size_t fresh = ring_->pushed() - told_;
+  size_t fresh = untold();
   told_ = ring_->pushed();
-  if (claimed_ && fresh > 0) --fresh;
   claimed_ = false;
   if (changed_ && !waiters_.empty()) waiters_.wake_all(WaitFor::kState);
   const bool leader_looks = leading_ && changed_ && leader_waits_for_ == WaitFor::kState;
   changed_ = false;
-  bool unheard = leader_looks;
+  if (leader_looks && apart_) wake_apart();
+  bool unheard = leader_looks && !apart_;
   if (fresh > 0) {
     if (wake_all_) waiters_.wake_all(WaitFor::kEvent);
     while (fresh > 0 && waiters_.wake_one(WaitFor::kEvent)) --fresh;
@@ -280,6 +323,7 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
+  if (std::exchange(took_kick_, false) && has_content()) kick();
   claimed_ = false;
   if (needs_care() && !cared_for_) {
     cared_for_ = true;
@@ -292,7 +336,7 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
 // Not while a thread is in epoll_wait: closing the descriptors would not wake it.
 void Channel::dispose(Lock& lock) noexcept {
   ++generation_;
-  if (cared_for_) ControlThread::instance().unwatch(epoll_.get());
+  if (cared_for_) forget_care();
   extension_.reset();
   hub_.reset();
   ring_.reset();
@@ -300,10 +344,22 @@ void Channel::dispose(Lock& lock) noexcept {
   rearm_.clear();
   held_back_.clear();
   kick_.reset();
+  wake_apart_.reset();
   epoll_.reset();
   closed_ = false;
   lock.unlock();
   pool().give_back(this);
+}
+
+// The completions' descriptors, not the channel's own, which is readable as long as there is
+// something for the program.
+bool Channel::care_when_ready(const std::function<void()>& look) {
+  hub_->for_each_descriptor([&](int fd) { ControlThread::instance().watch_once(fd, look); });
+  return !hub_->empty();
+}
+
+void Channel::forget_care() noexcept {
+  hub_->for_each_descriptor([](int fd) { ControlThread::instance().unwatch(fd); });
 }
 
 OwnFd Channel::close_and_keep_descriptor() noexcept {
@@ -317,17 +373,19 @@ int Channel::close() {
   if (lingering_ > 0) {
     // The sockets go on under another number: this one is the program's to see closed now.
     OwnFd other(check_errno(fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0), "fcntl"));
-    ControlThread::instance().unwatch(epoll_.get());
-    cared_for_ = false;
     hub_->set_epoll_fd(other.get());
     DescriptorTable::instance().clear(epoll_.get());
+    // A thread that sleeps on the old number is to wake before another descriptor can have it.
+    if (leading_) left_ = std::move(epoll_);
     epoll_ = std::move(other);
   } else if (!hidden()) {
     DescriptorTable::instance().clear(epoll_.get());
   }
   closed_ = true;
+  for (EventSource* source : held_back_) source->channel_closed();
   while (!waiters_.empty()) waiters_.wake_any();
   if (leading_) kick();
+  if (apart_) wake_apart();
   return 0;
 }
 

@@ -9,13 +9,18 @@
 //    readable: a notification or the kick lies in it untaken. arm() takes them, arms, and the
 //    caller looks once more: so no wake-up is lost, wherever a completion falls.
 // 3. One thread at most leads: sleeps in epoll_wait. The others wait on futexes.
-// 4. Whatever puts an event into an armed channel from elsewhere kicks it, once per arming.
+// 4. Whatever puts an event into an armed channel from elsewhere kicks it, once per arming; and
+//    who takes the kick for an arming gives it back if there is something for the program.
+// 5. Who waits for a socket's state sleeps apart while there are events that nobody has taken: the
+//    descriptor is readable then, for others.
 #pragma once
 
 #include <sio/ec.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -23,6 +28,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/deferred.h"
 #include "base/fd.h"
 #include "event/completion_hub.h"
 #include "event/event_source.h"
@@ -58,8 +64,8 @@ class Channel {
  public:
   using Lock = std::unique_lock<std::mutex>;
 
-  // Takes over `epoll`, which becomes the channel's descriptor.
-  static Channel* open(OwnFd epoll, const ChannelOptions& options);
+  // Takes over `epoll`, which becomes the channel's descriptor, unless it throws.
+  static Channel* open(OwnFd&& epoll, const ChannelOptions& options);
 
   // The rest is called under the lock.
   std::mutex& mutex() noexcept { return mutex_; }
@@ -130,6 +136,10 @@ class Channel {
   bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0 || tended_ > 0; }
   uint64_t activity() const noexcept { return activity_; }
   void care_ended() noexcept { cared_for_ = false; }
+  // Has `look` called in the control thread once when completions come; false: none can be waited
+  // for. And forgets that.
+  bool care_when_ready(const std::function<void()>& look);
+  void forget_care() noexcept;
   bool somebody_leads() const noexcept { return leading_; }
   // Arms on behalf of the threads that sleep on the descriptor.
   void arm_for_others() noexcept;
@@ -143,6 +153,19 @@ class Channel {
 
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
   int sleep(Lock& lock, TimePoint deadline) noexcept;
+  int sleep_apart(Lock& lock, TimePoint deadline) noexcept;
+  void wake_apart() noexcept;
+  bool has_content() const noexcept {
+    if (closed_) return false;
+    return hidden() ? hidden_->readable() : !ring_->empty();
+  }
+  // Events that nobody was told of, but for one that this thread takes itself. It has no claim
+  // while there is one in the ring that it was told of.
+  size_t untold() const noexcept {
+    const size_t first = std::max(told_, ring_->popped());
+    const size_t fresh = ring_->pushed() - first;
+    return fresh > 0 && claimed_ && ring_->popped() >= told_ ? fresh - 1 : fresh;
+  }
   template <typename Ready>
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
   bool spinning() noexcept;
@@ -153,9 +176,9 @@ class Channel {
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
   bool is_quiet() const noexcept {
-    return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() &&
-           ring_->pushed() - told_ <= size_t{claimed_} && !hub_->armed_for_too_little() &&
-           (cared_for_ || !needs_care()) && !closed_;
+    return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() && untold() == 0 &&
+           !took_kick_ && !hub_->armed_for_too_little() && (cared_for_ || !needs_care()) &&
+           !closed_;
   }
   void wake_and_hand_over(Lock& lock) noexcept;
   void dispose(Lock& lock) noexcept;
@@ -168,7 +191,9 @@ class Channel {
 
   // Everything below is made anew by open().
   OwnFd epoll_;
-  OwnFd kick_;  // eventfd
+  OwnFd left_;        // its number before the channel was closed, while a thread sleeps on it
+  OwnFd kick_;        // eventfd
+  OwnFd wake_apart_;  // eventfd, made when a thread first sleeps apart
   std::optional<EventRing> ring_;
   std::optional<CompletionHub> hub_;
   std::unique_ptr<ChannelExtension> extension_;
@@ -189,9 +214,11 @@ class Channel {
   bool overflow_told_ = false;
   bool wake_all_ = false;
   bool strict_ = false;
-  bool armed_ = false;    // invariant 2
-  bool kicked_ = false;   // the eventfd is set
-  bool leading_ = false;  // a thread is in epoll_wait
+  bool armed_ = false;      // invariant 2
+  bool kicked_ = false;     // the eventfd is set
+  bool took_kick_ = false;  // and was taken for an arming, in this lock's hold
+  bool leading_ = false;    // a thread is in epoll_wait
+  bool apart_ = false;      // or, leading, asleep without the channel's descriptor
   WaitFor leader_waits_for_ = WaitFor::kEvent;
   bool claimed_ = false;  // the thread that leaves now takes one event itself
   bool changed_ = false;
@@ -260,7 +287,14 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
   int result = 0;
   while (generation_ == generation && !closed_ && !ready() && result == 0) {
     tell();
+    if (Deferred::any()) {  // work that waits for this thread to hold no lock
+      lock.unlock();
+      Deferred::run_noted();
+      lock.lock();
+      continue;
+    }
     if (leading_) {
+      if (apart_) wake_apart();  // somebody must be in epoll_wait now
       hub_->before_sleep();
       arm_for_what_was_posted();
       if (ready()) break;

@@ -73,6 +73,13 @@ class CompletionHub {
 
   bool empty() const noexcept { return groups_.empty(); }
 
+  // The completion channels' descriptors: readable when there may be something to poll.
+  static constexpr size_t kMostDevices = 8;  // as an area has room for (memory/area.h)
+  template <typename Use>
+  void for_each_descriptor(Use use) const {
+    for (const Group& group : groups_) use(group.channel->fd());
+  }
+
  private:
   struct Queue {
     std::unique_ptr<provider::CompletionQueue> queue;

@@ -38,6 +38,7 @@ class EventRing {
   size_t capacity() const noexcept { return notes_.size(); }
   bool empty() const noexcept { return live_ == 0; }
   size_t pushed() const noexcept { return tail_; }  // ever
+  size_t popped() const noexcept { return head_; }
   bool full() const noexcept { return tail_ - head_ == notes_.size(); }
 
   // Precondition: not full. The caller fills in the record.

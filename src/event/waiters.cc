@@ -13,13 +13,11 @@ namespace {
 
 // 0 when woken (or the word is no longer 0), else -errno.
 int futex_wait(std::atomic<uint32_t>& word, TimePoint deadline) noexcept {
-  timespec left;
-  timespec* timeout = nullptr;
-  if (deadline != kNever) {
-    left = time_until(deadline);
-    timeout = &left;
-  }
-  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, timeout, nullptr, 0);
+  // Never without a time-out: else a handler with SA_RESTART would not end the wait as it ends that
+  // of the thread in epoll_wait.
+  timespec left{100'000'000, 0};
+  if (deadline != kNever) left = time_until(deadline);
+  const long result = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &left, nullptr, 0);
   return result == 0 || errno == EAGAIN ? 0 : -errno;
 }
 

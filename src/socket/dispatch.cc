@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "control/control_thread.h"
 #include "provider/provider.h"
-#include "socket/returned_slots.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -50,7 +49,6 @@ void take_events() {
   provider::ConnectionManager& connections = provider::instance().connections();
   provider::ConnectionEvent event;
   while (connections.next_event(event)) dispatch(event);
-  ReturnedSlots::post_noted();
 }
 
 }  // namespace

@@ -27,15 +27,16 @@ constexpr microseconds kBurstGap{20};
 uint32_t Sender::queue_size(uint32_t quota) noexcept { return quota + kSpare; }
 
 void Sender::prepare(uint32_t quota) {
+  link_.staging->join();
+  joined_ = true;
   posted_ring_.resize(std::bit_ceil(queue_size(quota)));
   records_.resize(kFirstRecords);
   // Until the peer has said more, any peer takes this much.
   train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge());
-  link_.staging->join();
 }
 
 Sender::~Sender() {
-  if (records_.empty()) return;  // never prepared
+  if (!joined_) return;
   fail(ECONNABORTED);
   while (outcome() != nullptr) told();
   link_.staging->leave();
@@ -58,7 +59,9 @@ bool Sender::can_post_data() const noexcept {
   return open_ && credits_ > kControlSlots && in_flight() < limits_.quota && post_error_ == 0;
 }
 
-bool Sender::has_room() const noexcept { return can_post_data() && !records_full(); }
+bool Sender::has_room() const noexcept {
+  return can_post_data() && !records_full() && link_.staging->may_take(buffers_held_);
+}
 
 // --------------------------------------------------------------------------------- messages
 

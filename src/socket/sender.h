@@ -168,6 +168,7 @@ class Sender {
   Link& link_;
   Limits limits_{};
   Train train_;
+  bool joined_ = false;  // the staging pool
   bool open_ = false;
   bool end_wanted_ = false;
   bool end_sent_ = false;

@@ -72,7 +72,12 @@ int Socket::create(int domain, bool nonblock) {
     Channel* hidden = Channel::open(std::move(epoll), options);
     ChannelGuard guard(hidden);
     socket->fd_ = fd;
-    DescriptorTable::instance().set(fd, socket);
+    try {
+      DescriptorTable::instance().set(fd, socket);
+    } catch (...) {
+      hidden->close();
+      throw;
+    }
     socket->enter(*hidden);
   } catch (...) {
     socket_pool().give_back(socket);
@@ -89,54 +94,77 @@ void Socket::enter(Channel& channel) noexcept {
 
 // ------------------------------------------------------------------------- in and out of channels
 
-// Under the hidden channel's lock. The channel ends; its descriptor stays as the socket's.
-OwnFd Socket::leave_hidden(Socket& socket, ChannelGuard& guard) {
-  guard->detach();
-  OwnFd descriptor = guard->close_and_keep_descriptor();
-  socket.channel_.store(nullptr, std::memory_order_release);
-  return descriptor;
-}
-
 // Two channels are concerned, and two locks are never held at once: in between the socket is in
-// none, and whoever else calls it waits (SocketGuard::of).
+// none, and whoever else calls it waits (SocketGuard::of). The channel that it may have to go back
+// to, or is to come to, can not go meanwhile: the socket counts as attached there.
 int Socket::move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie) {
-  Socket* socket;
+  Channel* to;
   {
-    SocketGuard guard = SocketGuard::of(fd);
+    ChannelGuard guard = ChannelGuard::of(ec);
     if (!guard) return -EBADF;
-    if (!guard.channel()->hidden()) return guard.channel()->fd() == ec ? -EEXIST : -EISCONN;
-    if (guard->phase_ != Phase::kFresh) return -EISCONN;
-    socket = &*guard;
-    socket->placeholder_ = leave_hidden(*socket, guard.channel());
+    guard->attach();
+    to = guard.get();
   }
-  ChannelGuard to = ChannelGuard::of(ec);
-  if (!to) {
-    socket->enter_hidden();
-    return -EBADF;
-  }
+  Socket* socket = nullptr;
+  const int result = leave_hidden(fd, ec, socket);
+  const ChannelGuard guard(to);
+  guard->detach();
+  if (result != 0) return result;
   socket->deliver_ = (events & EC_DELIVER) != 0;
   socket->cookie_ = cookie;
   socket->enter(*to);
   return 0;
 }
 
-// The descriptor becomes an epoll set of a channel again.
+// The hidden channel ends; its descriptor stays as the socket's.
+int Socket::leave_hidden(int fd, ec_t wish, Socket*& socket) {
+  SocketGuard guard = SocketGuard::of(fd);
+  if (!guard) return -EBADF;
+  if (!guard.channel()->hidden()) return guard.channel()->fd() == wish ? -EEXIST : -EISCONN;
+  // A thread that waits there has not heard yet that its connect failed.
+  if (guard->phase_ != Phase::kFresh || guard->waiting_ > 0) return -EISCONN;
+  socket = &*guard;
+  guard.channel()->detach();
+  socket->placeholder_ = guard.channel()->close_and_keep_descriptor();
+  socket->channel_.store(nullptr, std::memory_order_release);
+  return 0;
+}
+
+// The descriptor becomes an epoll set of a channel again. When that fails it is as it was.
 void Socket::enter_hidden() {
   ChannelOptions options;
   options.hidden = this;
   Channel* hidden = Channel::open(std::move(placeholder_), options);
-  ChannelGuard guard(hidden);
+  const ChannelGuard guard(hidden);
+  deliver_ = false;
+  cookie_ = nullptr;
   enter(*hidden);
 }
 
-int Socket::move_out(int fd, Channel& from) {
-  Socket* socket = DescriptorTable::instance().socket(fd);
-  if (socket == nullptr || socket->channel() != &from) return -ENOENT;
-  if (socket->phase_ != Phase::kFresh) return -EISCONN;
-  from.detach();
-  socket->deliver_ = false;
-  socket->cookie_ = nullptr;
-  socket->enter_hidden();
+int Socket::move_out(int fd, ec_t ec) {
+  Channel* from;
+  Socket* socket;
+  {
+    const ChannelGuard guard = ChannelGuard::of(ec);
+    if (!guard) return -EBADF;
+    from = guard.get();
+    socket = DescriptorTable::instance().socket(fd);
+    if (socket == nullptr || socket->channel() != from) return -ENOENT;
+    if (socket->phase_ != Phase::kFresh || socket->waiting_ > 0) return -EISCONN;
+    from->ring().drop(socket, [](const EventNote&) { return true; });
+    from->forget(socket);
+    socket->connect_waits_ = false;
+    socket->channel_.store(nullptr, std::memory_order_release);
+  }
+  try {
+    socket->enter_hidden();
+  } catch (...) {
+    const ChannelGuard guard(from);
+    socket->channel_.store(from, std::memory_order_release);
+    throw;
+  }
+  const ChannelGuard guard(from);
+  guard->detach();
   return 0;
 }
 

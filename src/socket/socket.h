@@ -25,6 +25,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/deferred.h"
 #include "control/control_thread.h"
 #include "event/channel.h"
 #include "memory/area.h"
@@ -53,6 +54,13 @@ struct SocketState {
     kEnded
   };
 
+  // One call of dma_assoc.
+  struct Association {
+    Area* area;
+    bool receive;
+    bool send;
+  };
+
   // A connection that waits for sio_accept.
   struct Pending {
     std::unique_ptr<provider::Endpoint> endpoint;
@@ -73,6 +81,7 @@ struct SocketState {
   Phase phase_ = Phase::kFresh;
   int fd_ = -1;
   OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
+  int waiting_ = 0;    // threads in blocking calls: where they look it must stay
   int domain_ = AF_UNSPEC;
   bool nonblock_ = false;
   bool bound_ = false;
@@ -85,7 +94,7 @@ struct SocketState {
   size_t receive_size_ = 0;       // as given to dma_assoc; 0: no association
   Region* region_ = nullptr;      // taken at dma_assoc, until the receiver has it
   std::vector<Area*> send_areas_;
-  std::vector<Area*> associated_;  // each as often as it was associated
+  std::vector<Association> associated_;
   Area* own_area_ = nullptr;
 
   // The connection. Order: the sender and the receiver go before the link.
@@ -137,6 +146,7 @@ struct SocketState {
 class Socket final : public EventSource,
                      public CompletionHandler,
                      public HiddenOwner,
+                     private Deferred,
                      private SocketState {
  public:
   // -- socket.cc: life and the locks.
@@ -153,9 +163,9 @@ class Socket final : public EventSource,
   int set_nonblock(int on) noexcept;
   int name(bool peer, sockaddr* address, socklen_t* length) const noexcept;
 
-  // ec_add_fd on a socket, without any lock; ec_del_fd and ec_mod_fd under the channel's.
+  // ec_add_fd and ec_del_fd on a socket, without any lock; ec_mod_fd under the channel's.
   static int move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie);
-  static int move_out(int fd, Channel& from);
+  static int move_out(int fd, ec_t ec);
   static int set_cookie(int fd, Channel& in, uint32_t events, void* cookie);
 
   // -- socket_memory.cc
@@ -192,12 +202,10 @@ class Socket final : public EventSource,
   void on_connection_event(provider::ConnectionEvent& event);
   bool owns_endpoint(uint64_t serial) const noexcept;
 
-  // The program gave slots back: post them.
-  void post_returned() noexcept;
-
   // EventSource, CompletionHandler, HiddenOwner.
   bool emit(EventRing& ring) noexcept override;
   void taken(const EventNote& note) noexcept override;
+  void channel_closed() noexcept override;
   void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept override;
   void settle() noexcept override;
   void before_sleep() noexcept override;
@@ -212,12 +220,15 @@ class Socket final : public EventSource,
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
   int set_number(int option, int value);
   uint32_t readiness() const noexcept;
+  // Without a channel no EC_CONNECT tells how a connect ended: the descriptor is readable until the
+  // program has asked.
+  void connect_is_known() noexcept;
   sio_info info() const;
 
   static Socket* make(int domain, bool nonblock, const SocketOptions& options);
   void enter(Channel& channel) noexcept;
   void enter_hidden();
-  static OwnFd leave_hidden(Socket& socket, ChannelGuard& guard);
+  static int leave_hidden(int fd, ec_t wish, Socket*& socket);
   bool busy() const noexcept {
     return phase_ != Phase::kFresh && phase_ != Phase::kEnded && phase_ != Phase::kListening;
   }
@@ -229,6 +240,8 @@ class Socket final : public EventSource,
   Area* sending_area(const void* p) const noexcept;
 
   void make_connection();
+  void build_connection();
+  void unmake_connection() noexcept;
   wire::Hello our_hello() const noexcept;
   void open_sender() noexcept;
   void on_resolved();
@@ -259,6 +272,10 @@ class Socket final : public EventSource,
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
   void repost(bool force) noexcept;
+  // Who releases the last slot of a batch may hold another channel's lock (a buffer that was
+  // forwarded): the slots are posted again when it holds none.
+  static void note_returned(void* socket) noexcept { static_cast<Socket*>(socket)->note(); }
+  void run() noexcept override;
   bool emit_connect(EventRing& ring) noexcept;
   bool emit_accepts(EventRing& ring) noexcept;
   bool emit_messages(EventRing& ring) noexcept;
@@ -279,6 +296,7 @@ class Socket final : public EventSource,
   void linger_over();
   void start_closing();
   void stop_listening() noexcept;
+  void listening_failed(int error) noexcept;
   void drop_events() noexcept;
   void finish_close() noexcept;
   void finish_close_later() noexcept;
@@ -307,11 +325,13 @@ class SocketGuard {
   int wait(TimePoint deadline, Ready ready) {
     Socket* const socket = socket_;
     const uint64_t generation = generation_;
+    ++socket->waiting_;
     const int result = channel_->wait(channel_.lock(), WaitFor::kState, deadline, [&] {
       return socket->generation() != generation || socket->closed_ || ready();
     });
-    if (socket->generation() != generation || socket->closed_) return -EBADF;
-    return result;
+    if (socket->generation() != generation) return -EBADF;
+    --socket->waiting_;
+    return socket->closed_ ? -EBADF : result;
   }
 
  private:

@@ -6,7 +6,6 @@
 #include "control/control_thread.h"
 #include "event/descriptor_table.h"
 #include "socket/dispatch.h"
-#include "socket/returned_slots.h"
 #include "socket/socket.h"
 #include "socket/socket_pool.h"
 
@@ -28,7 +27,9 @@ int Socket::shutdown(int how) noexcept {
     read_shut_ = true;
     channel()->tend(tended_ = true);
     receiver_->drop_all();
-    repost(false);
+    repost(true);
+    sender_->pump(true);  // the peer may be waiting for these credits
+    after_sending();
   }
   if ((how == SHUT_WR || how == SHUT_RDWR) && !write_shut_) {
     write_shut_ = true;
@@ -107,15 +108,13 @@ void Socket::tear_down() noexcept {
 // A connect that failed leaves the socket as it was before.
 void Socket::fresh_again() noexcept {
   reconnectable_ = false;
-  sender_.reset();
-  receiver_.reset();
+  unmake_connection();
   early_.clear();
   if (own_area_ != nullptr) {
     send_areas_.clear();
     receive_area_ = nullptr;
     give_up_own_area();
   }
-  link_ = Link{};
   failure_ = early_failure_ = 0;
   bound_ = peer_gone_ = sends_drained_ = want_writable_ = false;
   phase_ = Phase::kFresh;

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "socket/dispatch.h"
-#include "socket/returned_slots.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -97,8 +96,17 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   return -socket.connect_error_;
 }
 
-// The queue pair, its receives posted.
+// The queue pair, its receives posted; or nothing.
 void Socket::make_connection() {
+  try {
+    build_connection();
+  } catch (...) {
+    unmake_connection();
+    throw;
+  }
+}
+
+void Socket::build_connection() {
   provider::Device* device = endpoint_->device();
   if (device == nullptr) throw_errno(ENODEV, "device of the connection");
   prepare_receive_memory();
@@ -118,9 +126,17 @@ void Socket::make_connection() {
   sender_ = std::make_unique<Sender>(link_);
   sender_->prepare(options_.send_quota);
   receiver_ = std::make_unique<Receiver>(link_);
-  receiver_->prepare(region_, ReturnedSlots::note, this);
+  receiver_->prepare(region_, note_returned, this);
   region_ = nullptr;  // the receiver's now
   if (const int error = receiver_->post_all()) throw_errno(-error, "posting receives");
+}
+
+// What build_connection() made, as far as it came. Its own area stays, for another try.
+void Socket::unmake_connection() noexcept {
+  tear_down();
+  sender_.reset();
+  receiver_.reset();
+  link_ = Link{};
 }
 
 wire::Hello Socket::our_hello() const noexcept {
@@ -177,6 +193,7 @@ void Socket::on_connection_event(ConnectionEvent& event) {
       if (phase_ == Phase::kResolving || phase_ == Phase::kConnecting) {
         return abandon_connect(event.error);
       }
+      if (phase_ == Phase::kListening) return listening_failed(event.error);
       return begin_ending(event.error, false);
   }
 }

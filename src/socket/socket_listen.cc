@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "event/descriptor_table.h"
 #include "socket/dispatch.h"
-#include "socket/returned_slots.h"
 #include "socket/socket.h"
 #include "socket/socket_pool.h"
 
@@ -86,6 +85,15 @@ void Socket::stop_listening() noexcept {
   backlog_.clear();
 }
 
+// The device that the address is of has gone. Nothing more comes: EC_HUP says why.
+void Socket::listening_failed(int error) noexcept {
+  LOG_WARN("listening ends: errno %d", error);
+  failure_ = so_error_ = link_.info.error = error;
+  stop_listening();
+  accepts_to_tell_ = 0;
+  end();
+}
+
 // ------------------------------------------------------------------------------------ accept
 
 // What an accepted socket inherits, taken under the listener's lock.
@@ -97,9 +105,9 @@ class Socket::Template {
     socket_->receive_area_ = listener.receive_area_;
     socket_->receive_size_ = listener.receive_size_;
     socket_->associated_.reserve(listener.associated_.size());
-    for (Area* area : listener.associated_) {
+    for (const Association& one : listener.associated_) {
       // The listener's own association keeps the area alive while we hold the lock.
-      if (area->associate()) socket_->associated_.push_back(area);
+      if (one.area->associate()) socket_->associated_.push_back(one);
     }
     socket_->deliver_ = listener.deliver_;
     socket_->cookie_ = listener.cookie_;
@@ -159,7 +167,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   if (listener.phase_ != Phase::kListening) return -EINVAL;
   while (listener.backlog_.empty()) {
     if (listener.nonblock_) {
-      if (guard.channel()->saw_empty()) return -EAGAIN;
+      if (!guard.channel()->hidden() || guard.channel()->saw_empty()) return -EAGAIN;
       continue;
     }
     const int result = guard.wait(
@@ -209,8 +217,8 @@ int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_stora
   endpoint_ = std::move(pending.endpoint);
   peer_ = pending.hello;
   const auto undo = [&] {
-    tear_down();
-    receiver_.reset();
+    unmake_connection();
+    placeholder_.reset();
     in.detach();
     if (in.hidden()) in.close();
     channel_.store(nullptr, std::memory_order_release);

@@ -23,7 +23,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
   if (receive && receive_area_ != nullptr) return -EBUSY;
   if (send && send_areas_.size() >= kMostSendAreas) return -EBUSY;
   send_areas_.reserve(kMostSendAreas + 1);
-  associated_.push_back(&area);
+  associated_.push_back({&area, receive, send});
   if (!area.associate()) {
     associated_.pop_back();
     return -EINVAL;
@@ -47,15 +47,18 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
 
 int Socket::dissociate(Area& area, size_t size) noexcept {
   if (phase_ != Phase::kFresh && phase_ != Phase::kEnded) return -EBUSY;
-  const auto found = std::find(associated_.begin(), associated_.end(), &area);
+  // The one for sending alone may have been given any size.
+  const bool receive = &area == receive_area_ && size == receive_size_;
+  const auto found = std::find_if(
+      associated_.begin(), associated_.end(),
+      [&](const Association& one) { return one.area == &area && one.receive == receive; });
   if (found == associated_.end()) return -EINVAL;
-  if (&area == receive_area_) {
-    if (size != receive_size_) return -EINVAL;
+  if (receive) {
     give_up_region();
     receive_area_ = nullptr;
     receive_size_ = 0;
   }
-  std::erase(send_areas_, &area);
+  if (found->send) send_areas_.erase(std::find(send_areas_.begin(), send_areas_.end(), &area));
   associated_.erase(found);
   area.dissociate();
   return 0;
@@ -95,7 +98,7 @@ void Socket::prepare_receive_memory() {
 // region keeps the area, until they are released.
 void Socket::release_memory() noexcept {
   give_up_region();
-  for (Area* area : associated_) area->dissociate();
+  for (const Association& one : associated_) one.area->dissociate();
   associated_.clear();
   send_areas_.clear();
   give_up_own_area();

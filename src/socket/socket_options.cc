@@ -67,8 +67,11 @@ int Socket::get_option(int level, int option, void* value, socklen_t* length) {
       return put(options_.no_delay ? 1 : 0, value, length);
     case SIO_AREA:
       return put(receive_area_ != nullptr ? receive_area_->handle() : nullptr, value, length);
-    case SIO_READY:
-      return put(readiness(), value, length);
+    case SIO_READY: {
+      const int result = put(readiness(), value, length);
+      connect_is_known();
+      return result;
+    }
     case SIO_INFO:
       return put(info(), value, length);
     case SIO_MAX_MESSAGE:
@@ -81,6 +84,7 @@ int Socket::get_option(int level, int option, void* value, socklen_t* length) {
 int Socket::get_socket_option(int option, void* value, socklen_t* length) noexcept {
   switch (option) {
     case SO_ERROR:
+      connect_is_known();
       return put(std::exchange(so_error_, 0), value, length);
     case SO_TYPE:
       return put(int{SOCK_SEQPACKET}, value, length);
@@ -107,6 +111,11 @@ uint32_t Socket::readiness() const noexcept {
   if (phase_ == Phase::kEnded) bits |= EPOLLHUP;
   if (failure_ != 0 || so_error_ != 0) bits |= EPOLLERR;
   return bits;
+}
+
+void Socket::connect_is_known() noexcept {
+  if (!channel()->hidden() || phase_ == Phase::kResolving || phase_ == Phase::kConnecting) return;
+  connect_waits_ = false;
 }
 
 sio_info Socket::info() const {

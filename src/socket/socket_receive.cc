@@ -130,7 +130,9 @@ void Socket::repost(bool force) noexcept {
   sender_->owe_credits(data, control);
 }
 
-void Socket::post_returned() noexcept {
+void Socket::run() noexcept {
+  SocketGuard guard = SocketGuard::of(this, generation());
+  if (!guard) return;
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   repost(false);
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
@@ -241,6 +243,10 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 
 void Socket::taken(const EventNote&) noexcept {}
 
+void Socket::channel_closed() noexcept {
+  if (closed_ && phase_ == Phase::kEnded) finish_close_later();
+}
+
 // ------------------------------------------------------------------------------------- recv
 
 bool Socket::readable() const noexcept {
@@ -255,6 +261,7 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
   if (socket.deliver_) return -EINVAL;
   const bool nonblock = socket.nonblock_ || (flags & MSG_DONTWAIT) != 0;
   bool looked = false;
+  socket.connect_is_known();
   for (;;) {
     if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
     IncomingMessage message;
@@ -266,6 +273,10 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
       return static_cast<int>(message.length);
     }
     socket.readable_told_ = false;
+    if (socket.receiver_ != nullptr && socket.receiver_->broken() &&
+        socket.phase_ == Phase::kOpen) {
+      socket.begin_ending(EPROTO, true);
+    }
     if (socket.end_received_ || socket.read_shut_) {
       *buf = nullptr;
       return 0;
@@ -275,7 +286,8 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
       looked = true;
       guard.channel()->progress();
     } else if (nonblock) {
-      if (guard.channel()->saw_empty()) return -EAGAIN;
+      // The program's channel is armed when the program finds no event there.
+      if (!guard.channel()->hidden() || guard.channel()->saw_empty()) return -EAGAIN;
     } else {
       const int result = guard.wait(kNever, [&] {
         return (socket.receiver_ != nullptr && socket.receiver_->has_next()) ||

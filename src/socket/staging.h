@@ -38,6 +38,8 @@ class StagingPool {
 
   // `held`: how many the connection has. Null: it must wait for one of its own.
   StagingBuffer* take(uint32_t& held) noexcept;
+  // Whether it may have one (if memory lasts).
+  bool may_take(uint32_t held) const noexcept { return held < kMostPerConnection; }
   void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
 
  private:

@@ -230,5 +230,69 @@ TEST_F(WireCredits, IdleConnectionsExchangeNoFrames) {
   EXPECT_EQ(after.receives_posted, before.receives_posted);
 }
 
+// What a forwarder gets back while it waits for events, and owes nobody a word of, is posted again
+// before it sleeps.
+TEST_F(WireCredits, ComeFromAForwarderThatOnlyWaits) {
+  const Channel channel;
+  const Area area(size_t{1} << 20);
+  const auto make = [&](int slots) {
+    Socket listener = Socket::make();
+    listener.set(SIO_RECV_SLOTS, slots).set(SIO_KEEPALIVE_MS, 0).bind(Address::self()).listen();
+    return listener;
+  };
+  Socket in = Socket::make();
+  in.set(SIO_RECV_SLOTS, 16).set(SIO_KEEPALIVE_MS, 0).join(channel);
+  in.associate(area, 0, size_t{20} * kSlot);
+  Socket out = Socket::make();
+  out.set(SIO_KEEPALIVE_MS, 0).join(channel).associate(area, DMA_SEND);
+  Socket from_listener = make(64);
+  Socket to_listener = make(2);
+  Socket from;
+  Socket to;
+  std::thread accepting([&] {
+    from = from_listener.accept();
+    to = to_listener.accept();
+  });
+  in.connect(from_listener.name());
+  out.connect(to_listener.name());
+  accepting.join();
+  from.set(SIO_NODELAY, 1);
+  constexpr int kMessages = 200;
+  std::thread forwarding([&] {
+    for (int n = 0; n < kMessages;) {
+      const event_data_t event = channel.next();
+      if (event.kind != EC_RECV || event.fd != in.get()) continue;
+      ++n;
+      EXPECT_EQ(sio_send(out.get(), event.data.buf, event.data.len, SIO_RELEASE), 0) << errno;
+    }
+    EXPECT_EQ(sio_flush(out.get(), nullptr), 0);
+  });
+  std::thread sending([&] {
+    for (int n = 0; n < kMessages; ++n)
+      EXPECT_EQ(sio_send(from.get(), "forward", 7, 0), 0) << errno;
+  });
+  std::this_thread::sleep_for(milliseconds(300));  // all are stuck for want of slots at the end
+  for (int n = 0; n < kMessages; ++n) EXPECT_EQ(to.receive().view(), "forward");
+  sending.join();
+  forwarding.join();
+}
+
+TEST_F(WireCredits, AreReturnedAtOnceByWhoWillNotRead) {
+  Pair pair = make_pair();
+  Socket& reader = pair.far;
+  Socket& writer = pair.near;
+  writer.set(SIO_NODELAY, 1);
+  int sent = 0;
+  while (writer.try_send("x", 1, MSG_DONTWAIT) == 0) ++sent;
+  void* none;
+  EXPECT_EQ(sio_recv(reader.get(), &none, 0, MSG_DONTWAIT),
+            -1);  // all that came has been looked at
+  EXPECT_EQ(errno, EMSGSIZE);
+  must(sio_shutdown(reader.get(), SHUT_RD), "sio_shutdown");
+  EXPECT_TRUE(
+      eventually([&] { return writer.try_send("x", 1, MSG_DONTWAIT) == 0; }, milliseconds(1000)))
+      << "after " << sent;
+}
+
 }  // namespace
 }  // namespace sio::test

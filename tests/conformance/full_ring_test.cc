@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -153,6 +154,27 @@ TEST_F(WireFullRing, SignalsOnceUntilItWasEmptyAgain) {
     EXPECT_LE(overflow_signals, before + 3);
   }
   std::signal(SIGUSR2, SIG_DFL);
+}
+
+// The outcome of a closed socket waits for room that nobody will make any more.
+TEST_F(WireFullRing, ThatIsDestroyedGivesBackWhatClosedSocketsHaveLent) {
+  Peer peer("serve then=drain");
+  event_data_t ring[2];
+  const ec_t channel = must(ec_create_ring(0, ring, 2), "ec_create_ring");
+  Message block = Message::reserve(area_, 100);
+  Socket socket = Socket::make();
+  must(ec_add_fd(channel, socket.get(), EC_DELIVER, nullptr), "ec_add_fd");
+  socket.associate(area_, DMA_SEND).connect(peer.address());
+  while (ec_post(channel, 0, nullptr) == 0) {
+  }
+  must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+  socket.close();
+  peer.expect("accepted");
+  peer.expect("done");
+  std::this_thread::sleep_for(milliseconds(200));  // until the socket has nothing else to wait for
+  must(ec_destroy(channel), "ec_destroy");
+  EXPECT_TRUE(eventually([&] { return sio_release(nullptr, block.data(), block.size()) == 0; }));
+  block.give_up();
 }
 
 }  // namespace

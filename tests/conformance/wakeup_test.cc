@@ -208,5 +208,40 @@ TEST_F(WireIdle, DescriptorsSleepInPoll) {
   EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
 }
 
+// The control thread has something to look after, the program something that it does not take.
+double cpu_ms_asleep() {
+  std::this_thread::sleep_for(milliseconds(200));
+  const double before = cpu_ms();
+  std::this_thread::sleep_for(kIdleTime);
+  return cpu_ms() - before;
+}
+
+TEST_F(WireIdle, CareForADeafSocketUsesNoCpuWhileAnEventWaits) {
+  Peer peer("serve");
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).connect(peer.address());
+  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  must(ec_post(channel.get(), 1, nullptr), "ec_post");
+  EXPECT_LT(cpu_ms_asleep(), kIdleCpuMs);
+}
+
+TEST_F(WireIdle, CareForADeafSocketUsesNoCpuWhenThePeerHasEnded) {
+  Peer peer("serve then=shut");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  EXPECT_LT(cpu_ms_asleep(), kIdleCpuMs);
+}
+
+TEST_F(WireIdle, CareForATrainUsesNoCpuWhileAMessageWaits) {
+  Pair pair = make_pair();
+  Socket& near = pair.near;
+  while (near.try_send("much", 4, MSG_DONTWAIT) == 0) {
+  }
+  pair.far.send("in");
+  EXPECT_LT(cpu_ms_asleep(), kIdleCpuMs);
+}
+
 }  // namespace
 }  // namespace sio::test
