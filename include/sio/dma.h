@@ -52,7 +52,7 @@ struct dma_stat {
 	size_t reserved;      /* owned by the program through sio_reserve */
 	size_t received;      /* slots that hold messages not yet released */
 	size_t posted;        /* receive memory in the library's hands */
-	size_t in_flight;     /* being sent: the library's until EC_SENT or sio_flush */
+	size_t in_flight;     /* being sent: the library's until EC_SENT is taken, or sio_flush */
 };
 
 /* Makes an area of `size` bytes (rounded up to whole pages): maps it, faults it
@@ -71,8 +71,9 @@ SIO_API int dma_alloc(dma_mem_t *handlep, size_t size, unsigned int flags);
 /* Ends an area. `size` is the size given to dma_alloc.
  *
  * Errors: EINVAL  not an area, or another size
- *         EBUSY   it is associated with a socket, or a block of it is reserved,
- *                 received or in flight
+ *         EBUSY   it is associated with a socket (one that was closed and still
+ *                 lingers, too), or a block of it is reserved, received or in
+ *                 flight
  *         EPERM   called in a forked child */
 SIO_API int dma_free(dma_mem_t handle, size_t size);
 
@@ -114,7 +115,7 @@ SIO_API int dma_stat(dma_mem_t mem, struct dma_stat *stat);
 
 /* Takes a block of `size` bytes for the program to fill and send. It begins on a
  * cache line (64 bytes) and no receive lands in it. The block is the program's
- * until sio_release; a sio_send lends it to the library until EC_SENT.
+ * until sio_release; a sio_send lends it to the library until its EC_SENT is taken.
  *
  * Errors: EINVAL   not an area, memp is NULL, or size is 0
  *         ENOBUFS  no free block is large enough now

@@ -122,8 +122,13 @@ SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
 /* Begins to take connections. Up to `backlog` (at least 1, at most 4096) wait
  * for sio_accept; further ones are refused with ECONNREFUSED. A socket that was
  * not bound gets a port.
+ * In a channel each comes as one EC_ACCEPT. The connection may have been accepted
+ * or given up by the time that the event is taken: then sio_accept has none, so
+ * the listener is best non-blocking. EC_HUP: the device has gone.
  *
- * Errors: EADDRINUSE, EISCONN (connected or connecting), EBADF, ENODEV, EPERM */
+ * Errors: EINVAL  the associated memory has no room for 2 slots and the 4 of the
+ *                 control frames as the options are now
+ *         EADDRINUSE, EISCONN (connected or connecting), EBADF, ENODEV, EPERM */
 SIO_API int sio_listen(int sock, int backlog);
 
 /* Takes the first waiting connection: makes its queue pair and receive memory and
@@ -136,7 +141,7 @@ SIO_API int sio_listen(int sock, int backlog);
  * (EC_DELIVER or EPOLLIN) are the listener's, EC_DELIVER if it is in no channel.
  *
  * Errors: EAGAIN        none waits, and the listener is non-blocking
- *         EINVAL        not listening, or a flag is unknown
+ *         EINVAL        not listening, a flag is unknown, or addr without addrlen
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting
@@ -149,6 +154,7 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
 
 /* Connects: completes when the peer accepts. Non-blocking: EINPROGRESS, and the
  * end comes as EC_CONNECT or makes the descriptor readable (SO_ERROR, SIO_READY).
+ * After a failure the socket is as new: not bound, and may connect again.
  *
  * Errors: ECONNREFUSED     nobody listens, the backlog is full, or the peer refused
  *         EPROTONOSUPPORT  the peer speaks another version of the protocol
@@ -206,14 +212,17 @@ SIO_API int sio_nonblock(int sock, int on);
  *
  * From an associated area `buf` must lie in one block that the program reserved or
  * one message that it received; nothing is copied by contract, and the buffer is
- * the library's until EC_SENT, or on a socket without a channel until sio_flush or
- * a later completion; with SIO_RELEASE it goes back to its area by itself. From
+ * the library's until its EC_SENT is taken, or on a socket without a channel until
+ * sio_flush or a later completion; with SIO_RELEASE it goes back to its area by itself. From
  * elsewhere it is copied, no event follows, and `buf` is free on return.
  * Without MSG_DONTWAIT or O_NONBLOCK it blocks for room and takes in what arrives
  * meanwhile.
  *
- * Errors: EAGAIN    no room: the peer's slots or the send queue are full, or a
- *                   connect is under way; EC_WRITABLE comes when there is again
+ * Errors: EAGAIN    no room: the peer's slots or the send queue are full, 1024
+ *                   EC_SENT are owed, or a connect is under way (which takes a
+ *                   few small messages); EC_WRITABLE comes when there is again.
+ *                   And without waiting: the buffer is in flight as often as can
+ *                   be, a received message 126 times
  *         EMSGSIZE  larger than the peer takes (SIO_MAX_MESSAGE)
  *         EFAULT    in no associated area and larger than SIO_COPY_MAX, or in an
  *                   area but not the program's

@@ -383,6 +383,7 @@ int Channel::close() {
   }
   closed_ = true;
   for (EventSource* source : held_back_) source->channel_closed();
+  ring_->for_each_source([](EventSource* source) { source->channel_closed(); });
   while (!waiters_.empty()) waiters_.wake_any();
   if (leading_) kick();
   if (apart_) wake_apart();
@@ -422,7 +423,13 @@ void Channel::harvest() noexcept {
 }
 
 int Channel::add_fd(int fd, uint32_t events, void* cookie) {
-  if (fds_.contains(fd)) return -EEXIST;
+  if (const auto found = fds_.find(fd); found != fds_.end()) {
+    epoll_event same{};
+    same.events = found->second->epoll_bits();
+    same.data.u64 = static_cast<uint64_t>(fd);
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &same) == 0) return -EEXIST;
+    del_fd(fd);  // it was closed, and the number is another descriptor's now
+  }
   auto source = std::make_unique<FdSource>(fd, events, cookie);
   rearm_.reserve(fds_.size() + 1);
   held_back_.reserve(held_back_.size() + fds_.size() + 1);

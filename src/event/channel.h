@@ -298,6 +298,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       hub_->before_sleep();
       arm_for_what_was_posted();
       if (ready()) break;
+      if (Deferred::any()) continue;
       result = waiters_.wait(lock, what, deadline);
     } else {
       // The second look: what came before the arming wakes nobody. What it takes may call for
@@ -305,6 +306,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       arm();
       while (progress() && !ready()) arm();
       if (ready()) break;
+      if (Deferred::any()) continue;
       result = lead(lock, deadline, what);
     }
     if (generation_ != generation || closed_) break;

@@ -16,7 +16,7 @@ class EventSource {
   // Puts what it has into the ring, as far as there is room. True: nothing is left.
   virtual bool emit(EventRing& ring) noexcept = 0;
 
-  // The program has ended the channel: nobody will take what waits for room.
+  // The program has ended the channel: nobody will take what is in the ring or waits for room.
   virtual void channel_closed() noexcept {}
 
   // An event of this source was taken by the program.

@@ -73,6 +73,15 @@ class EventRing {
     }
   }
 
+  // Those of whose events some are here.
+  template <typename Use>
+  void for_each_source(Use use) const {
+    for (size_t i = head_; i != tail_; ++i) {
+      const EventNote& note = notes_[i & mask_];
+      if (note.kind != 0 && note.source != nullptr) use(note.source);
+    }
+  }
+
   // Events of `source` stay, but nobody is told any more when they are taken.
   void disown(const EventSource* source) noexcept {
     for (size_t i = head_; i != tail_; ++i) {

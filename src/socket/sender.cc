@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <new>
 #include <utility>
 
 #include "wire/hello.h"
@@ -14,8 +13,6 @@ namespace {
 
 using wire::kControlSlots;
 using wire::Kind;
-
-constexpr size_t kFirstRecords = 64;
 
 constexpr uint32_t kMostUnsignalled = 16;
 
@@ -30,7 +27,6 @@ void Sender::prepare(uint32_t quota) {
   link_.staging->join();
   joined_ = true;
   posted_ring_.resize(std::bit_ceil(queue_size(quota)));
-  records_.resize(kFirstRecords);
   // Until the peer has said more, any peer takes this much.
   train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge());
 }
@@ -38,7 +34,6 @@ void Sender::prepare(uint32_t quota) {
 Sender::~Sender() {
   if (!joined_) return;
   fail(ECONNABORTED);
-  while (outcome() != nullptr) told();
   link_.staging->leave();
 }
 
@@ -60,7 +55,7 @@ bool Sender::can_post_data() const noexcept {
 }
 
 bool Sender::has_room() const noexcept {
-  return can_post_data() && !records_full() && link_.staging->may_take(buffers_held_);
+  return can_post_data() && !outcomes_.full() && link_.staging->may_take(buffers_held_);
 }
 
 // --------------------------------------------------------------------------------- messages
@@ -70,7 +65,7 @@ bool Sender::window_may_be_open() const noexcept {
 }
 
 int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
-  if (message.record != nullptr && !room_for_record()) return -EAGAIN;
+  if (message.record != nullptr && !outcomes_.make_room()) return -EAGAIN;
   // What every peer takes; how much this one does is not known yet.
   if (!open_ && message.length > wire::kMinSlotSize) return -EAGAIN;
   if (alone && !train_.empty() && can_post_data()) post_train();
@@ -91,7 +86,7 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
     sge.addr = reinterpret_cast<uintptr_t>(posted.buffer->data);
     sge.lkey = posted.buffer->lkey;
   }
-  if (message.record != nullptr) keep_record(*message.record);
+  if (message.record != nullptr) outcomes_.add(*message.record);
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_SEND_WITH_IMM;
   wr.sg_list = &sge;
@@ -119,7 +114,7 @@ int Sender::send_in_train(const OutgoingMessage& message) noexcept {
     train_.add_gathered(message.data, message.length, message.lkey);
   }
   if (message.record != nullptr) {
-    keep_record(*message.record);
+    outcomes_.add(*message.record);
     train_.add_record();
   }
   ++link_.info.messages_sent;
@@ -158,11 +153,11 @@ void Sender::post_train() noexcept {
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
   if (!train_.empty() && can_post_data() && (force || window_open())) post_train();
-  if (end_wanted_ && !end_sent_ && train_.empty() && credits_ > 0) {
+  if (end_wanted_ && !end_sent_ && train_.empty() && credits_ > 0 && can_post_control()) {
     end_sent_ = true;
     post_frame(Kind::kEnd, true);
   }
-  if (credits_due() && credits_ > 1) {
+  if (credits_due() && credits_ > 1 && can_post_control()) {
     ++link_.info.credit_frames;
     post_frame(Kind::kCredit, false);
   }
@@ -196,7 +191,7 @@ void Sender::probe() noexcept {
 }
 
 void Sender::fence() noexcept {
-  if (unsignalled_ > 0) probe();
+  if (unsignalled_ > 0 && can_post_control()) probe();
 }
 
 // A completion costs the device and us as much as a frame. So a connection on which each SEND is
@@ -249,7 +244,7 @@ void Sender::finish_first(uint32_t n) noexcept {
 void Sender::finish(const Posted& posted, int error) noexcept {
   link_.hub->completed();
   if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, buffers_held_);
-  finish_records(posted.records, error);
+  outcomes_.finish(posted.records, error);
 }
 
 void Sender::fail(int error) noexcept {
@@ -260,43 +255,7 @@ void Sender::fail(int error) noexcept {
   unsignalled_ = 0;
   const uint32_t records = train_.records();
   if (!train_.empty()) link_.staging->give_back(train_.depart(), buffers_held_);
-  finish_records(records, error);
+  outcomes_.finish(records, error);
 }
-
-// --------------------------------------------------------------------------------- records
-
-// Doubles until it is as large as it may get: no allocation once the traffic has settled.
-bool Sender::room_for_record() noexcept {
-  if (accepted_ - told_ < records_.size()) return true;
-  if (records_full()) return false;
-  try {
-    std::vector<SendRecord> larger(records_.size() * 2);
-    for (uint32_t i = told_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = record(i);
-    records_.swap(larger);
-  } catch (const std::bad_alloc&) {
-    return false;  // there are others in flight, so there will be room
-  }
-  return true;
-}
-
-void Sender::finish_records(uint32_t n, int error) noexcept {
-  for (; n > 0; --n) {
-    SendRecord& done = record(done_++);
-    done.error = error;
-    Area::end_flight(done.flight, done.release);
-  }
-  if (!limits_.keep_outcomes) told_ = done_;  // nobody asks for them
-}
-
-const SendRecord* Sender::outcome() noexcept {
-  while (told_ != done_) {
-    const SendRecord& next = record(told_);
-    if (!next.release && limits_.keep_outcomes) return &next;
-    ++told_;
-  }
-  return nullptr;
-}
-
-void Sender::told() noexcept { ++told_; }
 
 }  // namespace sio::internal

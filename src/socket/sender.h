@@ -12,27 +12,18 @@
 //    its own; while it is closed small ones gather in the train. While messages follow one another
 //    nobody looks for completions, so that trains fill even on a device that completes at once:
 //    what is saved is the cost of a SEND. The order of messages is that of send().
-// 4. Each message that lent a buffer has a record, from send() until its outcome was told.
+// 4. Each message that lent a buffer has a record (outcomes.h).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "memory/area.h"
 #include "socket/link.h"
+#include "socket/outcomes.h"
 #include "socket/train.h"
 #include "wire/frame.h"
 
 namespace sio::internal {
-
-// A message that lent us its buffer.
-struct SendRecord {
-  const void* buf;
-  size_t len;
-  Flight flight;
-  bool release;  // SIO_RELEASE: nobody is told, the area gets it back
-  int error;
-};
 
 // A message as send() takes it.
 struct OutgoingMessage {
@@ -47,12 +38,11 @@ class Sender {
   struct Limits {
     uint32_t peer_slot_size;
     uint32_t peer_slots;
-    uint32_t quota;      // SENDs in flight at most
-    uint32_t window;     // SENDs; invariant 3
-    bool keep_outcomes;  // the program is told of each record (sockets in a channel)
+    uint32_t quota;   // SENDs in flight at most
+    uint32_t window;  // SENDs; invariant 3
   };
 
-  explicit Sender(Link& link) noexcept : link_(link) {}
+  Sender(Link& link, Outcomes& outcomes) noexcept : link_(link), outcomes_(outcomes) {}
   ~Sender();
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
@@ -112,7 +102,7 @@ class Sender {
   // After mark_end(), once all has completed: the peer's device has taken all that was accepted.
   bool all_acknowledged() const noexcept { return !holding() && completed_ == end_mark_; }
   // Messages whose outcome is not known, or that have not left yet.
-  bool owes_outcomes() const noexcept { return done_ != accepted_; }
+  bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
 
   // A completion of this queue: of this one and of all before it.
   void completed(uint32_t index) noexcept;
@@ -131,11 +121,6 @@ class Sender {
   // Whether a send() that was refused may now succeed.
   bool has_room() const noexcept;
 
-  // Outcomes that nobody was told of yet, oldest first; NULL: none.
-  const SendRecord* outcome() noexcept;
-  void told() noexcept;
-  bool all_told() const noexcept { return told_ == done_; }
-
  private:
   struct Posted {
     StagingBuffer* buffer;
@@ -143,16 +128,14 @@ class Sender {
     bool awaited;  // somebody waits for its completion
   };
 
-  static constexpr uint32_t kSpare = 8;  // work requests beside the quota: credits, end, probes
-  static constexpr uint32_t kMostRecords = 1024;
+  // Work requests beside the quota: credits, the end, probes, and at last the mark of the end.
+  static constexpr uint32_t kSpare = 8;
 
   bool can_post_data() const noexcept;
+  // A peer that posts no receives acknowledges nothing, and can still ask for credit frames.
+  bool can_post_control() const noexcept { return in_flight() + 1 < queue_size(limits_.quota); }
   bool window_open() const noexcept { return ahead_ < limits_.window; }
   bool wants_signal(const Posted& posted) const noexcept;
-  bool records_full() const noexcept { return accepted_ - told_ >= kMostRecords; }
-  SendRecord& record(uint32_t at) noexcept { return records_[at & (records_.size() - 1)]; }
-  bool room_for_record() noexcept;
-  void keep_record(const SendRecord& kept) noexcept { record(accepted_++) = kept; }
   bool take_buffer() noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_in_train(const OutgoingMessage& message) noexcept;
@@ -163,9 +146,9 @@ class Sender {
   bool credits_due() const noexcept;
   void finish_first(uint32_t n) noexcept;
   void finish(const Posted& posted, int error) noexcept;
-  void finish_records(uint32_t n, int error) noexcept;
 
   Link& link_;
+  Outcomes& outcomes_;
   Limits limits_{};
   Train train_;
   bool joined_ = false;  // the staging pool
@@ -187,12 +170,6 @@ class Sender {
   uint32_t unsignalled_ = 0;   // posted last, without a signal
   uint32_t ahead_ = 0;         // what the window counts
   TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window
-
-  // Records: told_ <= done_ <= accepted_.
-  std::vector<SendRecord> records_;
-  uint32_t accepted_ = 0;
-  uint32_t done_ = 0;
-  uint32_t told_ = 0;
 };
 
 }  // namespace sio::internal

@@ -33,6 +33,7 @@
 #include "provider/provider.h"
 #include "socket/link.h"
 #include "socket/options.h"
+#include "socket/outcomes.h"
 #include "socket/receiver.h"
 #include "socket/sender.h"
 #include "wire/hello.h"
@@ -100,6 +101,7 @@ struct SocketState {
   // The connection. Order: the sender and the receiver go before the link.
   std::unique_ptr<provider::Endpoint> endpoint_;
   Link link_;
+  Outcomes outcomes_;
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Receiver> receiver_;
   wire::Hello peer_;

@@ -111,7 +111,7 @@ void Socket::fresh_again() noexcept {
   unmake_connection();
   early_.clear();
   if (own_area_ != nullptr) {
-    send_areas_.clear();
+    std::erase(send_areas_, own_area_);
     receive_area_ = nullptr;
     give_up_own_area();
   }
@@ -208,7 +208,7 @@ void Socket::linger_over() {
 // Not at once: this may be called from within the channel's own work.
 void Socket::finish_close_later() noexcept {
   if (finishing_) return;
-  if (sender_ != nullptr && sender_->outcome() != nullptr && !channel()->closed()) return;
+  if (!outcomes_.all_taken() && !channel()->closed()) return;  // the program has them to take
   finishing_ = true;
   try {
     ControlThread::instance().post([socket = this, generation = generation()] {
@@ -224,6 +224,7 @@ void Socket::finish_close() noexcept {
   Channel& in = *channel();
   in.forget(this);
   sender_.reset();
+  outcomes_.drop();
   receiver_.reset();
   release_memory();
   endpoint_.reset();

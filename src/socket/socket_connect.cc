@@ -123,7 +123,8 @@ void Socket::build_connection() {
   link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, sizes);
   link_.info.slot_size = region_->slot_size();
   link_.info.recv_slots = region_->slots() - wire::kControlSlots;
-  sender_ = std::make_unique<Sender>(link_);
+  outcomes_.prepare(!in.hidden());
+  sender_ = std::make_unique<Sender>(link_, outcomes_);
   sender_->prepare(options_.send_quota);
   receiver_ = std::make_unique<Receiver>(link_);
   receiver_->prepare(region_, note_returned, this);
@@ -154,7 +155,6 @@ void Socket::open_sender() noexcept {
   limits.quota = options_.send_quota;
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
-  limits.keep_outcomes = !channel()->hidden();
   sender_->open(limits);
   link_.info.peer_slot_size = peer_.slot_size;
   link_.info.peer_recv_slots = peer_.slots;
@@ -270,6 +270,8 @@ void Socket::connected(int error) noexcept {
 // A connect that failed: once the queue pair is gone the socket is fresh again.
 void Socket::abandon_connect(int error) noexcept {
   reconnectable_ = true;
+  for (size_t i = 0; i < early_.size(); ++i) receiver_->flushed();
+  early_.clear();
   const bool has_queue_pair = link_.queue_pair != nullptr;
   connect_error_ = error;
   if (has_queue_pair) {

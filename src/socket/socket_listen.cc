@@ -39,6 +39,8 @@ int Socket::listen(int backlog) {
     return 0;
   }
   if (phase_ != Phase::kFresh) return -EISCONN;
+  // The options may have changed since dma_assoc.
+  if (receive_size_ != 0 && options_.slots_in(receive_size_) == 0) return -EINVAL;
   start_dispatch();
   if (!bound_) {
     sockaddr_storage any{};

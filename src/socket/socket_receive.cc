@@ -53,6 +53,7 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     }
     return;
   }
+  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->flushed();  // nobody's
   if (phase_ == Phase::kAccepting) on_established({});
   sender_->heard();
   if (!accept_frame(slot, wc) && phase_ != Phase::kEnding) {
@@ -96,7 +97,7 @@ bool Socket::may_deliver_at_once() const noexcept {
 
 // Mostly so in a dialogue: what came was delivered at once, and nobody is owed an outcome.
 bool Socket::is_told() const noexcept {
-  return phase_ == Phase::kOpen && receiver_->empty() && sender_->all_told() && !want_writable_ &&
+  return phase_ == Phase::kOpen && receiver_->empty() && outcomes_.all_told() && !want_writable_ &&
          !connect_waits_ && !end_received_ && !closed_;
 }
 
@@ -163,8 +164,10 @@ void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexc
 
 // In this order: what comes after must not overtake.
 bool Socket::emit(EventRing& ring) noexcept {
-  const bool all = emit_accepts(ring) && emit_connect(ring) && emit_outcomes(ring) &&
-                   emit_messages(ring) && emit_ends(ring);
+  // A connect that failed is the end of what was sent before.
+  const bool all = emit_accepts(ring) && (connect_error_ == 0 || emit_outcomes(ring)) &&
+                   emit_connect(ring) && emit_outcomes(ring) && emit_messages(ring) &&
+                   emit_ends(ring);
   if (all && closed_ && phase_ == Phase::kEnded) finish_close_later();
   return all;
 }
@@ -190,16 +193,16 @@ bool Socket::emit_connect(EventRing& ring) noexcept {
 }
 
 bool Socket::emit_outcomes(EventRing& ring) noexcept {
-  if (sender_ == nullptr) return true;
-  while (const SendRecord* done = sender_->outcome()) {
+  while (const SendRecord* done = outcomes_.untold()) {
     if (ring.full()) return false;
     event_data_t& event = push(ring, EC_SENT, done->error);
     event.data.buf = const_cast<void*>(done->buf);
     event.data.len = done->len;
     event.data.mem = done->flight.area->handle();
-    sender_->told();
+    outcomes_.told();
   }
-  if (want_writable_ && !closed_ && phase_ == Phase::kOpen && sender_->has_room()) {
+  if (sender_ != nullptr && want_writable_ && !closed_ && phase_ == Phase::kOpen &&
+      sender_->has_room()) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;
@@ -241,7 +244,15 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
   return true;
 }
 
-void Socket::taken(const EventNote&) noexcept {}
+void Socket::taken(const EventNote& note) noexcept {
+  if (note.kind != EC_SENT) return;
+  const bool was_full = outcomes_.full();
+  outcomes_.taken();
+  if (closed_ && phase_ == Phase::kEnded) return finish_close_later();
+  if (!was_full) return;
+  channel()->changed();
+  channel()->offer(this);  // there is room for another
+}
 
 void Socket::channel_closed() noexcept {
   if (closed_ && phase_ == Phase::kEnded) finish_close_later();

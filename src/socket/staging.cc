@@ -35,11 +35,12 @@ void StagingPool::leave() noexcept {
 StagingBuffer* StagingPool::take(uint32_t& held) noexcept {
   if (held >= kMostPerConnection) return nullptr;
   if (held > 0 && free_.size() <= without_) {
-    if (chunks_.size() * kChunk >= size_t{connections_} * kMostPerConnection) return nullptr;
+    if (!may_grow()) return nullptr;
     try {
       grow();
     } catch (const std::exception&) {
-      return nullptr;  // it has others in flight, and goes on with these
+      no_memory_ = true;  // it has others in flight, and goes on with these
+      return nullptr;
     }
   }
   if (held++ == 0) --without_;
@@ -50,6 +51,7 @@ StagingBuffer* StagingPool::take(uint32_t& held) noexcept {
 
 void StagingPool::give_back(StagingBuffer* buffer, uint32_t& held) noexcept {
   free_.push_back(buffer);
+  no_memory_ = false;
   if (--held == 0) ++without_;
 }
 

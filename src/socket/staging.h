@@ -38,8 +38,11 @@ class StagingPool {
 
   // `held`: how many the connection has. Null: it must wait for one of its own.
   StagingBuffer* take(uint32_t& held) noexcept;
-  // Whether it may have one (if memory lasts).
-  bool may_take(uint32_t held) const noexcept { return held < kMostPerConnection; }
+  // Whether take() has one for it.
+  bool may_take(uint32_t held) const noexcept {
+    if (held == 0) return true;
+    return held < kMostPerConnection && (free_.size() > without_ || may_grow());
+  }
   void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
 
  private:
@@ -52,13 +55,17 @@ class StagingPool {
     std::unique_ptr<StagingBuffer[]> buffers;
   };
 
+  bool may_grow() const noexcept {
+    return !no_memory_ && chunks_.size() * kChunk < size_t{connections_} * kMostPerConnection;
+  }
   void grow();
 
   provider::Device& device_;
   std::vector<Chunk> chunks_;
   std::vector<StagingBuffer*> free_;
   uint32_t connections_ = 0;
-  uint32_t without_ = 0;  // connections that hold none
+  uint32_t without_ = 0;    // connections that hold none
+  bool no_memory_ = false;  // to grow; tried again when a buffer has come back
 };
 
 // The pools of a channel.

@@ -6,6 +6,7 @@
 //   raw-dial    connects with greeting= (good); says "established" or "rejected REASON" (0: the
 //               reject says none of ours). With send=: sends that, says "sent", and then
 //               "ended" when the connection does, or "stands" if it does not within ms= (10000).
+//               With receives=: posts so many.
 //   raw-serve   listens; accepts with greeting=, or rejects with reject= (a number; "noise";
 //               "empty"). With send= as above.
 #include <netinet/in.h>
@@ -214,7 +215,8 @@ unsigned reason_of(const Bytes& data) {
 void raw_dial(const Options& options) {
   RawAnswer answer{};
   const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
-  RawEnd end = RawEnd::dial(to, greeting_named(options.text("greeting", "good")), answer);
+  RawEnd end = RawEnd::dial(to, greeting_named(options.text("greeting", "good")), answer,
+                            static_cast<uint32_t>(options.number("receives", RawEnd::kReceives)));
   if (!answer.established) return say("rejected %u", reason_of(answer.data));
   say("established");
   send_frames(end, options);

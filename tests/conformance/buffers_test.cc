@@ -73,6 +73,21 @@ TEST_F(WireBuffers, AreTheLibrarysUntilSent) {
   peer.finish();
 }
 
+// Acknowledged is not enough: else an EC_SENT could name a block that is another's by then.
+TEST_F(WireBuffers, AreTheLibrarysUntilTheEventIsTaken) {
+  Peer peer("serve then=drain");
+  Socket socket = connect_to(peer);
+  Message block = block_with("lent");
+  must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+  socket.flush();
+  EXPECT_EQ(accounts(area_.get()).reserved, 0u);
+  EXPECT_GT(accounts(area_.get()).in_flight, 0u);
+  EXPECT_EQ(sio_release(nullptr, block.data(), block.size()), -1);
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(channel_.expect(EC_SENT).data.buf, block.data());
+  EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
+}
+
 TEST_F(WireBuffers, GoBackToTheirAreaByThemselvesWithSioRelease) {
   Peer peer("echo");
   Socket socket = connect_to(peer);

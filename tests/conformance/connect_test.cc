@@ -252,5 +252,23 @@ TEST_F(WireConnect, TellsOfTheConnectionInItsInfo) {
   EXPECT_NE(socket.get_option<dma_mem_t>(SIO_AREA), nullptr);
 }
 
+TEST_F(WireConnect, ThatFailsIsAnOutcomeOfWhatWasSentBefore) {
+  Peer peer("mute");
+  const Area area(size_t{1} << 20);
+  const Channel channel;
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  socket.set(SIO_CONNECT_TIMEOUT, 300).join(channel).associate(area, DMA_SEND);
+  for (int round = 0; round < 2; ++round) {
+    const Message block = Message::reserve(area, 100);
+    ASSERT_EQ(socket.try_connect(peer.address()), EINPROGRESS);
+    // As soon as the way to the peer is known.
+    ASSERT_TRUE(eventually([&] { return socket.try_send(block.data(), block.size()) == 0; }));
+    const event_data_t event = channel.expect(EC_SENT);
+    EXPECT_EQ(event.error, ETIMEDOUT);
+    EXPECT_EQ(event.data.buf, block.data());
+    EXPECT_EQ(channel.expect(EC_CONNECT).error, ETIMEDOUT);
+  }
+}
+
 }  // namespace
 }  // namespace sio::test

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Peers that speak garbage (behaviours_raw.cc) lose their own connection, and nothing else.
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -230,6 +232,33 @@ TEST_F(WireGarbage, IsNotWhatComesWithoutCreditsForItHarmsItsSenderOnly) {
     --left;
   }
   echo_with_the_innocent();
+}
+
+TEST_F(WireGarbage, IsToPostNoReceiveWhichHoldsUpOnlyWhoSendsThere) {
+  tolerate_rnr();
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial receives=0" + to(listener));
+  const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+  const Socket socket(must(fd, "sio_accept_ec"));
+  peer.expect("established");
+  std::atomic<int> error{0};
+  std::thread sending([&] {  // copied, in as many SENDs as there are buffers for them
+    const std::string text(1000, 's');
+    while (error == 0) error = sio_send(socket.get(), text.data(), text.size(), 0) == 0 ? 0 : errno;
+  });
+  std::this_thread::sleep_for(milliseconds(300));
+  for (int i = 0; i < 100; ++i) {
+    const auto start = Clock::now();
+    ASSERT_EQ(ec_post(channel_.get(), 1, nullptr), 0);
+    EXPECT_LT(since(start), milliseconds(500)) << "the channel is held";
+    EXPECT_EQ(channel_.next().kind, uint32_t{EC_USER});
+  }
+  echo_with_the_innocent();
+  EXPECT_EQ(error, 0);
+  peer.kill();
+  sending.join();
+  EXPECT_TRUE(error == ECONNRESET || error == ETIMEDOUT) << error;
 }
 
 TEST_F(WireGarbage, ManyAtOnceDisturbNoHonestTraffic) {

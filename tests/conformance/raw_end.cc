@@ -53,7 +53,8 @@ rdma_conn_param RawEnd::parameters(const Bytes& greeting) const {
   return param;
 }
 
-RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answer) {
+RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
+                    uint32_t receives) {
   RawEnd end;
   rdma_cm_id* id;
   must(rdma_create_id(end.events_.get(), &id, nullptr, RDMA_PS_TCP), "rdma_create_id");
@@ -64,7 +65,7 @@ RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answe
   expect_event(end.events_.get(), RDMA_CM_EVENT_ADDR_RESOLVED);
   must(rdma_resolve_route(id, limit), "rdma_resolve_route");
   expect_event(end.events_.get(), RDMA_CM_EVENT_ROUTE_RESOLVED);
-  end.make_queue_pair();
+  end.make_queue_pair(receives);
   rdma_conn_param param = end.parameters(greeting);
   must(rdma_connect(id, &param), "rdma_connect");
   answer.established =
@@ -72,7 +73,7 @@ RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answe
   return end;
 }
 
-void RawEnd::make_queue_pair() {
+void RawEnd::make_queue_pair(uint32_t receives) {
   domain_.reset(ibv_alloc_pd(id_->verbs));
   memory_.resize(kReceives * kReceiveBytes + kSendBytes);
   region_.reset(ibv_reg_mr(domain_.get(), memory_.data(), memory_.size(), IBV_ACCESS_LOCAL_WRITE));
@@ -83,7 +84,7 @@ void RawEnd::make_queue_pair() {
   attributes.qp_type = IBV_QPT_RC;
   attributes.cap = {kSends, kReceives, 1, 1, 0};
   must(rdma_create_qp(id_.get(), domain_.get(), &attributes), "rdma_create_qp");
-  for (uint32_t i = 0; i < kReceives; ++i) {
+  for (uint32_t i = 0; i < receives; ++i) {
     ibv_sge sge{reinterpret_cast<uintptr_t>(memory_.data() + i * kReceiveBytes), kReceiveBytes,
                 region_->lkey};
     ibv_recv_wr wr{};
@@ -162,7 +163,7 @@ rdma_cm_id* RawListener::await_request() {
 
 RawEnd RawListener::accept(const Bytes& greeting) {
   end_.adopt(await_request());
-  end_.make_queue_pair();
+  end_.make_queue_pair(RawEnd::kReceives);
   rdma_conn_param param = end_.parameters(greeting);
   must(rdma_accept(end_.id_.get(), &param), "rdma_accept");
   return std::move(end_);

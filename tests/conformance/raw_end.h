@@ -25,8 +25,11 @@ struct RawAnswer {
 
 class RawEnd {
  public:
-  // Connects with this private data.
-  static RawEnd dial(const Address& peer, const Bytes& greeting, RawAnswer& answer);
+  static constexpr uint32_t kReceives = 16;
+
+  // Connects with this private data, and posts so many receives.
+  static RawEnd dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
+                     uint32_t receives = kReceives);
 
   RawEnd(RawEnd&&) = default;
 
@@ -47,14 +50,13 @@ class RawEnd {
   template <typename T>
   using Owner = std::unique_ptr<T, int (*)(T*)>;
 
-  static constexpr uint32_t kReceives = 16;
   static constexpr uint32_t kSends = 512;
   static constexpr size_t kReceiveBytes = 8192;
   static constexpr size_t kSendBytes = 131'072;
 
   RawEnd();
   void adopt(rdma_cm_id* id);
-  void make_queue_pair();
+  void make_queue_pair(uint32_t receives);
   void poll_completions();
   rdma_conn_param parameters(const Bytes& greeting) const;
 

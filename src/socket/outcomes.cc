@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "socket/outcomes.h"
+
+#include <new>
+
+namespace sio::internal {
+namespace {
+
+constexpr size_t kFirstRecords = 64;
+
+}  // namespace
+
+void Outcomes::prepare(bool told) {
+  if (records_.empty()) records_.resize(kFirstRecords);
+  tell_ = told;
+}
+
+// Doubles until it is as large as it may get: no allocation once the traffic has settled.
+bool Outcomes::make_room() noexcept {
+  if (accepted_ - taken_ < records_.size()) return true;
+  if (full()) return false;
+  try {
+    std::vector<SendRecord> larger(records_.size() * 2);
+    for (uint32_t i = taken_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = at(i);
+    records_.swap(larger);
+  } catch (const std::bad_alloc&) {
+    return false;  // there are others on their way, so there will be room
+  }
+  return true;
+}
+
+void Outcomes::finish(uint32_t n, int error) noexcept {
+  for (; n > 0; --n) {
+    SendRecord& record = at(done_++);
+    record.error = error;
+    if (!is_told(record)) Area::end_flight(record.flight, record.release);
+  }
+  pass_over_untold();
+}
+
+const SendRecord* Outcomes::untold() noexcept {
+  pass_over_untold();
+  return told_ == done_ ? nullptr : &at(told_);
+}
+
+void Outcomes::taken() noexcept {
+  Area::end_flight(at(taken_++).flight, false);
+  pass_over_untold();
+}
+
+// Those of which no event comes count as told, and as taken, once those before them are.
+void Outcomes::pass_over_untold() noexcept {
+  while (told_ != done_ && !is_told(at(told_))) ++told_;
+  while (taken_ != told_ && !is_told(at(taken_))) ++taken_;
+}
+
+void Outcomes::drop() noexcept {
+  for (; taken_ != done_; ++taken_) {
+    const SendRecord& record = at(taken_);
+    if (is_told(record)) Area::end_flight(record.flight, false);
+  }
+  told_ = taken_;
+}
+
+}  // namespace sio::internal

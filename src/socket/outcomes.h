@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The messages that lent a buffer, from sio_send until the program has its buffer back. Used under
+// the channel's lock.
+//
+// 1. In the order of sio_send: taken_ <= told_ <= done_ <= accepted_.
+// 2. A buffer is the library's until the program has taken its EC_SENT from the ring; on a socket
+//    without a channel, and with SIO_RELEASE, until its message is acknowledged or has failed.
+// 3. They outlive the connection, whose end is an outcome too.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/area.h"
+
+namespace sio::internal {
+
+// A message that lent us its buffer.
+struct SendRecord {
+  const void* buf;
+  size_t len;
+  Flight flight;
+  bool release;  // SIO_RELEASE: nobody is told, the area gets it back
+  int error;
+};
+
+class Outcomes {
+ public:
+  // For the next messages: whether the program is told of each (sockets in a channel).
+  void prepare(bool told);
+
+  // Whether there is room for another message.
+  bool full() const noexcept { return accepted_ - taken_ >= kMostRecords; }
+  bool make_room() noexcept;
+  void add(const SendRecord& record) noexcept { at(accepted_++) = record; }
+
+  // What became of the n oldest that are under way.
+  void finish(uint32_t n, int error) noexcept;
+  bool under_way() const noexcept { return done_ != accepted_; }
+
+  // The oldest that the program was not told of; NULL: none.
+  const SendRecord* untold() noexcept;
+  void told() noexcept { ++told_; }
+  bool all_told() const noexcept { return told_ == done_; }
+  // The program has taken the event of the oldest that it was told of.
+  void taken() noexcept;
+  bool all_taken() const noexcept { return taken_ == accepted_; }
+
+  // The end: nobody will take an event any more. All are done.
+  void drop() noexcept;
+
+ private:
+  static constexpr uint32_t kMostRecords = 1024;
+
+  SendRecord& at(uint32_t index) noexcept { return records_[index & (records_.size() - 1)]; }
+  bool is_told(const SendRecord& record) const noexcept { return tell_ && !record.release; }
+  void pass_over_untold() noexcept;
+
+  std::vector<SendRecord> records_;
+  bool tell_ = false;
+  uint32_t accepted_ = 0;
+  uint32_t done_ = 0;
+  uint32_t told_ = 0;
+  uint32_t taken_ = 0;
+};
+
+}  // namespace sio::internal
