@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "options.h"
 
+#include <sio/base.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
 
 namespace sio_perf {
 namespace {
@@ -32,8 +35,15 @@ struct Given {
   bool all = false;
 };
 
+// Before the measurement, not after it.
+std::string can_be_written(const std::string& path) {
+  return std::ofstream(path, std::ios::app) ? "" : path + " can not be written to";
+}
+
 void add_common(CLI::App& app, Options& options) {
-  app.add_option("-p,--port", options.port, "Port")->capture_default_str();
+  app.add_option("-p,--port", options.port, "Port")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
   app.add_option("--cpu", options.cpu, "Stay on this processor")->check(CLI::Range(0, kMaxCpu));
   app.add_flag("--quiet", options.quiet, "Print no set-up and no progress");
 }
@@ -63,7 +73,7 @@ void complete(const Command& command, bool raw, bool warmup_given, Given& given)
   if (options.iterations == 0 && options.seconds == 0) options.iterations = command.iterations;
   if (warmup_given) return;
   options.warmup =
-      options.iterations == 0 ? kMaxWarmup : std::min(options.iterations / 10 + 1, kMaxWarmup);
+      options.iterations == 0 ? kMaxWarmup : std::min(options.iterations / 10, kMaxWarmup);
 }
 
 void add_extent(CLI::App& app, Given& given) {
@@ -92,15 +102,19 @@ void add_client(CLI::App& parent, const Command& command, bool raw, Given& given
       app->add_option("--warmup", options.warmup,
                       "Messages first that do not count (default: a tenth, at most 1000)")
           ->check(CLI::Range(uint64_t{0}, kMaxMessages));
-  app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight, bw and rate")
-      ->check(CLI::Range(uint32_t{1}, kMaxDepth))
-      ->capture_default_str();
+  if (command.op != Op::kLatency) {
+    app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight")
+        ->check(CLI::Range(uint32_t{1}, kMaxDepth))
+        ->capture_default_str();
+  }
   if (raw && command.op != Op::kLatency) {
     app->add_option("-l,--post-list", options.post_list, "Work requests per ibv_post_send")
         ->check(CLI::Range(uint32_t{1}, kMaxDepth))
         ->capture_default_str();
   }
-  app->add_option("--json", options.json, "Write the figures there, too");
+  app->add_option("--json", options.json, "Write the figures there, too")
+      ->type_name("FILE")
+      ->check(can_be_written, "", "");
   app->final_callback(
       [&command, raw, &given, warmup] { complete(command, raw, warmup->count() > 0, given); });
 }
@@ -113,6 +127,9 @@ Parsed parse_options(int argc, char** argv) {
       "Start `sio_perf server` at one end and `sio_perf lat HOST` at the other.");
   Given given;
   app.require_subcommand(1);
+  app.set_version_flag("--version", "sio_perf of libsio " + std::to_string(SIO_VERSION_MAJOR) +
+                                        '.' + std::to_string(SIO_VERSION_MINOR) + '.' +
+                                        std::to_string(SIO_VERSION_PATCH) + '\n');
   for (const bool raw : {false, true}) {
     add_server(app, raw, given);
     for (const Command& command : kCommands) add_client(app, command, raw, given);

@@ -73,6 +73,15 @@ int log_level_of(const char* name) noexcept {
   return -1;
 }
 
+const char* errno_text(int error) noexcept {
+  const char* name = strerrorname_np(error);
+  const char* words = strerrordesc_np(error);
+  thread_local char text[96];
+  std::snprintf(text, sizeof text, "%s: %s", name != nullptr ? name : "?",
+                words != nullptr ? words : "?");
+  return text;
+}
+
 }  // namespace sio::internal
 
 extern "C" void sio_set_log(sio_log_fn fn, int level, void* arg) {

@@ -18,6 +18,9 @@ void set_log_level(int level) noexcept;
 // error, warn, info, debug, none; -1 if it is none of these.
 int log_level_of(const char* name) noexcept;
 
+// "ECONNRESET: Connection reset by peer"; of the thread, until it asks again.
+const char* errno_text(int error) noexcept;
+
 }  // namespace sio::internal
 
 // Arguments are evaluated only when somebody listens.

@@ -2,6 +2,7 @@
 #include "config/settings.h"
 
 #include <algorithm>
+#include <bit>
 #include <boost/program_options.hpp>
 #include <cctype>
 #include <cstdlib>
@@ -18,25 +19,56 @@ namespace po = boost::program_options;
 
 constexpr const char* kDefaultFile = "/etc/sio.conf";
 
-// One row of the table of settings: how it is read and printed, and within what.
+// One row of the table of settings: how it is read and printed, and what it takes.
 struct Row {
   const char* name;
-  uint64_t least;
-  uint64_t most;
-  std::function<void(Settings&, uint64_t)> set;
-  std::function<uint64_t(const Settings&)> get;
+  std::string takes;
+  std::function<bool(Settings&, const std::string&)> set;  // false: not a valid value
+  std::function<std::string(const Settings&)> get;
+};
+
+// What a number must be beside being within its range.
+struct Check {
+  const char* text = "";
+  bool (*holds)(uint64_t value) = nullptr;
 };
 
 template <typename T>
-Row number(const char* name, T Settings::*member, uint64_t least, uint64_t most) {
-  return {name, least, most,
-          [member](Settings& s, uint64_t value) { s.*member = static_cast<T>(value); },
-          [member](const Settings& s) { return static_cast<uint64_t>(s.*member); }};
+Row number(const char* name, T Settings::*member, uint64_t least, uint64_t most, Check check = {}) {
+  const auto set = [=](Settings& s, const std::string& text) {
+    char* end = nullptr;
+    const uint64_t value = std::strtoull(text.c_str(), &end, 0);
+    if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) == 0 || *end != '\0') {
+      return false;
+    }
+    if (value < least || value > most || (check.holds != nullptr && !check.holds(value)))
+      return false;
+    s.*member = static_cast<T>(value);
+    return true;
+  };
+  return {name, std::to_string(least) + " to " + std::to_string(most) + check.text, set,
+          [member](const Settings& s) { return std::to_string(s.*member); }};
 }
+
+Row word(const char* name, std::string Settings::*member, const std::vector<std::string>& words) {
+  std::string takes;
+  for (const std::string& one : words) takes += (takes.empty() ? "" : ", ") + one;
+  const auto set = [=](Settings& s, const std::string& text) {
+    s.*member = text;
+    return std::find(words.begin(), words.end(), text) != words.end();
+  };
+  return {name, takes, set, [member](const Settings& s) { return s.*member; }};
+}
+
+constexpr Check kMultipleOf64{", a multiple of 64",
+                              [](uint64_t value) { return value % wire::kSlotAlign == 0; }};
+constexpr Check kPowerOfTwo{", a power of two",
+                            [](uint64_t value) { return std::has_single_bit(value); }};
 
 const std::vector<Row>& rows() {
   static const auto* const table = new std::vector<Row>{
-      number("slot-size", &Settings::slot_size, wire::kMinSlotSize, wire::kMaxSlotSize),
+      number("slot-size", &Settings::slot_size, wire::kMinSlotSize, wire::kMaxSlotSize,
+             kMultipleOf64),
       number("recv-slots", &Settings::recv_slots, wire::kMinSlots, wire::kMaxSlots),
       number("copy-max", &Settings::copy_max, 0, 8192),
       number("spin-us", &Settings::spin_us, 0, 1'000'000),
@@ -44,8 +76,9 @@ const std::vector<Row>& rows() {
       number("connect-timeout-ms", &Settings::connect_timeout_ms, 1, 600'000),
       number("send-quota", &Settings::send_quota, 4, 4096),
       number("send-window", &Settings::send_window, 1, 4096),
-      number("ring-entries", &Settings::ring_entries, 2, 1u << 24),
+      number("ring-entries", &Settings::ring_entries, 2, 1u << 24, kPowerOfTwo),
       number("default-area", &Settings::default_area, 0, uint64_t{1} << 40),
+      word("log", &Settings::log, {"error", "warn", "info", "debug", "none"}),
   };
   return *table;
 }
@@ -55,13 +88,6 @@ struct Loaded {
   std::vector<SettingOrigin> origins;
 };
 
-bool well_formed(const Row& row, uint64_t value) {
-  if (value < row.least || value > row.most) return false;
-  if (std::string(row.name) == "slot-size") return value % wire::kSlotAlign == 0;
-  if (std::string(row.name) == "ring-entries") return (value & (value - 1)) == 0;
-  return true;
-}
-
 SettingOrigin& origin_of(Loaded& loaded, const std::string& name) {
   return *std::find_if(loaded.origins.begin(), loaded.origins.end(),
                        [&](const SettingOrigin& o) { return o.name == name; });
@@ -70,27 +96,15 @@ SettingOrigin& origin_of(Loaded& loaded, const std::string& name) {
 // A value that makes no sense is said and passed over: a library has no better way to refuse.
 void apply(Loaded& loaded, const std::string& name, const std::string& text,
            const std::string& origin) {
-  if (name == "log") {
-    if (log_level_of(text.c_str()) < 0) {
-      LOG_ERROR("%s: log=%s is none of error, warn, info, debug, none", origin.c_str(),
-                text.c_str());
-      return;
-    }
-    loaded.settings.log = text;
-  } else {
-    const Row& row =
-        *std::find_if(rows().begin(), rows().end(), [&](const Row& r) { return name == r.name; });
-    char* end = nullptr;
-    const uint64_t value = std::strtoull(text.c_str(), &end, 0);
-    if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) == 0 || *end != '\0' ||
-        !well_formed(row, value)) {
-      LOG_ERROR("%s: %s=%s is not a valid value (%llu to %llu): not used", origin.c_str(),
-                name.c_str(), text.c_str(), static_cast<unsigned long long>(row.least),
-                static_cast<unsigned long long>(row.most));
-      return;
-    }
-    row.set(loaded.settings, value);
+  const Row& row =
+      *std::find_if(rows().begin(), rows().end(), [&](const Row& r) { return name == r.name; });
+  Settings with = loaded.settings;
+  if (!row.set(with, text)) {
+    LOG_ERROR("%s: %s=%s is not a valid value (%s): not used", origin.c_str(), name.c_str(),
+              text.c_str(), row.takes.c_str());
+    return;
   }
+  loaded.settings = with;
   origin_of(loaded, name).value = text;
   origin_of(loaded, name).origin = origin;
 }
@@ -102,8 +116,8 @@ std::string setting_of_variable(const std::string& variable) {
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
     return c == '_' ? '-' : static_cast<char>(std::tolower(c));
   });
-  const bool known = name == "log" || std::any_of(rows().begin(), rows().end(),
-                                                  [&](const Row& r) { return name == r.name; });
+  const bool known =
+      std::any_of(rows().begin(), rows().end(), [&](const Row& r) { return name == r.name; });
   return known ? name : "";
 }
 
@@ -125,18 +139,16 @@ void read_file(Loaded& loaded, const po::options_description& options) {
       }
     }
   } catch (const po::error& error) {
-    LOG_ERROR("%s: %s", path.c_str(), error.what());
+    LOG_ERROR("%s: %s: nothing of this file is used", path.c_str(), error.what());
   }
 }
 
 Loaded* load() {
   auto* loaded = new Loaded;
   po::options_description options;
-  options.add_options()("log", po::value<std::string>());
-  loaded->origins.push_back({"log", loaded->settings.log, "built-in"});
   for (const Row& row : rows()) {
     options.add_options()(row.name, po::value<std::string>());
-    loaded->origins.push_back({row.name, std::to_string(row.get(loaded->settings)), "built-in"});
+    loaded->origins.push_back({row.name, row.get(loaded->settings), "built-in"});
   }
   read_file(*loaded, options);
   const auto environment = po::parse_environment(options, setting_of_variable);

@@ -109,7 +109,7 @@ int CompletionHub::poll_queue(provider::CompletionQueue& queue) noexcept {
   for (int round = 0; round < kPollRounds; ++round) {
     const int n = queue.poll(kPollBatch, completions);
     if (n < 0) {
-      LOG_ERROR("polling a completion queue: errno %d", -n);
+      LOG_ERROR("polling a completion queue: %s", errno_text(-n));
       break;
     }
     for (int i = 0; i < n; ++i) dispatch(completions[i]);
@@ -151,7 +151,7 @@ void CompletionHub::arm() noexcept {
     }
     for (Queue& queue : group.queues) {
       if (const int error = queue.queue->arm(solicited_only)) {
-        LOG_ERROR("arming a completion queue: errno %d", -error);
+        LOG_ERROR("arming a completion queue: %s", errno_text(-error));
       }
     }
   }

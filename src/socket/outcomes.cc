@@ -44,22 +44,25 @@ const SendRecord* Outcomes::untold() noexcept {
 }
 
 void Outcomes::taken() noexcept {
-  Area::end_flight(at(taken_++).flight, false);
+  if (returned_ == taken_) Area::end_flight(at(returned_++).flight, false);
+  ++taken_;
   pass_over_untold();
+}
+
+void Outcomes::give_back() noexcept {
+  for (; returned_ != done_; ++returned_) {
+    const SendRecord& record = at(returned_);
+    if (is_told(record)) Area::end_flight(record.flight, false);
+  }
 }
 
 // Those of which no event comes count as told, and as taken, once those before them are.
 void Outcomes::pass_over_untold() noexcept {
   while (told_ != done_ && !is_told(at(told_))) ++told_;
-  while (taken_ != told_ && !is_told(at(taken_))) ++taken_;
-}
-
-void Outcomes::drop() noexcept {
-  for (; taken_ != done_; ++taken_) {
-    const SendRecord& record = at(taken_);
-    if (is_told(record)) Area::end_flight(record.flight, false);
+  while (taken_ != told_ && !is_told(at(taken_))) {
+    if (returned_ == taken_) ++returned_;
+    ++taken_;
   }
-  told_ = taken_;
 }
 
 }  // namespace sio::internal

@@ -3,9 +3,10 @@
 // The messages that lent a buffer, from sio_send until the program has its buffer back. Used under
 // the channel's lock.
 //
-// 1. In the order of sio_send: taken_ <= told_ <= done_ <= accepted_.
-// 2. A buffer is the library's until the program has taken its EC_SENT from the ring; on a socket
-//    without a channel, and with SIO_RELEASE, until its message is acknowledged or has failed.
+// 1. In the order of sio_send: taken_ <= told_ <= done_ <= accepted_, taken_ <= returned_ <= done_.
+// 2. A buffer is the library's until the program has taken its EC_SENT from the ring or sio_flush
+//    has said that all is acknowledged; on a socket without a channel, and with SIO_RELEASE, until
+//    its message is acknowledged or has failed.
 // 3. They outlive the connection, whose end is an outcome too.
 #pragma once
 
@@ -47,8 +48,14 @@ class Outcomes {
   void taken() noexcept;
   bool all_taken() const noexcept { return taken_ == accepted_; }
 
+  // The buffers of all that are done are the program's, whether it has taken their events or not.
+  void give_back() noexcept;
+
   // The end: nobody will take an event any more. All are done.
-  void drop() noexcept;
+  void drop() noexcept {
+    give_back();
+    told_ = taken_ = done_;
+  }
 
  private:
   static constexpr uint32_t kMostRecords = 1024;
@@ -63,6 +70,7 @@ class Outcomes {
   uint32_t done_ = 0;
   uint32_t told_ = 0;
   uint32_t taken_ = 0;
+  uint32_t returned_ = 0;  // those before it have their buffers back
 };
 
 }  // namespace sio::internal

@@ -98,6 +98,7 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
   ++link_.info.messages_sent;
   link_.info.bytes_sent += message.length;
   post(wr, posted);
+  messages_end_ = posted_;
   return 0;
 }
 
@@ -146,6 +147,7 @@ void Sender::post_train() noexcept {
   if (!load.lone) ++link_.info.trains_posted;
   // The gather list stays as it is until the next message comes.
   post(wr, {train_.depart(), records, false});
+  messages_end_ = posted_;
 }
 
 // ------------------------------------------------------------------------------- the queue

@@ -95,12 +95,14 @@ class Sender {
 
   // The last work request of this queue: once it completes, however, all have. Returns its index.
   uint32_t mark_end() noexcept {
-    end_mark_ = posted_;
+    const uint32_t index = posted_ & wire::kWorkIdMask;
     probe();
-    return end_mark_ & wire::kWorkIdMask;
+    return index;
   }
-  // After mark_end(), once all has completed: the peer's device has taken all that was accepted.
-  bool all_acknowledged() const noexcept { return !holding() && completed_ == end_mark_; }
+  // The peer's device has taken all messages.
+  bool all_acknowledged() const noexcept {
+    return train_.empty() && posted_ - completed_ <= posted_ - messages_end_;
+  }
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
 
@@ -165,7 +167,7 @@ class Sender {
   std::vector<Posted> posted_ring_;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
-  uint32_t end_mark_ = 0;  // count of the one that mark_end() posted
+  uint32_t messages_end_ = 0;  // posted_ after the last SEND of messages
   bool failing_ = false;
   uint32_t unsignalled_ = 0;   // posted last, without a signal
   uint32_t ahead_ = 0;         // what the window counts

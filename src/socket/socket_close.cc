@@ -47,7 +47,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   phase_ = Phase::kEnding;
   if (error != 0) {
     failure_ = so_error_ = link_.info.error = error;
-    LOG_INFO("QP %u: the connection ends: errno %d", link_.queue_pair->number(), error);
+    LOG_INFO("QP %u: the connection ends: %s", link_.queue_pair->number(), errno_text(error));
   }
   // Tells the peer, and fails the queue pair too.
   const bool told = disconnect && endpoint_->disconnect() == 0;

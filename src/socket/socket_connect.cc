@@ -226,6 +226,9 @@ void Socket::on_established(const std::vector<std::byte>& data) {
   phase_ = Phase::kOpen;
   open_sender();
   link_.info.peer_qp_num = link_.queue_pair->peer_number();
+  LOG_DEBUG("QP %u is connected to QP %u on %s: our slots %u of %u bytes, the peer's %u of %u",
+            link_.queue_pair->number(), link_.info.peer_qp_num, link_.device->name().c_str(),
+            link_.info.recv_slots, link_.info.slot_size, peer_.slots, peer_.slot_size);
   start_keepalive();
   for (const EarlyFrame& early : std::exchange(early_, {})) received(early.slot, early.wc);
   if (early_failure_ != 0) begin_ending(early_failure_, true);

@@ -89,7 +89,7 @@ void Socket::stop_listening() noexcept {
 
 // The device that the address is of has gone. Nothing more comes: EC_HUP says why.
 void Socket::listening_failed(int error) noexcept {
-  LOG_WARN("listening ends: errno %d", error);
+  LOG_WARN("listening ends: %s", errno_text(error));
   failure_ = so_error_ = link_.info.error = error;
   stop_listening();
   accepts_to_tell_ = 0;

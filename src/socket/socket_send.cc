@@ -128,6 +128,7 @@ int Socket::flush(SocketGuard& guard, TimePoint deadline) {
   }
   if (result != 0) return result;
   if (socket.phase_ == Phase::kFresh) return -ENOTCONN;  // the connect failed
+  socket.outcomes_.give_back();
   if (socket.phase_ != Phase::kEnded) return 0;
   return socket.failure_ != 0 ? -socket.failure_ : socket.lost_messages_ ? -EPIPE : 0;
 }

@@ -79,12 +79,30 @@ TEST_F(WireBuffers, AreTheLibrarysUntilTheEventIsTaken) {
   Socket socket = connect_to(peer);
   Message block = block_with("lent");
   must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
-  socket.flush();
+  timespec limit = to_timespec(kSoon);
+  must(ec_delay(channel_.get(), &limit), "ec_delay");
   EXPECT_EQ(accounts(area_.get()).reserved, 0u);
   EXPECT_GT(accounts(area_.get()).in_flight, 0u);
   EXPECT_EQ(sio_release(nullptr, block.data(), block.size()), -1);
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(channel_.expect(EC_SENT).data.buf, block.data());
+  EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
+}
+
+TEST_F(WireBuffers, AreOursAfterAFlushWhateverEventsWait) {
+  Peer peer("serve then=drain");
+  Socket socket = connect_to(peer);
+  {
+    const Message block = block_with("lent");
+    must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+    socket.flush();
+    EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
+  }
+  const Message other = block_with("anew");
+  must(sio_send(socket.get(), other.data(), other.size(), 0), "sio_send");
+  channel_.expect(EC_SENT);  // of the first
+  EXPECT_GT(accounts(area_.get()).in_flight, 0u);
+  channel_.expect(EC_SENT);
   EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
 }
 

@@ -21,7 +21,7 @@ VerbsCompletionQueue::VerbsCompletionQueue(ibv_context* context, ibv_comp_channe
 
 VerbsCompletionQueue::~VerbsCompletionQueue() {
   if (unacknowledged_ > 0) ibv_ack_cq_events(cq_, unacknowledged_);
-  if (const int error = ibv_destroy_cq(cq_)) LOG_ERROR("ibv_destroy_cq: errno %d", error);
+  if (const int error = ibv_destroy_cq(cq_)) LOG_ERROR("ibv_destroy_cq: %s", errno_text(error));
 }
 
 int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {

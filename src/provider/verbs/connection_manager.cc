@@ -58,13 +58,13 @@ VerbsDevice* VerbsConnectionManager::find_device(const ibv_context* context) con
 // so that nothing may be held back while an endpoint's owner is looked for.
 bool VerbsConnectionManager::next_event(ConnectionEvent& event) {
   rdma_cm_event* raw;
-  const std::lock_guard lock(queue_pairs_);
+  const std::lock_guard lock(answers_);
   while (rdma_get_cm_event(events_, &raw) == 0) {
     const bool told = translate(*raw, event);
     rdma_ack_cm_event(raw);
     if (told) return true;
   }
-  if (errno != EAGAIN && errno != EINTR) LOG_ERROR("rdma_get_cm_event: errno %d", errno);
+  if (errno != EAGAIN && errno != EINTR) LOG_ERROR("rdma_get_cm_event: %s", errno_text(errno));
   return false;
 }
 

@@ -22,9 +22,9 @@ class VerbsConnectionManager final : public ConnectionManager {
   bool next_event(ConnectionEvent& event) override;
   std::unique_ptr<Endpoint> create_endpoint() override;
 
-  // librdmacm reads and modifies a connection's queue pair while it takes certain events: held
-  // then, and while a queue pair is destroyed.
-  std::mutex& queue_pairs() noexcept { return queue_pairs_; }
+  // Held while an event is taken; by calls that are answered by events; and while a queue pair is
+  // destroyed, which librdmacm would otherwise read and modify while it takes certain events.
+  std::mutex& answers() noexcept { return answers_; }
 
   VerbsDevice* find_device(const ibv_context* context) const noexcept;
 
@@ -33,7 +33,7 @@ class VerbsConnectionManager final : public ConnectionManager {
 
   std::span<const std::unique_ptr<VerbsDevice>> devices_;
   rdma_event_channel* events_;
-  std::mutex queue_pairs_;
+  std::mutex answers_;
 };
 
 }  // namespace sio::internal::provider::verbs

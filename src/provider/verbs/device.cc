@@ -14,7 +14,7 @@ class VerbsMemoryRegion final : public MemoryRegion {
  public:
   explicit VerbsMemoryRegion(ibv_mr* mr) noexcept : mr_(mr) {}
   ~VerbsMemoryRegion() override {
-    if (const int error = ibv_dereg_mr(mr_)) LOG_ERROR("ibv_dereg_mr: errno %d", error);
+    if (const int error = ibv_dereg_mr(mr_)) LOG_ERROR("ibv_dereg_mr: %s", errno_text(error));
   }
   VerbsMemoryRegion(const VerbsMemoryRegion&) = delete;
   VerbsMemoryRegion& operator=(const VerbsMemoryRegion&) = delete;
@@ -37,7 +37,7 @@ void explain_failed_registration(size_t size, int error) noexcept {
         "memlock=-1 for a container",
         size / 1024, static_cast<unsigned long long>(limit.rlim_cur / 1024));
   } else {
-    LOG_ERROR("cannot register %zu KiB: errno %d", size / 1024, error);
+    LOG_ERROR("cannot register %zu KiB: %s", size / 1024, errno_text(error));
   }
 }
 

@@ -115,12 +115,16 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   return error == -EADDRNOTAVAIL && is_ours(copy) ? -EADDRINUSE : error;
 }
 
-int VerbsEndpoint::listen(int backlog) noexcept { return last_error(rdma_listen(id_, backlog)); }
+int VerbsEndpoint::listen(int backlog) noexcept {
+  const std::lock_guard lock(manager_.answers());
+  return last_error(rdma_listen(id_, backlog));
+}
 
 int VerbsEndpoint::resolve(const sockaddr* peer, int timeout_ms) noexcept {
   resolve_timeout_ms_ = timeout_ms;
   sockaddr_storage copy{};
   std::memcpy(&copy, peer, address_size(peer));
+  const std::lock_guard lock(manager_.answers());
   return last_error(
       rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&copy), timeout_ms));
 }
@@ -129,6 +133,7 @@ int VerbsEndpoint::connect(std::span<const std::byte> data) noexcept {
   uint8_t timeout = kAckTimeout;
   rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
   rdma_conn_param param = connection_parameters(data);
+  const std::lock_guard lock(manager_.answers());
   return last_error(rdma_connect(id_, &param));
 }
 
@@ -136,6 +141,7 @@ int VerbsEndpoint::accept(std::span<const std::byte> data) noexcept {
   uint8_t timeout = kAckTimeout;
   rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
   rdma_conn_param param = connection_parameters(data);
+  const std::lock_guard lock(manager_.answers());
   const int result = last_error(rdma_accept(id_, &param));
   if (result == 0) tune_queue_pair();
   return result;
@@ -152,7 +158,7 @@ void VerbsEndpoint::tune_queue_pair() noexcept {
   ibv_qp_attr attributes{};
   attributes.min_rnr_timer = kMinRnrTimer;
   if (const int error = ibv_modify_qp(id_->qp, &attributes, IBV_QP_MIN_RNR_TIMER)) {
-    LOG_DEBUG("QP %u: min_rnr_timer not set: errno %d", id_->qp->qp_num, error);
+    LOG_DEBUG("QP %u: min_rnr_timer not set: %s", id_->qp->qp_num, errno_text(error));
   }
 }
 
@@ -199,7 +205,7 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
   try {
     return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(), cq, sizes,
-                                            manager_.queue_pairs());
+                                            manager_.answers());
   } catch (const std::system_error& error) {
     // The kernel drops what happens to an id before it is accepted; that the peer has given up
     // shows in that the id can not be used.

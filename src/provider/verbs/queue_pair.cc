@@ -55,7 +55,7 @@ void VerbsQueuePair::fail() noexcept {
   ibv_qp_attr attributes{};
   attributes.qp_state = IBV_QPS_ERR;
   if (const int error = ibv_modify_qp(qp_, &attributes, IBV_QP_STATE)) {
-    LOG_DEBUG("QP %u into the error state: errno %d", qp_->qp_num, error);
+    LOG_DEBUG("QP %u into the error state: %s", qp_->qp_num, errno_text(error));
   }
 }
 
