@@ -12,6 +12,8 @@ int Socket::sendable(size_t size) const noexcept {
     case Phase::kListening:
       return -ENOTCONN;
     case Phase::kEnding:
+      if (reconnectable_) return -ENOTCONN;  // the connect failed
+      [[fallthrough]];
     case Phase::kEnded:
       return -EPIPE;
     default:

@@ -154,7 +154,7 @@ TEST_F(WireConnect, ThatFailsEndsTheCallsThatWaitedForIt) {
   Peer peer("mute");
   for (const bool sends : {false, true}) {
     Socket socket = Socket::make();
-    socket.set(SIO_CONNECT_TIMEOUT, 300);
+    socket.set(SIO_CONNECT_TIMEOUT, 2000);
     {
       const Interrupter interrupter;
       EXPECT_EQ(socket.try_connect(peer.address()), EINTR);
