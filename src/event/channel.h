@@ -148,6 +148,8 @@ class Channel {
  private:
   static constexpr int kMostReady = 64;
 
+  // Whoever sleeps is woken by whatever comes.
+  bool is_armed() const noexcept { return armed_ && !kicked_ && !hub_->needs_arming(); }
   void arm() noexcept;
   void arm_for_what_was_posted() noexcept;
 

@@ -5,8 +5,8 @@
 //
 // Invariants
 //
-// 1. The blocks tile [0, lines): tables->block_at[l] != 0 exactly if a block starts at line l, and
-//    then l is in tables->starts too.
+// 1. The blocks tile [0, lines): tables->block_at[l] is the block that starts at line l, and then l
+//    is in tables->starts too; or the block that has l as one of its marks; else 0.
 // 2. A block with state kFree is in the list of its class, and its neighbours are not kFree.
 // 3. A thread that owns a block, or a part of it, finds it without the mutex: nobody else changes
 //    what the tables say about the lines of that block. Others find anything or nothing, and have
@@ -58,6 +58,9 @@ class Blocks {
   // sets its state.
   uint32_t take(uint32_t lines) noexcept;
 
+  // Marks each `stride`-th line of a block as one that will be asked for, until it is given back.
+  void mark(uint32_t index, uint32_t stride) noexcept;
+
   // A block of any kind but kFree becomes free and merges with its neighbours.
   void give_back(uint32_t index) noexcept;
 
@@ -72,6 +75,7 @@ class Blocks {
   }
 
   static uint32_t find_inside(const Tables& t, uint32_t line) noexcept;
+  void set_marks(const Block& block, uint32_t index) noexcept;
   uint32_t new_record() noexcept;
   void drop_record(uint32_t index) noexcept;
   void add_start(uint32_t index, uint32_t line) noexcept;
