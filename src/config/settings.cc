@@ -67,6 +67,7 @@ constexpr Check kPowerOfTwo{", a power of two",
 
 const std::vector<Row>& rows() {
   static const auto* const table = new std::vector<Row>{
+      word("provider", &Settings::provider, {"auto", "verbs", "soft"}),
       number("slot-size", &Settings::slot_size, wire::kMinSlotSize, wire::kMaxSlotSize,
              kMultipleOf64),
       number("recv-slots", &Settings::recv_slots, wire::kMinSlots, wire::kMaxSlots),

@@ -12,6 +12,7 @@
 namespace sio::internal {
 
 struct Settings {
+  std::string provider = "auto";       // auto, verbs or soft
   uint32_t slot_size = 8192;           // bytes of payload of a slot
   uint32_t recv_slots = 64;            // slots for data
   uint32_t copy_max = 1024;            // bytes: messages up to this are copied from anywhere

@@ -164,14 +164,18 @@ class Provider {
   virtual void handle_async(int fd) noexcept = 0;
 };
 
-// The one of this process, made at first use and never destroyed. Throws ENODEV with the reason
-// in the log when there is none.
+// The one of this process, made at first use and never destroyed: what the setting `provider` says,
+// `auto` being verbs if there is a device and soft if not. Throws ENODEV with the reason in the
+// log.
 Provider& instance();
 
 // For tests: what makes the instance (a wrapper that injects faults, say). Before first use.
 using Factory = std::unique_ptr<Provider> (*)();
 void set_factory(Factory factory) noexcept;
 
+std::unique_ptr<Provider> create_chosen_provider();
+// Throws ENODEV when there is no device with an active port.
 std::unique_ptr<Provider> create_verbs_provider();
+std::unique_ptr<Provider> create_soft_provider();
 
 }  // namespace sio::internal::provider

@@ -19,19 +19,11 @@ using verbs::VerbsDevice;
 // An area has room for this many keys (memory/area.h).
 constexpr size_t kMaxDevices = 8;
 
-[[noreturn]] void no_device() {
-  LOG_ERROR(
-      "no RDMA device with an active port. See `rdma link`; for soft-RoCE: `modprobe rdma_rxe` and "
-      "`rdma link add rxe0 type rxe netdev <interface>`; a container needs --device "
-      "/dev/infiniband");
-  throw_errno(ENODEV, "RDMA devices");
-}
-
 std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
   std::vector<std::unique_ptr<VerbsDevice>> devices;
   int count = 0;
   ibv_context** contexts = rdma_get_devices(&count);
-  if (contexts == nullptr) no_device();
+  if (contexts == nullptr) throw_errno(ENODEV, "RDMA devices");
   const std::unique_ptr<ibv_context*, void (*)(ibv_context**)> list(contexts, rdma_free_devices);
   for (int i = 0; i < count && devices.size() < kMaxDevices; ++i) {
     auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
@@ -41,7 +33,7 @@ std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
     }
     devices.push_back(std::move(device));
   }
-  if (devices.empty()) no_device();
+  if (devices.empty()) throw_errno(ENODEV, "RDMA devices with an active port");
   return devices;
 }
 

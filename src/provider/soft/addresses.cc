@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/soft/addresses.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/fd.h"
+
+namespace sio::internal::provider::soft {
+
+sockaddr_storage name_of(int fd) noexcept {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
+  return name;
+}
+
+sockaddr_storage peer_of(int fd) noexcept {
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  getpeername(fd, reinterpret_cast<sockaddr*>(&name), &size);
+  return name;
+}
+
+bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept {
+  if (one.ss_family != other.ss_family) return false;
+  if (one.ss_family == AF_INET) {
+    const auto& a = reinterpret_cast<const sockaddr_in&>(one);
+    const auto& b = reinterpret_cast<const sockaddr_in&>(other);
+    return a.sin_port == b.sin_port && a.sin_addr.s_addr == b.sin_addr.s_addr;
+  }
+  const auto& a = reinterpret_cast<const sockaddr_in6&>(one);
+  const auto& b = reinterpret_cast<const sockaddr_in6&>(other);
+  return a.sin6_port == b.sin6_port &&
+         std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
+}
+
+// Connecting a datagram socket sends nothing, and makes the kernel choose.
+int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept {
+  const OwnFd fd(::socket(peer->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return errno;
+  if (::connect(fd.get(), peer, size_of(peer)) != 0) return errno;
+  source = name_of(fd.get());
+  auto& port = source.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(source).sin6_port
+                                            : reinterpret_cast<sockaddr_in&>(source).sin_port;
+  port = 0;
+  return 0;
+}
+
+}  // namespace sio::internal::provider::soft

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Addresses of sockets of the kernel.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+namespace sio::internal::provider::soft {
+
+inline socklen_t size_of(const sockaddr* address) noexcept {
+  return address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+}
+
+// Of a socket and of its peer; all zero if there is none.
+sockaddr_storage name_of(int fd) noexcept;
+sockaddr_storage peer_of(int fd) noexcept;
+
+// Address and port.
+bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept;
+
+// Which of this host's addresses packets to `peer` leave from: 0, or an errno when none do.
+int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept;
+
+}  // namespace sio::internal::provider::soft

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/soft/completion.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "provider/soft/attendant.h"
+#include "provider/soft/queue_pair.h"
+
+namespace sio::internal::provider::soft {
+namespace {
+
+// So few connections are read from without asking which has something.
+constexpr size_t kFew = 2;
+constexpr int kMostReady = 64;
+
+}  // namespace
+
+// ------------------------------------------------------------------------------------- queue
+
+SoftCompletionQueue::SoftCompletionQueue(SoftCompletionChannel& channel, uint32_t entries)
+    : channel_(channel), entries_(entries) {}
+
+SoftCompletionQueue::~SoftCompletionQueue() = default;
+
+int SoftCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  if (head_ == tail_) channel_.advance(this);
+  int taken = 0;
+  for (; taken < n && head_ != tail_; ++taken) wc[taken] = entries_[head_++ % entries_.size()];
+  return taken;
+}
+
+int SoftCompletionQueue::arm(bool solicited_only) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  armed_ = solicited_only && armed_ != Armed::kAll ? Armed::kSolicited : Armed::kAll;
+  channel_.acknowledge_all();
+  return 0;
+}
+
+void SoftCompletionQueue::push(const ibv_wc& wc, bool solicited) noexcept {
+  if (tail_ - head_ == entries_.size()) {
+    LOG_ERROR("soft: a completion queue of %zu entries overruns", entries_.size());
+    return;
+  }
+  entries_[tail_++ % entries_.size()] = wc;
+  if (channel_.is_polling(this) || armed_ == Armed::kNot) return;
+  if (armed_ == Armed::kSolicited && !solicited) return;
+  armed_ = Armed::kNot;
+  channel_.notify();
+}
+
+// ----------------------------------------------------------------------------------- channel
+
+SoftCompletionChannel::SoftCompletionChannel(Attendant& attendant)
+    : attendant_(attendant),
+      epoll_(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
+      notification_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;
+  check_errno(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, notification_.get(), &event), "epoll_ctl");
+  attendant_.add(this);
+}
+
+SoftCompletionChannel::~SoftCompletionChannel() { attendant_.remove(this); }
+
+std::unique_ptr<CompletionQueue> SoftCompletionChannel::create_queue(uint32_t entries) {
+  return std::make_unique<SoftCompletionQueue>(*this, entries);
+}
+
+void SoftCompletionChannel::notify() noexcept {
+  notified_ = true;
+  [[maybe_unused]] const int result = eventfd_write(notification_.get(), 1);
+}
+
+// One descriptor tells of all queues, so one reading takes what all of them have to tell.
+void SoftCompletionChannel::take_notifications(unsigned) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!notified_) return;
+  notified_ = false;
+  eventfd_t count;
+  [[maybe_unused]] const int result = eventfd_read(notification_.get(), &count);
+}
+
+void SoftCompletionChannel::add(SoftQueuePair* pair) {
+  owing_.reserve(pairs_.size() + 1);
+  pairs_.push_back(pair);
+}
+
+void SoftCompletionChannel::remove(SoftQueuePair* pair) noexcept {
+  std::erase(pairs_, pair);
+  owes_no_more(pair);
+}
+
+int SoftCompletionChannel::watch(SoftQueuePair* pair, int fd, uint32_t events) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = pair;
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+void SoftCompletionChannel::change(SoftQueuePair* pair, int fd, uint32_t events) noexcept {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = pair;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+}
+
+void SoftCompletionChannel::forget(int fd) noexcept {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+template <typename Which>
+void SoftCompletionChannel::acknowledge_those(Which which) noexcept {
+  // Who can not, since its stream takes no more now, stays in the list.
+  for (size_t i = 0; i < owing_.size();) {
+    SoftQueuePair* const pair = owing_[i];
+    if (which(*pair)) pair->acknowledge();
+    if (i < owing_.size() && owing_[i] == pair) ++i;
+  }
+}
+
+void SoftCompletionChannel::advance(const SoftCompletionQueue* polling) noexcept {
+  ++advances_;
+  polling_ = polling;
+  if (pairs_.size() <= kFew) {
+    for (SoftQueuePair* pair : pairs_) busy_ |= pair->advance();
+  } else {
+    epoll_event ready[kMostReady];
+    const int n = epoll_wait(epoll_.get(), ready, kMostReady, 0);
+    for (int i = 0; i < n; ++i) {
+      auto* pair = static_cast<SoftQueuePair*>(ready[i].data.ptr);
+      if (pair != nullptr) busy_ |= pair->advance();
+    }
+  }
+  polling_ = nullptr;
+  // A whole round without a frame that an acknowledgement could have gone along with.
+  acknowledge_those([this](SoftQueuePair& pair) { return pair.took_at() < advances_; });
+}
+
+void SoftCompletionChannel::acknowledge_all() noexcept {
+  acknowledge_those([](SoftQueuePair&) { return true; });
+}
+
+void SoftCompletionChannel::owes(SoftQueuePair* pair) noexcept {
+  owing_.push_back(pair);  // has room for all pairs
+  want_ticks();
+}
+
+void SoftCompletionChannel::sent(uint32_t n) noexcept {
+  outstanding_ += n;
+  busy_ = true;
+  want_ticks();
+}
+
+// ----------------------------------------------------------------------------- for the attendant
+
+void SoftCompletionChannel::want_ticks() noexcept {
+  if (ticking_) return;
+  ticking_ = true;
+  advances_at_tick_ = advances_;
+  attendant_.start_ticking();
+}
+
+bool SoftCompletionChannel::ticking() noexcept {
+  const std::lock_guard lock(mutex_);
+  return ticking_;
+}
+
+void SoftCompletionChannel::begin_ticking() noexcept {
+  const std::lock_guard lock(mutex_);
+  want_ticks();
+}
+
+bool SoftCompletionChannel::tick(bool look_for_dead_links) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!ticking_) return false;
+  if (advances_ == advances_at_tick_) {
+    advance(nullptr);
+    acknowledge_all();
+  }
+  advances_at_tick_ = advances_;
+  if (look_for_dead_links && outstanding_ > 0) {
+    for (SoftQueuePair* pair : pairs_) pair->look_for_dead_link();
+  }
+  // What is announced and ignored keeps the descriptor readable: watching it would be no rest.
+  ticking_ = outstanding_ > 0 || !owing_.empty() || busy_ || notified_;
+  busy_ = false;
+  return ticking_;
+}
+
+}  // namespace sio::internal::provider::soft

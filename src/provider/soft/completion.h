@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Completion queues, and the channel behind them. The bytes of a connection are moved when the
+// program polls; when it has not polled for a tick, the attendant does it in its stead. So there is
+// a lock here, although the caller holds one.
+//
+// The channel's descriptor is an epoll set of the connections and an eventfd. Bytes that nobody has
+// read keep it readable, whether it was armed or not, so a program is woken by what verbs would not
+// tell (an acknowledgement, say), and never sleeps through anything. The eventfd is for completions
+// that come otherwise: they notify once per arming, as those of verbs.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "base/fd.h"
+#include "provider/provider.h"
+
+namespace sio::internal::provider::soft {
+
+class Attendant;
+class SoftCompletionChannel;
+class SoftQueuePair;
+
+class SoftCompletionQueue final : public CompletionQueue {
+ public:
+  SoftCompletionQueue(SoftCompletionChannel& channel, uint32_t entries);
+  ~SoftCompletionQueue() override;
+  SoftCompletionQueue(const SoftCompletionQueue&) = delete;
+  SoftCompletionQueue& operator=(const SoftCompletionQueue&) = delete;
+
+  uint32_t capacity() const noexcept override { return static_cast<uint32_t>(entries_.size()); }
+  int poll(int n, ibv_wc* wc) noexcept override;
+  int arm(bool solicited_only) noexcept override;
+
+  // Under the channel's lock. A completion that finds no room is lost, as with verbs.
+  void push(const ibv_wc& wc, bool solicited) noexcept;
+  SoftCompletionChannel& channel() noexcept { return channel_; }
+
+ private:
+  enum class Armed : uint8_t { kNot, kSolicited, kAll };
+
+  SoftCompletionChannel& channel_;
+  std::vector<ibv_wc> entries_;
+  uint64_t head_ = 0;
+  uint64_t tail_ = 0;
+  Armed armed_ = Armed::kNot;
+};
+
+class SoftCompletionChannel final : public CompletionChannel {
+ public:
+  explicit SoftCompletionChannel(Attendant& attendant);
+  ~SoftCompletionChannel() override;
+  SoftCompletionChannel(const SoftCompletionChannel&) = delete;
+  SoftCompletionChannel& operator=(const SoftCompletionChannel&) = delete;
+
+  int fd() const noexcept override { return epoll_.get(); }
+  void take_notifications(unsigned most) noexcept override;
+  std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override;
+
+  std::mutex& mutex() noexcept { return mutex_; }
+
+  // The rest is called under the lock.
+  void add(SoftQueuePair* pair);
+  void remove(SoftQueuePair* pair) noexcept;
+  // A stream joins the epoll set, or wants other events, or leaves.
+  int watch(SoftQueuePair* pair, int fd, uint32_t events) noexcept;
+  void change(SoftQueuePair* pair, int fd, uint32_t events) noexcept;
+  void forget(int fd) noexcept;
+
+  // Moves what there is to be moved, on behalf of the queue that polls (or of nobody).
+  void advance(const SoftCompletionQueue* polling) noexcept;
+  // Counts the calls of advance.
+  uint64_t round() const noexcept { return advances_; }
+  // Completions of this queue are about to be looked at, so that they need not be announced.
+  bool is_polling(const SoftCompletionQueue* queue) const noexcept { return polling_ == queue; }
+  void notify() noexcept;
+  // What was taken is to be acknowledged now, since nobody will poll for a while.
+  void acknowledge_all() noexcept;
+
+  // Something was sent, or is owed, that calls for a look later.
+  void sent(uint32_t n) noexcept;
+  void finished(uint32_t n) noexcept { outstanding_ -= n; }
+  void owes(SoftQueuePair* pair) noexcept;
+  void owes_no_more(SoftQueuePair* pair) noexcept { std::erase(owing_, pair); }
+
+  // For the attendant, who calls them without the lock.
+  bool ticking() noexcept;
+  void begin_ticking() noexcept;
+  // A tick is over: true if more are wanted. `look_for_dead_links` is expensive.
+  bool tick(bool look_for_dead_links) noexcept;
+
+ private:
+  template <typename Which>
+  void acknowledge_those(Which which) noexcept;
+  void want_ticks() noexcept;
+
+  Attendant& attendant_;
+  std::mutex mutex_;
+  OwnFd epoll_;
+  OwnFd notification_;
+  std::vector<SoftQueuePair*> pairs_;
+  std::vector<SoftQueuePair*> owing_;  // acknowledgements
+  const SoftCompletionQueue* polling_ = nullptr;
+  uint64_t advances_ = 0;
+  uint64_t advances_at_tick_ = 0;
+  uint32_t outstanding_ = 0;  // requests that nobody has acknowledged
+  bool busy_ = false;         // something came or went since the last tick
+  bool ticking_ = false;
+  bool notified_ = false;
+};
+
+}  // namespace sio::internal::provider::soft

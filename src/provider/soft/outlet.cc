@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/soft/outlet.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace sio::internal::provider::soft {
+namespace {
+
+// False: not something that the soft provider does.
+bool translate(ibv_wr_opcode from, Opcode& to, ibv_wc_opcode& completion) noexcept {
+  completion = IBV_WC_SEND;
+  switch (from) {
+    case IBV_WR_SEND:
+      to = Opcode::kSend;
+      return true;
+    case IBV_WR_SEND_WITH_IMM:
+      to = Opcode::kSendImmediate;
+      return true;
+    case IBV_WR_RDMA_WRITE:
+      to = Opcode::kWrite;
+      completion = IBV_WC_RDMA_WRITE;
+      return true;
+    case IBV_WR_RDMA_WRITE_WITH_IMM:
+      to = Opcode::kWriteImmediate;
+      completion = IBV_WC_RDMA_WRITE;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void Outlet::Pieces::add(const void* data, size_t n) noexcept {
+  if (skip >= n) {
+    skip -= n;
+    return;
+  }
+  list[count++] = {const_cast<char*>(static_cast<const char*>(data)) + skip, n - skip};
+  total += n - skip;
+  skip = 0;
+}
+
+Outlet::Outlet(uint32_t capacity, uint32_t most_entries, uint32_t inline_bytes)
+    : most_entries_(std::max(1u, most_entries)),
+      inline_bytes_(inline_bytes),
+      sends_(capacity),
+      lists_(size_t{capacity} * most_entries_),
+      headers_(capacity),
+      inlined_(size_t{capacity} * inline_bytes) {}
+
+int Outlet::post(const ibv_send_wr& wr) noexcept {
+  if (outstanding() == sends_.size()) return -ENOMEM;
+  const size_t at = posted_ % sends_.size();
+  Send& send = sends_[at];
+  send = {wr.wr_id, {}, (wr.send_flags & IBV_SEND_SIGNALED) != 0, {}, 0};
+  const auto entries = static_cast<uint32_t>(wr.num_sge);
+  if (wr.num_sge < 0 || entries > most_entries_) return -EINVAL;
+  if (!translate(wr.opcode, send.header.opcode, send.opcode)) return -EINVAL;
+  uint64_t length = 0;
+  for (uint32_t i = 0; i < entries; ++i) length += wr.sg_list[i].length;
+  // Nothing may be written to a peer: the library has no use for that.
+  if (length > UINT32_MAX || (length > 0 && send.opcode == IBV_WC_RDMA_WRITE)) return -EINVAL;
+  send.header.length = static_cast<uint32_t>(length);
+  if (has_immediate(send.header.opcode)) send.header.immediate = wr.imm_data;
+  if ((wr.send_flags & IBV_SEND_SOLICITED) != 0) send.header.flags |= FrameHeader::kSolicited;
+  // Half of the queue that nobody asks about: else it would never empty.
+  if (send.signalled || outstanding() >= sends_.size() / 2) {
+    send.header.flags |= FrameHeader::kWantsAcknowledgement;
+  }
+  if ((wr.send_flags & IBV_SEND_INLINE) == 0) {
+    send.entries = entries;
+    std::copy_n(wr.sg_list, entries, list(posted_));
+  } else {
+    if (length > inline_bytes_) return -EINVAL;
+    char* to = inlined_.data() + at * inline_bytes_;
+    *list(posted_) = {reinterpret_cast<uintptr_t>(to), static_cast<uint32_t>(length), 0};
+    send.entries = length > 0 ? 1 : 0;
+    for (uint32_t i = 0; i < entries; ++i) {
+      const ibv_sge& from = wr.sg_list[i];
+      if (from.length == 0) continue;
+      std::memcpy(to, reinterpret_cast<const void*>(static_cast<uintptr_t>(from.addr)),
+                  from.length);
+      to += from.length;
+    }
+  }
+  ++posted_;
+  return 0;
+}
+
+void Outlet::announce(Opcode opcode, uint16_t status) noexcept {
+  announced_ = {};
+  announced_.opcode = opcode;
+  announced_.status = status;
+}
+
+// Between two frames only.
+void Outlet::compose_control(uint32_t taken, bool acknowledge) noexcept {
+  if (control_left_ > 0 || offset_ > 0) return;
+  FrameHeader header = announced_;
+  if (header.opcode == Opcode{}) {
+    if (!acknowledge || written_ != posted_) return;  // else the next request tells
+    header.opcode = Opcode::kAcknowledge;
+  }
+  announced_ = {};
+  header.taken = told_ = taken;
+  encode(header, control_.data());
+  control_left_ = FrameHeader::kSize;
+}
+
+void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
+  if (control_left_ > 0) {
+    pieces.add(control_.data() + FrameHeader::kSize - control_left_, control_left_);
+  }
+  pieces.skip = offset_;
+  for (uint64_t i = written_; i != posted_; ++i) {
+    Send& send = sends_[i % sends_.size()];
+    if (pieces.count + 1 + send.entries > kMostPieces) return;
+    Bytes& header = headers_[i % sends_.size()];
+    if (pieces.skip == 0) {
+      send.header.taken = told_ = taken;
+      encode(send.header, header.data());
+    }
+    pieces.add(header.data(), header.size());
+    for (uint32_t j = 0; j < send.entries; ++j) {
+      const ibv_sge& entry = list(i)[j];
+      pieces.add(reinterpret_cast<const void*>(static_cast<uintptr_t>(entry.addr)), entry.length);
+    }
+  }
+}
+
+void Outlet::written(size_t n) noexcept {
+  const size_t control = std::min(n, control_left_);
+  control_left_ -= control;
+  n -= control;
+  offset_ += n;
+  while (written_ != posted_) {
+    const size_t whole = FrameHeader::kSize + sends_[written_ % sends_.size()].header.length;
+    if (offset_ < whole) return;
+    offset_ -= whole;
+    ++written_;
+  }
+}
+
+Outlet::Result Outlet::write(int fd, uint32_t taken, bool acknowledge) noexcept {
+  for (;;) {
+    compose_control(taken, acknowledge);
+    Pieces pieces;
+    collect(pieces, taken);
+    blocked_ = false;
+    if (pieces.count == 0) return Result::kAll;
+    msghdr message{};
+    message.msg_iov = pieces.list;
+    message.msg_iovlen = pieces.count;
+    const ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      blocked_ = errno == EAGAIN;
+      return blocked_ ? Result::kBlocked : Result::kError;
+    }
+    written(static_cast<size_t>(n));
+    blocked_ = static_cast<size_t>(n) < pieces.total;
+    if (blocked_) return Result::kBlocked;
+    if (written_ == posted_ && !announcing()) return Result::kAll;
+  }
+}
+
+}  // namespace sio::internal::provider::soft

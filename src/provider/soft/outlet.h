@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The send queue of a queue pair, and its way into a TCP stream: as many frames to a system call as
+// there are, straight from where their payload lies.
+#pragma once
+
+#include <infiniband/verbs.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "provider/soft/frame.h"
+
+namespace sio::internal::provider::soft {
+
+class Outlet {
+ public:
+  // A posted request.
+  struct Send {
+    uint64_t wr_id;
+    ibv_wc_opcode opcode;
+    bool signalled;
+    FrameHeader header;
+    uint32_t entries;
+  };
+  enum class Result : uint8_t {
+    kAll,      // nothing is left to write
+    kBlocked,  // the stream takes no more now
+    kError,    // nor ever
+  };
+
+  Outlet(uint32_t capacity, uint32_t most_entries, uint32_t inline_bytes);
+
+  // 0, -ENOMEM when the queue is full, -EINVAL for what the soft provider does not do.
+  int post(const ibv_send_wr& wr) noexcept;
+
+  // The requests that are not done: the oldest, and how many.
+  const Send& oldest() const noexcept { return sends_[done_ % sends_.size()]; }
+  uint32_t outstanding() const noexcept { return static_cast<uint32_t>(posted_ - done_); }
+  void done() noexcept { ++done_; }
+  // How many of them the peer has taken, by the count that its frames carry; more than
+  // outstanding() is a lie.
+  uint32_t taken_by_peer(uint32_t count) const noexcept {
+    return count - static_cast<uint32_t>(done_);
+  }
+  const ibv_sge* list_of_oldest() const noexcept { return list(done_); }
+
+  // What goes out before the next request: a frame without payload.
+  void announce(Opcode opcode, uint16_t status = 0) noexcept;
+  bool announcing() const noexcept { return control_left_ > 0 || announced_.opcode != Opcode{}; }
+
+  // Writes what there is. `taken` goes with it: what this end has taken; `acknowledge`: even if in
+  // a frame of its own.
+  Result write(int fd, uint32_t taken, bool acknowledge) noexcept;
+  // The count that was last written.
+  uint32_t told() const noexcept { return told_; }
+  bool blocked() const noexcept { return blocked_; }
+
+ private:
+  static constexpr size_t kMostPieces = 64;
+  using Bytes = std::array<char, FrameHeader::kSize>;
+  struct Pieces {
+    iovec list[kMostPieces];
+    size_t count = 0;
+    size_t total = 0;
+    size_t skip = 0;  // bytes that were written before
+    void add(const void* data, size_t n) noexcept;
+  };
+
+  ibv_sge* list(uint64_t index) noexcept { return &lists_[index % sends_.size() * most_entries_]; }
+  const ibv_sge* list(uint64_t index) const noexcept {
+    return &lists_[index % sends_.size() * most_entries_];
+  }
+  void compose_control(uint32_t taken, bool acknowledge) noexcept;
+  void collect(Pieces& pieces, uint32_t taken) noexcept;
+  void written(size_t n) noexcept;
+
+  uint32_t most_entries_;
+  uint32_t inline_bytes_;
+  std::vector<Send> sends_;
+  std::vector<ibv_sge> lists_;
+  std::vector<Bytes> headers_;
+  std::vector<char> inlined_;
+  uint64_t done_ = 0;     // requests, ever
+  uint64_t written_ = 0;  // whole
+  uint64_t posted_ = 0;
+  size_t offset_ = 0;  // bytes of the next one that are written
+  FrameHeader announced_;
+  Bytes control_;
+  size_t control_left_ = 0;  // bytes of it to be written
+  uint32_t told_ = 0;
+  bool blocked_ = false;
+};
+
+}  // namespace sio::internal::provider::soft

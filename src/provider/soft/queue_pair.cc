@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "provider/soft/queue_pair.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "provider/soft/connection_manager.h"
+#include "provider/soft/memory_table.h"
+
+namespace sio::internal::provider::soft {
+namespace {
+
+constexpr uint32_t kMostInline = 512;
+constexpr int kReadsInARow = 4;  // before others have their turn
+// Messages that are taken before they are acknowledged although more keep coming.
+constexpr uint32_t kMostUnacknowledged = 16;
+// How long a peer's kernel may stay silent: as the verbs provider's acknowledgement time-out and
+// retries.
+constexpr milliseconds kDeadAfter{2000};
+
+// Numbers are 24 bits, as those of verbs; 0 and 1 are special there.
+uint32_t next_number() noexcept {
+  static std::atomic<uint32_t> last{1};
+  return (last.fetch_add(1, std::memory_order_relaxed) % 0xfffffeu) + 2;
+}
+
+}  // namespace
+
+SoftQueuePair::SoftQueuePair(SoftConnectionManager& manager, uint64_t endpoint,
+                             const MemoryTable& memory, SoftCompletionQueue& queue,
+                             const QueueSizes& sizes)
+    : manager_(manager),
+      endpoint_(endpoint),
+      memory_(memory),
+      queue_(queue),
+      channel_(queue.channel()),
+      number_(next_number()),
+      max_inline_(std::min(sizes.inline_bytes, kMostInline)),
+      max_send_sge_(std::max(1u, sizes.send_sge)),
+      outlet_(sizes.send_wr, max_send_sge_, max_inline_),
+      receives_(sizes.recv_wr) {
+  const std::lock_guard lock(channel_.mutex());
+  channel_.add(this);
+}
+
+SoftQueuePair::~SoftQueuePair() {
+  manager_.queue_pair_goes(endpoint_);  // takes the stream, if it is still here
+  const std::lock_guard lock(channel_.mutex());
+  channel_.remove(this);
+  channel_.finished(outlet_.outstanding());
+}
+
+int SoftQueuePair::start(OwnFd stream, uint32_t peer_number, bool announce) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  if (state_ != State::kFresh) return -EINVAL;
+  if (const int error = channel_.watch(this, stream.get(), EPOLLIN)) return error;
+  watched_ = EPOLLIN;
+  stream_ = std::move(stream);
+  peer_number_ = peer_number;
+  state_ = State::kReady;
+  heard_ = announce;
+  if (announce) outlet_.announce(Opcode::kReady);
+  write();
+  return 0;
+}
+
+// What was taken is acknowledged before the stream goes: the peer is to know.
+OwnFd SoftQueuePair::stop() noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  if (stream_ && state_ == State::kReady && taken_ != outlet_.told()) {
+    outlet_.write(stream_.get(), taken_, true);
+  }
+  if (state_ != State::kFailed) flush();
+  watch_for(0);
+  return std::move(stream_);
+}
+
+void SoftQueuePair::fail() noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  if (state_ == State::kFailed) return;
+  flush();
+  watch_for(0);
+}
+
+// ------------------------------------------------------------------------------------- posting
+
+bool SoftQueuePair::covers(const ibv_sge& place) const noexcept {
+  return place.length == 0 || memory_.covers(place.lkey, place.addr, place.length);
+}
+
+int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  int error = state_ == State::kFresh ? -EINVAL : 0;
+  bool in_bounds = true;
+  uint32_t posted = 0;
+  for (; chain != nullptr && error == 0; chain = chain->next) {
+    error = outlet_.post(*chain);
+    if (error != 0) break;
+    ++posted;
+    if ((chain->send_flags & IBV_SEND_INLINE) != 0) continue;
+    for (int i = 0; i < chain->num_sge; ++i) in_bounds &= covers(chain->sg_list[i]);
+  }
+  if (error != 0) *bad = chain;
+  channel_.sent(posted);
+  if (state_ == State::kFailed) {
+    flush();
+  } else if (!in_bounds) {
+    flush(IBV_WC_LOC_PROT_ERR);
+  } else if (posted > 0 && !outlet_.blocked()) {
+    write();
+  }
+  return error;
+}
+
+int SoftQueuePair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  for (; chain != nullptr; chain = chain->next) {
+    if (const int error = receives_.post(*chain)) {
+      *bad = chain;
+      return error;
+    }
+  }
+  if (state_ == State::kFailed) {
+    flush();
+  } else if (stalled_) {
+    advance();  // nothing but this makes what was read already go on
+  }
+  return 0;
+}
+
+// ----------------------------------------------------------------------------------- the stream
+
+bool SoftQueuePair::advance() noexcept {
+  if (state_ != State::kReady || ended_) return false;
+  const uint64_t before = frames_;
+  Inlet::Result result = Inlet::Result::kMore;
+  for (int i = 0; i < kReadsInARow && result == Inlet::Result::kMore; ++i) {
+    result = inlet_.read(stream_.get(), *this);
+  }
+  if (state_ == State::kReady) after_read(result);
+  if (state_ == State::kReady && outlet_.blocked()) write();
+  return frames_ != before;
+}
+
+void SoftQueuePair::after_read(Inlet::Result result) noexcept {
+  const bool stalls = result == Inlet::Result::kStalled;
+  if (stalls && !stalled_) receivers_not_ready.fetch_add(1, std::memory_order_relaxed);
+  if (stalls != stalled_) {
+    stalled_ = stalls;
+    watch_for(stalls ? watched_ & ~uint32_t{EPOLLIN} : watched_ | EPOLLIN);
+  }
+  switch (result) {
+    case Inlet::Result::kBroken:
+      LOG_INFO("soft QP %u: the peer breaks the rules", number_);
+      return flush(IBV_WC_FATAL_ERR);
+    case Inlet::Result::kEnd:
+      return peer_ended();
+    case Inlet::Result::kError:
+      return transport_failed(inlet_.error());
+    default:
+      return;
+  }
+}
+
+void SoftQueuePair::write(bool acknowledge) noexcept {
+  if (state_ != State::kReady || !stream_) return;
+  switch (outlet_.write(stream_.get(), taken_, acknowledge)) {
+    case Outlet::Result::kAll:
+      watch_for(watched_ & ~uint32_t{EPOLLOUT});
+      break;
+    case Outlet::Result::kBlocked:
+      return watch_for(watched_ | EPOLLOUT);
+    case Outlet::Result::kError:
+      return;  // why shows where it is read from
+  }
+  if (outlet_.told() == taken_ && std::exchange(owing_, false)) channel_.owes_no_more(this);
+}
+
+void SoftQueuePair::acknowledge() noexcept { write(true); }
+
+// A descriptor with nothing to wait for leaves the set: else its end would wake us for ever.
+void SoftQueuePair::watch_for(uint32_t events) noexcept {
+  if (events == watched_) return;
+  if (stream_) {
+    if (events == 0) {
+      channel_.forget(stream_.get());
+    } else if (watched_ == 0) {
+      channel_.watch(this, stream_.get(), events);
+    } else {
+      channel_.change(this, stream_.get(), events);
+    }
+  }
+  watched_ = events;
+}
+
+// The requests stay as they are, as with verbs: the owner of the connection is told.
+void SoftQueuePair::peer_ended() noexcept {
+  ended_ = true;
+  watch_for(0);
+  acknowledged_at_ = Clock::now();
+  manager_.tell({ConnectionEvent::Kind::kDisconnected, endpoint_, nullptr, 0, {}});
+}
+
+void SoftQueuePair::transport_failed(int error) noexcept {
+  LOG_DEBUG("soft QP %u: %s", number_, errno_text(error));
+  if (error == ECONNRESET || error == EPIPE) return peer_ended();
+  if (error == EFAULT) return flush(IBV_WC_LOC_PROT_ERR);
+  flush(IBV_WC_RETRY_EXC_ERR, static_cast<uint32_t>(error));
+}
+
+// Bytes are on their way, and for kDeadAfter the peer's kernel has acknowledged none of them; or
+// the peer has gone, and what was sent will not be acknowledged any more.
+void SoftQueuePair::look_for_dead_link() noexcept {
+  if (state_ != State::kReady || outlet_.outstanding() == 0) return;
+  if (!ended_) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (getsockopt(stream_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;
+    const bool silent = info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= kDeadAfter.count();
+    if (!silent || info.tcpi_bytes_acked != acknowledged_bytes_) acknowledged_at_ = Clock::now();
+    acknowledged_bytes_ = info.tcpi_bytes_acked;
+  }
+  if (Clock::now() - acknowledged_at_ >= kDeadAfter) flush(IBV_WC_RETRY_EXC_ERR, ETIMEDOUT);
+}
+
+// ---------------------------------------------------------------------------------------- frames
+
+FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
+  if (!peer_has_taken(header.taken)) return Verdict::kBroken;
+  if (!std::exchange(heard_, true)) {
+    manager_.tell({ConnectionEvent::Kind::kEstablished, endpoint_, nullptr, 0, {}});
+  }
+  if (header.opcode == Opcode::kRefuse) {
+    const auto status = static_cast<ibv_wc_status>(header.status);
+    const bool known = status == IBV_WC_REM_INV_REQ_ERR || status == IBV_WC_REM_OP_ERR;
+    if (known && outlet_.outstanding() > 0) flush(status);
+    return Verdict::kBroken;
+  }
+  if (!takes_receive(header.opcode)) return Verdict::kTake;
+  if (receives_.empty()) return Verdict::kNotReady;
+  current_ = receives_.pop();
+  if (header.length > current_.place.length) {
+    return refuse_message(IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR);
+  }
+  if (!covers(current_.place)) return refuse_message(IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR);
+  return Verdict::kTake;
+}
+
+// Both queue pairs fail over it.
+FrameSink::Verdict SoftQueuePair::refuse_message(ibv_wc_status ours,
+                                                 ibv_wc_status theirs) noexcept {
+  complete_receive(current_, ours);
+  outlet_.announce(Opcode::kRefuse, static_cast<uint16_t>(theirs));
+  write();
+  flush();
+  return Verdict::kBroken;
+}
+
+FrameSink::Room SoftQueuePair::upcoming(unsigned n) noexcept {
+  if (n >= receives_.size()) return {};
+  const Receive& receive = receives_.at(n);
+  if (!covers(receive.place)) return {};
+  return {receive.data(), receive.place.length};
+}
+
+void SoftQueuePair::end(const FrameHeader& header) noexcept {
+  ++frames_;
+  if (!is_request(header.opcode)) return;
+  ++taken_;
+  if (takes_receive(header.opcode)) {
+    ibv_wc wc{};
+    wc.wr_id = current_.wr_id;
+    wc.status = IBV_WC_SUCCESS;
+    wc.opcode = header.opcode == Opcode::kWriteImmediate ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV;
+    wc.byte_len = header.length;
+    wc.qp_num = number_;
+    wc.src_qp = peer_number_;
+    if (has_immediate(header.opcode)) {
+      wc.wc_flags = IBV_WC_WITH_IMM;
+      wc.imm_data = header.immediate;
+    }
+    queue_.push(wc, (header.flags & FrameHeader::kSolicited) != 0);
+  }
+  took_at_ = channel_.round();
+  if ((header.flags & FrameHeader::kWantsAcknowledgement) != 0 && !std::exchange(owing_, true)) {
+    channel_.owes(this);
+  }
+  if (owing_ && taken_ - outlet_.told() >= kMostUnacknowledged) acknowledge();
+}
+
+bool SoftQueuePair::peer_has_taken(uint32_t count) noexcept {
+  uint32_t more = outlet_.taken_by_peer(count);
+  if (more > outlet_.outstanding()) return false;
+  for (; more > 0; --more) complete_oldest(IBV_WC_SUCCESS, 0);
+  return true;
+}
+
+// ----------------------------------------------------------------------------------- completions
+
+void SoftQueuePair::complete_oldest(ibv_wc_status status, uint32_t vendor_error) noexcept {
+  const Outlet::Send& send = outlet_.oldest();
+  if (send.signalled || status != IBV_WC_SUCCESS) {
+    ibv_wc wc{};
+    wc.wr_id = send.wr_id;
+    wc.status = status;
+    wc.opcode = send.opcode;
+    wc.vendor_err = vendor_error;
+    wc.qp_num = number_;
+    queue_.push(wc, status != IBV_WC_SUCCESS);
+  }
+  outlet_.done();
+  channel_.finished(1);
+}
+
+void SoftQueuePair::complete_receive(const Receive& receive, ibv_wc_status status) noexcept {
+  ibv_wc wc{};
+  wc.wr_id = receive.wr_id;
+  wc.status = status;
+  wc.opcode = IBV_WC_RECV;
+  wc.qp_num = number_;
+  queue_.push(wc, true);
+}
+
+void SoftQueuePair::flush(ibv_wc_status first, uint32_t vendor_error) noexcept {
+  const bool receiving = inlet_.receiving() && state_ == State::kReady;
+  state_ = State::kFailed;
+  while (outlet_.outstanding() > 0) {
+    complete_oldest(first, vendor_error);
+    first = IBV_WC_WR_FLUSH_ERR;
+    vendor_error = 0;
+  }
+  if (receiving) complete_receive(current_, IBV_WC_WR_FLUSH_ERR);
+  while (!receives_.empty()) complete_receive(receives_.pop(), IBV_WC_WR_FLUSH_ERR);
+  if (std::exchange(owing_, false)) channel_.owes_no_more(this);
+  if (stream_) watch_for(0);
+}
+
+}  // namespace sio::internal::provider::soft
