@@ -40,10 +40,13 @@ int Receiver::post(const uint32_t* slots, uint32_t n) noexcept {
     wrs[i] = {link_.work_id(wire::Work::kReceive, slots[i]), i + 1 < n ? &wrs[i + 1] : nullptr,
               &sges[i], 1};
   }
-  posted_ += n;
-  link_.info.receives_posted += n;
-  ibv_recv_wr* bad;
-  return link_.queue_pair->post_recv(wrs, &bad);
+  ibv_recv_wr* bad = nullptr;
+  const int error = link_.queue_pair->post_recv(wrs, &bad);
+  // Those before the one that was not taken will be flushed.
+  const auto taken = error == 0 ? n : static_cast<uint32_t>(bad - wrs);
+  posted_ += taken;
+  link_.info.receives_posted += taken;
+  return error;
 }
 
 void Receiver::fill(Filled filled) noexcept {
