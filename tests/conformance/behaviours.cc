@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "provider/soft/queue_pair.h"
+
 namespace sio::test {
 
 Options::Options(const std::vector<std::string>& words) {
@@ -111,6 +113,12 @@ int run_behaviour(const std::string& command) {
     const std::string name = words.front();
     words.erase(words.begin());
     find_behaviour(name)(Options(words));
+    // What a device's counters would show in the test's own process. Hostile ends may do as they
+    // like.
+    const bool honest = name.rfind("raw-", 0) != 0;
+    if (honest && internal::provider::soft::receivers_not_ready > 0) {
+      complain("receivers were not ready");
+    }
   } catch (const std::exception& error) {
     say("error %s", error.what());
     return 1;

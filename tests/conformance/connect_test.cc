@@ -108,6 +108,7 @@ TEST_F(WireConnect, TimesOutWhenThePeerNeverAccepts) {
 TEST_F(WireConnect, ToAnAddressThatNobodyHasFails) {
   const Address self = Address::self();
   if (self.family() != AF_INET) GTEST_SKIP() << "needs an IPv4 network";
+  if (self.text().rfind("127.", 0) == 0) GTEST_SKIP() << "the loopback network has no other hosts";
   // The last address of the network but the broadcast address, if it has 24 bits as usual.
   const std::string text = self.text();
   const Address nobody(text.substr(0, text.rfind('.')) + ".254", 7);
@@ -117,6 +118,7 @@ TEST_F(WireConnect, ToAnAddressThatNobodyHasFails) {
 }
 
 TEST_F(WireConnect, ToAnAddressOfNoRdmaDeviceFails) {
+  if (on_soft()) GTEST_SKIP() << "the soft provider reaches every address";
   Socket v4 = Socket::make(0, AF_INET);
   EXPECT_TRUE(v4.try_connect({"127.0.0.1", 7}) == ENODEV || errno == EADDRNOTAVAIL ||
               errno == ENETUNREACH)
@@ -128,6 +130,7 @@ TEST_F(WireConnect, ToAnAddressOfNoRdmaDeviceFails) {
 }
 
 TEST_F(WireConnect, ToALinkThatIsGivenNoRouteFails) {
+  if (on_soft()) GTEST_SKIP() << "TCP goes by the default route, to whoever answers there";
   // 240.0.0.0/4 is reserved: no host routes there.
   Socket socket = Socket::make(0, AF_INET);
   socket.set(SIO_CONNECT_TIMEOUT, 3000);

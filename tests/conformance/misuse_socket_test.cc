@@ -121,10 +121,12 @@ TEST_F(MisuseOfSockets, Bind) {
 
 TEST_F(MisuseOfSockets, BindToNoDevicesAddress) {
   const Address loopback("127.0.0.1", 0);
+  const Address nobodys("192.0.2.1", 0);
   const Socket socket = Socket::make(0, AF_INET);
-  expect_errors(
-      {{"loopback", [&] { return sio_bind(socket.get(), loopback.get(), loopback.size()); },
-        EADDRNOTAVAIL}});
+  const auto bind = [&](const Address& to) { return sio_bind(socket.get(), to.get(), to.size()); };
+  expect_errors({{"of documents", [&] { return bind(nobodys); }, EADDRNOTAVAIL}});
+  if (on_soft()) GTEST_SKIP() << "the soft provider has all addresses of this host";
+  expect_errors({{"loopback", [&] { return bind(loopback); }, EADDRNOTAVAIL}});
 }
 
 TEST_F(MisuseOfSockets, Listen) {
@@ -136,9 +138,15 @@ TEST_F(MisuseOfSockets, Listen) {
   }
   one.bind(Address::self());
   other.bind(one.name());  // both may have the address, but neither may listen then
-  expect_errors({{"taken", [&] { return sio_listen(other.get(), 1); }, EADDRINUSE}});
+  if (on_soft()) {         // TCP minds only when the second listens
+    one.listen();
+    expect_errors({{"taken", [&] { return sio_listen(other.get(), 1); }, EADDRINUSE}});
+  } else {
+    expect_errors({{"taken", [&] { return sio_listen(other.get(), 1); }, EADDRINUSE}});
+    other.close();
+    one.listen();
+  }
   other.close();
-  one.listen();
   one.listen(3);  // the backlog may be changed
   Socket connecting = Socket::make(SOCK_NONBLOCK);
   EXPECT_EQ(connecting.try_connect(one.name()), EINPROGRESS);

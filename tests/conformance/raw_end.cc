@@ -1,97 +1,79 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "conformance/raw_end.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 
-#include <cerrno>
 #include <cstring>
 
 namespace sio::test {
 namespace {
 
-// The next event of that kind, or one of failure; acknowledged at once.
-rdma_cm_event_type next_event(rdma_event_channel* channel, milliseconds limit,
-                              Bytes* data = nullptr, rdma_cm_id** id = nullptr) {
-  pollfd entry{channel->fd, POLLIN, 0};
-  if (poll(&entry, 1, static_cast<int>(limit.count())) != 1) fail("no event of the CM");
-  rdma_cm_event* event;
-  must(rdma_get_cm_event(channel, &event), "rdma_get_cm_event");
-  const rdma_cm_event_type type = event->event;
-  const auto& param = event->param.conn;
-  if (data != nullptr && param.private_data != nullptr) {
-    const auto* bytes = static_cast<const std::byte*>(param.private_data);
-    data->assign(bytes, bytes + param.private_data_len);
+using internal::provider::ConnectionEvent;
+using internal::provider::ConnectionManager;
+using Kind = ConnectionEvent::Kind;
+
+ConnectionManager& connections() { return internal::provider::instance().connections(); }
+
+std::optional<ConnectionEvent> try_next_event(milliseconds limit) {
+  const auto end = Clock::now() + limit;
+  for (;;) {
+    ConnectionEvent event;
+    if (connections().next_event(event)) return event;
+    const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
+    if (left.count() < 0) return std::nullopt;
+    pollfd entry{connections().fd(), POLLIN, 0};
+    poll(&entry, 1, static_cast<int>(left.count()));
   }
-  if (id != nullptr) *id = event->id;
-  rdma_ack_cm_event(event);
-  return type;
 }
 
-void expect_event(rdma_event_channel* channel, rdma_cm_event_type wanted) {
-  const rdma_cm_event_type got = next_event(channel, kSoon);
-  if (got != wanted) fail("%s instead of %s", rdma_event_str(got), rdma_event_str(wanted));
+ConnectionEvent next_event() {
+  auto event = try_next_event(kSoon);
+  if (!event) fail("no event of the connection manager");
+  return std::move(*event);
+}
+
+void expect_event(Kind wanted) {
+  const ConnectionEvent event = next_event();
+  if (event.kind != wanted) {
+    fail("event %d instead of %d", static_cast<int>(event.kind), static_cast<int>(wanted));
+  }
+}
+
+void must_not_fail(int result, const char* what) {
+  if (result != 0) fail("%s: %s", what, std::strerror(-result));
 }
 
 }  // namespace
 
-RawEnd::RawEnd() : events_(rdma_create_event_channel()) {
-  if (events_ == nullptr) fail("rdma_create_event_channel: %s", std::strerror(errno));
-}
-
-void RawEnd::adopt(rdma_cm_id* id) { id_.reset(id); }
-
-// And has what is lost early (a peer may not be ready before it knows that it is connected) sent
-// again after 34 ms: 4.096 us * 2^13.
-rdma_conn_param RawEnd::parameters(const Bytes& greeting) const {
-  uint8_t timeout = 13;
-  rdma_set_option(id_.get(), RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-  rdma_conn_param param{};
-  param.private_data = greeting.data();
-  param.private_data_len = static_cast<uint8_t>(greeting.size());
-  param.retry_count = 7;
-  param.rnr_retry_count = 7;
-  return param;
-}
-
 RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
                     uint32_t receives) {
-  RawEnd end;
-  rdma_cm_id* id;
-  must(rdma_create_id(end.events_.get(), &id, nullptr, RDMA_PS_TCP), "rdma_create_id");
-  end.adopt(id);
-  Address to = peer;
-  const int limit = static_cast<int>(kSoon.count());
-  must(rdma_resolve_addr(id, nullptr, const_cast<sockaddr*>(to.get()), limit), "rdma_resolve_addr");
-  expect_event(end.events_.get(), RDMA_CM_EVENT_ADDR_RESOLVED);
-  must(rdma_resolve_route(id, limit), "rdma_resolve_route");
-  expect_event(end.events_.get(), RDMA_CM_EVENT_ROUTE_RESOLVED);
+  RawEnd end(connections().create_endpoint());
+  must_not_fail(end.endpoint_->resolve(peer.get(), static_cast<int>(kSoon.count())), "resolve");
+  expect_event(Kind::kResolved);
   end.make_queue_pair(receives);
-  rdma_conn_param param = end.parameters(greeting);
-  must(rdma_connect(id, &param), "rdma_connect");
-  answer.established =
-      next_event(end.events_.get(), kSoon, &answer.data) == RDMA_CM_EVENT_ESTABLISHED;
+  must_not_fail(end.endpoint_->connect(greeting), "connect");
+  ConnectionEvent event = next_event();
+  answer = {event.kind == Kind::kEstablished, std::move(event.data)};
   return end;
 }
 
 void RawEnd::make_queue_pair(uint32_t receives) {
-  domain_.reset(ibv_alloc_pd(id_->verbs));
+  internal::provider::Device* const device = endpoint_->device();
+  if (device == nullptr) fail("no device");
   memory_.resize(kReceives * kReceiveBytes + kSendBytes);
-  region_.reset(ibv_reg_mr(domain_.get(), memory_.data(), memory_.size(), IBV_ACCESS_LOCAL_WRITE));
-  queue_.reset(ibv_create_cq(id_->verbs, kReceives + kSends, nullptr, nullptr, 0));
-  if (domain_ == nullptr || region_ == nullptr || queue_ == nullptr) fail("verbs objects");
-  ibv_qp_init_attr attributes{};
-  attributes.send_cq = attributes.recv_cq = queue_.get();
-  attributes.qp_type = IBV_QPT_RC;
-  attributes.cap = {kSends, kReceives, 1, 1, 0};
-  must(rdma_create_qp(id_.get(), domain_.get(), &attributes), "rdma_create_qp");
+  region_ = device->register_memory(memory_.data(), memory_.size());
+  channel_ = device->create_completion_channel();
+  queue_ = channel_->create_queue(kReceives + kSends);
+  pair_ = endpoint_->create_queue_pair(*queue_, {kSends, kReceives, 1, 0});
   for (uint32_t i = 0; i < receives; ++i) {
     ibv_sge sge{reinterpret_cast<uintptr_t>(memory_.data() + i * kReceiveBytes), kReceiveBytes,
-                region_->lkey};
+                region_->lkey()};
     ibv_recv_wr wr{};
     wr.sg_list = &sge;
     wr.num_sge = 1;
     ibv_recv_wr* bad;
-    must(-ibv_post_recv(id_->qp, &wr, &bad), "ibv_post_recv");
+    must_not_fail(pair_->post_recv(&wr, &bad), "post_recv");
   }
 }
 
@@ -101,7 +83,7 @@ void RawEnd::post(const Frame& frame) {
   if (!frame.payload.empty()) std::memcpy(at, frame.payload.data(), frame.payload.size());
   used_ += frame.payload.size();
   ibv_sge sge{reinterpret_cast<uintptr_t>(at), static_cast<uint32_t>(frame.payload.size()),
-              region_->lkey};
+              region_->lkey()};
   ibv_send_wr wr{};
   wr.sg_list = &sge;
   wr.num_sge = frame.payload.empty() ? 0 : 1;
@@ -114,13 +96,12 @@ void RawEnd::post(const Frame& frame) {
   }
   wr.imm_data = frame.immediate.value_or(0);
   ibv_send_wr* bad;
-  must(-ibv_post_send(id_->qp, &wr, &bad), "ibv_post_send");
-  ++posted_;
+  must_not_fail(pair_->post_send(&wr, &bad), "post_send");
 }
 
 void RawEnd::poll_completions() {
   ibv_wc wc;
-  while (ibv_poll_cq(queue_.get(), 1, &wc) > 0) {
+  while (queue_->poll(1, &wc) > 0) {
     if (wc.status != IBV_WC_SUCCESS) {
       failed_ = true;
     } else if ((wc.opcode & IBV_WC_RECV) == 0) {
@@ -133,10 +114,8 @@ bool RawEnd::await_end(milliseconds limit) {
   bool ended = false;
   const auto look = [&] {
     poll_completions();
-    pollfd entry{events_->fd, POLLIN, 0};
-    if (poll(&entry, 1, 0) == 1) {
-      ended |= next_event(events_.get(), kSoon) == RDMA_CM_EVENT_DISCONNECTED;
-    }
+    const auto event = try_next_event(milliseconds(0));
+    ended |= event && event->kind == Kind::kDisconnected;
     return ended || failed_;
   };
   return eventually(look, limit);
@@ -144,35 +123,31 @@ bool RawEnd::await_end(milliseconds limit) {
 
 // ------------------------------------------------------------------------------------ listener
 
-RawListener::RawListener(const Address& address) {
-  rdma_cm_id* id;
-  must(rdma_create_id(end_.events_.get(), &id, nullptr, RDMA_PS_TCP), "rdma_create_id");
-  end_.adopt(id);
-  must(rdma_bind_addr(id, const_cast<sockaddr*>(address.get())), "rdma_bind_addr");
-  must(rdma_listen(id, 8), "rdma_listen");
+RawListener::RawListener(const Address& address) : endpoint_(connections().create_endpoint()) {
+  must_not_fail(endpoint_->bind(address.get(), false), "bind");
+  must_not_fail(endpoint_->listen(8), "listen");
 }
 
-uint16_t RawListener::port() const { return ntohs(rdma_get_src_port(end_.id_.get())); }
-
-rdma_cm_id* RawListener::await_request() {
-  rdma_cm_id* id = nullptr;
-  const rdma_cm_event_type type = next_event(end_.events_.get(), kSoon, nullptr, &id);
-  if (type != RDMA_CM_EVENT_CONNECT_REQUEST) fail("%s", rdma_event_str(type));
-  return id;
+uint16_t RawListener::port() const {
+  const sockaddr_storage name = endpoint_->local_address();
+  return ntohs(name.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(name).sin6_port
+                                          : reinterpret_cast<const sockaddr_in&>(name).sin_port);
 }
 
 RawEnd RawListener::accept(const Bytes& greeting) {
-  end_.adopt(await_request());
-  end_.make_queue_pair(RawEnd::kReceives);
-  rdma_conn_param param = end_.parameters(greeting);
-  must(rdma_accept(end_.id_.get(), &param), "rdma_accept");
-  return std::move(end_);
+  ConnectionEvent event = next_event();
+  if (event.kind != Kind::kRequest) fail("event %d", static_cast<int>(event.kind));
+  RawEnd end(std::move(event.incoming));
+  endpoint_.reset();
+  end.make_queue_pair(RawEnd::kReceives);
+  must_not_fail(end.endpoint_->accept(greeting), "accept");
+  return end;
 }
 
 void RawListener::reject(const Bytes& reason) {
-  rdma_cm_id* const id = await_request();
-  must(rdma_reject(id, reason.data(), static_cast<uint8_t>(reason.size())), "rdma_reject");
-  rdma_destroy_id(id);
+  const ConnectionEvent event = next_event();
+  if (event.kind != Kind::kRequest) fail("event %d", static_cast<int>(event.kind));
+  must_not_fail(event.incoming->reject(reason), "reject");
 }
 
 }  // namespace sio::test

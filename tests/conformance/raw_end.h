@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// One end of a connection on bare verbs, that keeps to no protocol: what a hostile peer can do.
+// One end of a connection on bare work requests, that keeps to no protocol: what a hostile peer can
+// do. It stands on the seam, so that it is hostile to either provider.
 #pragma once
-
-#include <infiniband/verbs.h>
-#include <rdma/rdma_cma.h>
 
 #include <memory>
 #include <optional>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "conformance/support.h"
+#include "provider/provider.h"
 
 namespace sio::test {
 
@@ -31,8 +30,6 @@ class RawEnd {
   static RawEnd dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
                      uint32_t receives = kReceives);
 
-  RawEnd(RawEnd&&) = default;
-
   struct Frame {
     std::optional<uint32_t> immediate;  // as on the wire, in network byte order
     Bytes payload;
@@ -47,37 +44,24 @@ class RawEnd {
 
  private:
   friend class RawListener;
-  template <typename T>
-  using Owner = std::unique_ptr<T, int (*)(T*)>;
 
   static constexpr uint32_t kSends = 512;
   static constexpr size_t kReceiveBytes = 8192;
   static constexpr size_t kSendBytes = 131'072;
 
-  RawEnd();
-  void adopt(rdma_cm_id* id);
+  explicit RawEnd(std::unique_ptr<internal::provider::Endpoint> endpoint)
+      : endpoint_(std::move(endpoint)) {}
   void make_queue_pair(uint32_t receives);
   void poll_completions();
-  rdma_conn_param parameters(const Bytes& greeting) const;
 
-  struct EventChannelEnd {
-    void operator()(rdma_event_channel* channel) const { rdma_destroy_event_channel(channel); }
-  };
-  struct IdEnd {
-    void operator()(rdma_cm_id* id) const {
-      if (id->qp != nullptr) rdma_destroy_qp(id);
-      rdma_destroy_id(id);
-    }
-  };
-
-  std::unique_ptr<rdma_event_channel, EventChannelEnd> events_;
-  Owner<ibv_pd> domain_{nullptr, ibv_dealloc_pd};
+  // They go in the opposite order.
+  std::unique_ptr<internal::provider::Endpoint> endpoint_;
   std::vector<char> memory_;
-  Owner<ibv_mr> region_{nullptr, ibv_dereg_mr};
-  Owner<ibv_cq> queue_{nullptr, ibv_destroy_cq};
-  std::unique_ptr<rdma_cm_id, IdEnd> id_;
-  size_t used_ = 0;      // of the memory for sends
-  uint32_t posted_ = 0;  // sends
+  std::unique_ptr<internal::provider::MemoryRegion> region_;
+  std::unique_ptr<internal::provider::CompletionChannel> channel_;
+  std::unique_ptr<internal::provider::CompletionQueue> queue_;
+  std::unique_ptr<internal::provider::QueuePair> pair_;
+  size_t used_ = 0;  // of the memory for sends
   uint32_t acknowledged_ = 0;
   bool failed_ = false;
 };
@@ -92,9 +76,7 @@ class RawListener {
   void reject(const Bytes& reason);
 
  private:
-  rdma_cm_id* await_request();
-
-  RawEnd end_;  // its id listens until a connection comes
+  std::unique_ptr<internal::provider::Endpoint> endpoint_;
 };
 
 }  // namespace sio::test

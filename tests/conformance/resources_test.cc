@@ -162,6 +162,7 @@ TEST_F(WireResources, AllowTwentyConnectionsAtOnceOnOneChannel) {
 // ---------------------------------------------------------------------------------- limits
 
 TEST_F(WireResources, BeyondTheMemlockLimitAreRefusedWithTheRemedy) {
+  if (on_soft()) GTEST_SKIP() << "the soft provider locks no memory";
   Peer other("mute");
   const Address to = other.address();
   Peer peer("memlock to=" + to.text() + " port=" + std::to_string(to.port()));
@@ -184,7 +185,7 @@ TEST_F(WireResources, BeyondTheMemlockLimitAreRefusedWithTheRemedy) {
 }
 
 TEST_F(WireResources, WithoutADeviceAreRefused) {
-  Peer peer("no-device");
+  Peer peer("no-device", {"SIO_PROVIDER=verbs"});
   const std::string line = peer.line();
   if (line.rfind("skip ", 0) == 0) GTEST_SKIP() << line.substr(5);
   EXPECT_EQ(line, "dma_alloc " + std::to_string(ENODEV));

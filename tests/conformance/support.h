@@ -70,6 +70,8 @@ class Address {
 };
 
 bool have_address();
+// The library has taken its soft provider, which needs no device and is reached by any address.
+bool on_soft();
 int machines();  // 1, or 2: the peer is on another one
 
 // The interface that has this address; "" if none. Its global IPv6 address; "" if none.
