@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "faults/faulty_provider.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <set>
+#include <system_error>
+
+namespace sio::test {
+namespace {
+
+using namespace internal::provider;
+
+[[noreturn]] void strike(int error, const char* what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+// Counts itself in the plan.
+class Counted {
+ public:
+  explicit Counted(std::atomic<int>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<int>& count_;
+};
+
+class FaultyRegion final : public MemoryRegion {
+ public:
+  explicit FaultyRegion(std::unique_ptr<MemoryRegion> inner) : inner_(std::move(inner)) {}
+  uint32_t lkey() const noexcept override { return inner_->lkey(); }
+
+ private:
+  Counted counted_{plan().regions};
+  std::unique_ptr<MemoryRegion> inner_;
+};
+
+class FaultyQueuePair;
+
+// Withholds the completions of some queue pairs for a while. What is withheld is let go before the
+// queue is armed: the second look finds it, so that nobody sleeps through it.
+class FaultyQueue final : public CompletionQueue {
+ public:
+  explicit FaultyQueue(std::unique_ptr<CompletionQueue> inner) : inner_(std::move(inner)) {}
+
+  CompletionQueue& inner() noexcept { return *inner_; }
+  uint32_t capacity() const noexcept override { return inner_->capacity(); }
+  int poll(int n, ibv_wc* wc) noexcept override;
+  int arm(bool solicited_only) noexcept override {
+    withheld_.clear();
+    return inner_->arm(solicited_only);
+  }
+  void joins(FaultyQueuePair* pair) { pairs_.insert(pair); }
+  void leaves(FaultyQueuePair* pair) { pairs_.erase(pair); }
+
+ private:
+  FaultyQueuePair* find(uint32_t number) noexcept;
+  void spoil(ibv_wc& wc) noexcept;
+
+  Counted counted_{plan().queues};
+  std::unique_ptr<CompletionQueue> inner_;
+  std::set<FaultyQueuePair*> pairs_;
+  std::deque<ibv_wc> come_;                // from the queue inside
+  std::map<uint32_t, uint32_t> withheld_;  // number of a queue pair: polls to go
+};
+
+class FaultyChannel final : public CompletionChannel {
+ public:
+  explicit FaultyChannel(std::unique_ptr<CompletionChannel> inner) : inner_(std::move(inner)) {}
+  int fd() const noexcept override { return inner_->fd(); }
+  void take_notifications(unsigned most) noexcept override { inner_->take_notifications(most); }
+  std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a completion queue");
+    return std::make_unique<FaultyQueue>(inner_->create_queue(entries));
+  }
+
+ private:
+  Counted counted_{plan().channels};
+  std::unique_ptr<CompletionChannel> inner_;
+};
+
+class FaultyEndpoint;
+
+class FaultyQueuePair final : public QueuePair {
+ public:
+  FaultyQueuePair(std::unique_ptr<QueuePair> inner, FaultyQueue& queue, Endpoint& endpoint)
+      : inner_(std::move(inner)), queue_(queue), endpoint_(endpoint) {
+    queue_.joins(this);
+  }
+  ~FaultyQueuePair() override { queue_.leaves(this); }
+
+  uint32_t number() const noexcept override { return inner_->number(); }
+  uint32_t peer_number() const noexcept override { return inner_->peer_number(); }
+  uint32_t max_inline() const noexcept override { return inner_->max_inline(); }
+  uint32_t max_send_sge() const noexcept override { return inner_->max_send_sge(); }
+  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override {
+    if (plan().strikes(&Faults::post_send)) return *bad = chain, -ENOMEM;
+    if (plan().strikes(&Faults::drop)) endpoint_.disconnect();
+    return inner_->post_send(chain, bad);
+  }
+  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override {
+    if (plan().strikes(&Faults::post_receive)) return *bad = chain, -ENOMEM;
+    return inner_->post_recv(chain, bad);
+  }
+  void fail() noexcept override { inner_->fail(); }
+
+  bool spoilt = false;  // a completion of it has failed
+
+ private:
+  Counted counted_{plan().pairs};
+  std::unique_ptr<QueuePair> inner_;
+  FaultyQueue& queue_;
+  Endpoint& endpoint_;
+};
+
+FaultyQueuePair* FaultyQueue::find(uint32_t number) noexcept {
+  for (FaultyQueuePair* pair : pairs_) {
+    if (pair->number() == number) return pair;
+  }
+  return nullptr;
+}
+
+void FaultyQueue::spoil(ibv_wc& wc) noexcept {
+  FaultyQueuePair* pair = find(wc.qp_num);
+  if (pair == nullptr || wc.status != IBV_WC_SUCCESS) return;
+  if (pair->spoilt) {
+    wc.status = IBV_WC_WR_FLUSH_ERR;
+  } else if (plan().strikes(&Faults::status)) {
+    constexpr std::array kStatuses = {
+        IBV_WC_LOC_LEN_ERR,     IBV_WC_LOC_QP_OP_ERR,     IBV_WC_LOC_PROT_ERR,
+        IBV_WC_WR_FLUSH_ERR,    IBV_WC_BAD_RESP_ERR,      IBV_WC_LOC_ACCESS_ERR,
+        IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_ACCESS_ERR,    IBV_WC_REM_OP_ERR,
+        IBV_WC_RETRY_EXC_ERR,   IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_REM_ABORT_ERR,
+        IBV_WC_FATAL_ERR,       IBV_WC_RESP_TIMEOUT_ERR,  IBV_WC_GENERAL_ERR};
+    wc.status = kStatuses[plan().below(kStatuses.size())];
+    pair->spoilt = true;
+    pair->fail();
+  }
+}
+
+int FaultyQueue::poll(int n, ibv_wc* wc) noexcept {
+  ibv_wc fresh[32];
+  for (int more = 0; (more = inner_->poll(32, fresh)) > 0;)
+    come_.insert(come_.end(), fresh, fresh + more);
+  for (auto& [number, polls] : withheld_) polls -= polls > 0 ? 1 : 0;
+  std::erase_if(withheld_, [](const auto& entry) { return entry.second == 0; });
+  if (!come_.empty() && plan().strikes(&Faults::late)) {
+    withheld_.emplace(come_[plan().below(static_cast<uint32_t>(come_.size()))].qp_num,
+                      1 + plan().below(20));
+  }
+  int taken = 0;
+  for (auto it = come_.begin(); it != come_.end() && taken < n;) {
+    if (withheld_.contains(it->qp_num)) {
+      ++it;
+      continue;
+    }
+    wc[taken] = *it;
+    spoil(wc[taken++]);
+    it = come_.erase(it);
+  }
+  return taken;
+}
+
+class FaultyDevice final : public Device {
+ public:
+  explicit FaultyDevice(Device& inner) : inner_(inner) {}
+  const std::string& name() const noexcept override { return inner_.name(); }
+  unsigned index() const noexcept override { return inner_.index(); }
+  const DeviceLimits& limits() const noexcept override { return inner_.limits(); }
+  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override {
+    if (plan().strikes(&Faults::register_memory)) strike(ENOMEM, "memory");
+    return std::make_unique<FaultyRegion>(inner_.register_memory(base, size));
+  }
+  std::unique_ptr<CompletionChannel> create_completion_channel() override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a completion channel");
+    return std::make_unique<FaultyChannel>(inner_.create_completion_channel());
+  }
+
+ private:
+  Device& inner_;
+};
+
+class FaultyEndpoint final : public Endpoint {
+ public:
+  FaultyEndpoint(std::unique_ptr<Endpoint> inner, Device& device)
+      : inner_(std::move(inner)), device_(device) {}
+
+  uint64_t serial() const noexcept override { return inner_->serial(); }
+  int bind(const sockaddr* address, bool reuse) noexcept override {
+    return fault() ? -EIO : inner_->bind(address, reuse);
+  }
+  int listen(int backlog) noexcept override { return fault() ? -EIO : inner_->listen(backlog); }
+  int resolve(const sockaddr* peer, int timeout_ms) noexcept override {
+    return fault() ? -EIO : inner_->resolve(peer, timeout_ms);
+  }
+  int connect(std::span<const std::byte> data) noexcept override {
+    return fault() ? -EIO : inner_->connect(data);
+  }
+  int accept(std::span<const std::byte> data) noexcept override {
+    return fault() ? -EIO : inner_->accept(data);
+  }
+  int reject(std::span<const std::byte> data) noexcept override { return inner_->reject(data); }
+  int disconnect() noexcept override { return inner_->disconnect(); }
+  sockaddr_storage local_address() const noexcept override { return inner_->local_address(); }
+  sockaddr_storage peer_address() const noexcept override { return inner_->peer_address(); }
+  Device* device() const noexcept override {
+    return inner_->device() == nullptr ? nullptr : &device_;
+  }
+  PortInfo port_info() const override { return inner_->port_info(); }
+  std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
+                                               const QueueSizes& sizes) override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a queue pair");
+    auto& faulty = static_cast<FaultyQueue&>(queue);
+    return std::make_unique<FaultyQueuePair>(inner_->create_queue_pair(faulty.inner(), sizes),
+                                             faulty, *inner_);
+  }
+
+ private:
+  static bool fault() { return plan().strikes(&Faults::connect); }
+
+  Counted counted_{plan().endpoints};
+  std::unique_ptr<Endpoint> inner_;
+  Device& device_;
+};
+
+class FaultyProvider final : public Provider, private ConnectionManager {
+ public:
+  explicit FaultyProvider(std::unique_ptr<Provider> inner)
+      : inner_(std::move(inner)), device_(*inner_->devices().front()), list_{&device_} {}
+
+  const char* name() const noexcept override { return inner_->name(); }
+  ConnectionManager& connections() noexcept override { return *this; }
+  std::span<Device* const> devices() noexcept override { return list_; }
+  std::vector<int> async_fds() const override { return inner_->async_fds(); }
+  void handle_async(int fd) noexcept override { inner_->handle_async(fd); }
+
+ private:
+  int fd() const noexcept override { return inner_->connections().fd(); }
+  bool next_event(ConnectionEvent& event) override {
+    if (!inner_->connections().next_event(event)) return false;
+    if (event.incoming) event.incoming = wrap(std::move(event.incoming));
+    return true;
+  }
+  std::unique_ptr<Endpoint> create_endpoint() override {
+    return wrap(inner_->connections().create_endpoint());
+  }
+  std::unique_ptr<Endpoint> wrap(std::unique_ptr<Endpoint> endpoint) {
+    return std::make_unique<FaultyEndpoint>(std::move(endpoint), device_);
+  }
+
+  std::unique_ptr<Provider> inner_;
+  FaultyDevice device_;
+  std::array<Device*, 1> list_;
+};
+
+}  // namespace
+
+void FaultPlan::begin(uint64_t seed, const Faults& faults) {
+  const std::lock_guard lock(mutex_);
+  random_.seed(seed);
+  faults_ = faults;
+}
+
+bool FaultPlan::strikes(uint32_t Faults::*fault) {
+  const std::lock_guard lock(mutex_);
+  const uint32_t often = faults_.*fault;
+  if (often == 0 || random_() % often != 0) return false;
+  ++struck_;
+  return true;
+}
+
+uint32_t FaultPlan::below(uint32_t n) {
+  const std::lock_guard lock(mutex_);
+  return static_cast<uint32_t>(random_() % n);
+}
+
+FaultPlan& plan() {
+  static auto* const one = new FaultPlan;
+  return *one;
+}
+
+std::unique_ptr<Provider> create_faulty_soft_provider() {
+  return std::make_unique<FaultyProvider>(create_soft_provider());
+}
+
+}  // namespace sio::test

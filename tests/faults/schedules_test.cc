@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Two sockets of one process talk, and things go wrong as a seed says (faulty_provider.h). Whatever
+// it was: messages come in order and without gaps as far as they come, each lent buffer has exactly
+// one outcome, accounts add up, close returns, and nothing is left. SIO_FAULT_SEED=N runs that one
+// schedule, SIO_FAULT_SCHEDULES=N so many.
+#include <gtest/gtest.h>
+#include <sio/sio.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+
+#include "conformance/support.h"
+#include "faults/faulty_provider.h"
+
+namespace sio::test {
+namespace {
+
+constexpr size_t kAreaBytes = size_t{1} << 20;
+constexpr size_t kMostHeld = 40;  // received messages of one side
+
+// One end, with its area and perhaps a channel.
+class Side {
+ public:
+  Side(std::mt19937_64& random, uint64_t seed, bool joined) : random_(random), seed_(seed) {
+    if (dma_alloc(&area_, kAreaBytes, 0) != 0) return;
+    socket_ = sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+    linger abort{1, static_cast<int>(below(2))};
+    sio_setsockopt(socket_, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    if (joined) {
+      channel_ = ec_create(0);
+      ec_add_fd(channel_, socket_, EC_DELIVER, nullptr);
+    }
+    dma_assoc(socket_, area_, 0, DMA_SEND);
+  }
+  Side(const Side&) = delete;
+  Side& operator=(const Side&) = delete;
+  ~Side() { EXPECT_TRUE(ended_) << trace(); }
+
+  bool stands() const { return area_ != nullptr && socket_ >= 0; }
+  int socket() const { return socket_; }
+  ec_t channel() const { return channel_; }
+  dma_mem_t area() const { return area_; }
+  bool over() const { return over_; }
+
+  // Takes the place of the fresh socket: one that was accepted.
+  void adopt(int accepted) {
+    if (channel_ < 0) sio_nonblock(accepted, 1);
+    close();
+    socket_ = accepted;
+  }
+
+  void act() {
+    switch (below(12)) {
+      case 0:
+      case 1:
+      case 2:
+        return send_copy();
+      case 3:
+      case 4:
+        return send_lent(false);
+      case 5:
+        return send_lent(true);
+      case 6:
+        return release_one();
+      case 7: {
+        timespec zero{};
+        sio_flush(socket_, &zero);
+        return;
+      }
+      default:
+        return take();
+    }
+  }
+
+  // Whatever has come.
+  void take() {
+    if (channel_ >= 0) return take_events();
+    void* data;
+    int n;
+    while (held_.size() < kMostHeld && (n = sio_recv(socket_, &data, SIZE_MAX, 0)) >= 0) {
+      if (data == nullptr) {
+        over_ = true;
+        return;
+      }
+      received(data, static_cast<size_t>(n));
+    }
+    if (held_.size() < kMostHeld && errno != EAGAIN) over_ = true;
+  }
+
+  void release_all() {
+    while (!held_.empty()) release_one();
+  }
+
+  void check_credits() const {
+    sio_info info{};
+    socklen_t size = sizeof info;
+    if (sio_getsockopt(socket_, SOL_SIO, SIO_INFO, &info, &size) != 0) return;
+    EXPECT_LE(info.credits, 64u) << trace();
+    EXPECT_LE(info.sends_in_flight, 64u + 8u) << trace();
+  }
+
+  // Everything comes to its end, and nothing is left.
+  void end() {
+    ended_ = true;
+    if (area_ == nullptr) return;
+    close();
+    // Each outcome that is owed comes.
+    const bool all_told = eventually([&] {
+      if (channel_ >= 0) take_events();
+      return lent_.empty() || channel_ < 0;
+    });
+    EXPECT_TRUE(all_told) << lent_.size() << " outcomes are missing" << trace();
+    for (const auto& [data, size] : lent_) EXPECT_EQ(sio_release(area_, data, size), 0) << trace();
+    release_all();
+    if (channel_ >= 0) {
+      EXPECT_EQ(ec_destroy(channel_), 0) << trace();
+    }
+    EXPECT_TRUE(eventually([&] { return dma_free(area_, kAreaBytes) == 0; })) << trace();
+  }
+
+ private:
+  static constexpr size_t kLargest = 6000;
+
+  std::string trace() const { return " (SIO_FAULT_SEED=" + std::to_string(seed_) + ")"; }
+  uint64_t below(uint64_t n) { return random_() % n; }
+
+  void close() {
+    if (socket_ < 0) return;
+    EXPECT_EQ(sio_close(std::exchange(socket_, -1)), 0) << trace();
+  }
+
+  void send_copy() {
+    char text[400];
+    const size_t size = 8 + below(sizeof text - 8);
+    std::memcpy(text, &sent_, 8);
+    if (sio_send(socket_, text, size, MSG_DONTWAIT) == 0) ++sent_;
+  }
+
+  void send_lent(bool release) {
+    const size_t size = 8 + below(kLargest);
+    void* block;
+    if (sio_reserve(area_, &block, size) != 0) return;
+    std::memcpy(block, &sent_, 8);
+    if (sio_send(socket_, block, size, MSG_DONTWAIT | (release ? SIO_RELEASE : 0)) != 0) {
+      EXPECT_EQ(sio_release(area_, block, size), 0) << "not queued, so still ours" << trace();
+      return;
+    }
+    ++sent_;
+    if (!release) lent_[block] = size;
+  }
+
+  void received(void* data, size_t size) {
+    uint64_t number = 0;
+    ASSERT_GE(size, 8u);
+    std::memcpy(&number, data, 8);
+    EXPECT_EQ(number, received_++) << trace();
+    held_.emplace_back(data, size);
+  }
+
+  void release_one() {
+    if (held_.empty()) return;
+    const size_t which = below(held_.size());
+    std::swap(held_[which], held_.back());
+    const auto [data, size] = held_.back();
+    held_.pop_back();
+    EXPECT_EQ(sio_release(nullptr, data, size), 0) << trace();
+  }
+
+  void take_events() {
+    event_data_t event;
+    while (held_.size() < kMostHeld && ec_next_event(channel_, &event) == 0) {
+      if (event.kind == EC_RECV) received(event.data.buf, event.data.len);
+      if (event.kind == EC_SENT) {
+        const auto found = lent_.find(event.data.buf);
+        ASSERT_NE(found, lent_.end()) << "an outcome of nothing, or twice" << trace();
+        EXPECT_EQ(sio_release(area_, event.data.buf, event.data.len), 0) << trace();
+        lent_.erase(found);
+      }
+      over_ |= event.kind == EC_EOF || event.kind == EC_HUP;
+    }
+    if (held_.size() >= kMostHeld) release_one();
+  }
+
+  std::mt19937_64& random_;
+  const uint64_t seed_;
+  dma_mem_t area_ = nullptr;
+  int socket_ = -1;
+  ec_t channel_ = -1;
+  uint64_t sent_ = 0;
+  uint64_t received_ = 0;
+  std::map<void*, size_t> lent_;
+  std::vector<std::pair<void*, size_t>> held_;
+  bool over_ = false;
+  bool ended_ = false;
+};
+
+// A listener, and who connects to it: false if that failed, as it may.
+bool connect(Side& near, Side& far) {
+  const int listener = sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+  if (listener < 0) return false;
+  const Address any("127.0.0.1", 0);
+  dma_assoc(listener, far.area(), 0, DMA_SEND);  // the accepted socket inherits it
+  bool ready = sio_bind(listener, any.get(), any.size()) == 0 && sio_listen(listener, 4) == 0;
+  if (ready) {
+    const Address name(listener, sio_getsockname);
+    const int timeout = 300;
+    sio_setsockopt(near.socket(), SOL_SIO, SIO_CONNECT_TIMEOUT, &timeout, sizeof timeout);
+    ready = sio_connect(near.socket(), name.get(), name.size()) == 0 || errno == EINPROGRESS;
+  }
+  int accepted = -1;
+  const auto look = [&] {
+    near.take();
+    accepted = far.channel() >= 0
+                   ? sio_accept_ec(listener, nullptr, nullptr, 0, far.channel(), nullptr)
+                   : sio_accept(listener, nullptr, nullptr);
+    uint32_t bits = 0;
+    socklen_t size = sizeof bits;
+    sio_getsockopt(near.socket(), SOL_SIO, SIO_READY, &bits, &size);
+    return accepted >= 0 || (errno != EAGAIN && errno != ENOMEM && errno != EIO) ||
+           (bits & EPOLLERR) != 0;
+  };
+  if (ready) eventually(look, milliseconds(1000));
+  sio_close(listener);
+  if (accepted < 0) return false;
+  far.adopt(accepted);
+  return true;
+}
+
+Faults faults_of(std::mt19937_64& random) {
+  const auto rate = [&](uint32_t often) {
+    return random() % 3 == 0 ? often + static_cast<uint32_t>(random() % often) : 0u;
+  };
+  Faults faults;
+  faults.register_memory = rate(20);
+  faults.create = rate(20);
+  faults.connect = rate(20);
+  faults.post_send = rate(300);
+  faults.post_receive = rate(300);
+  faults.status = rate(300);
+  faults.late = rate(5);
+  faults.drop = rate(300);
+  return faults;
+}
+
+void run_schedule(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const Faults faults = faults_of(random);
+  {
+    plan().begin(seed, faults);
+    Side near(random, seed, random() % 2 == 0);
+    Side far(random, seed, random() % 2 == 0);
+    if (near.stands() && far.stands() && connect(near, far)) {
+      const uint64_t steps = 50 + random() % 400;
+      for (uint64_t i = 0; i < steps && !(near.over() && far.over()); ++i) {
+        (random() % 2 == 0 ? near : far).act();
+      }
+      near.check_credits();
+      far.check_credits();
+      far.release_all();
+      near.release_all();
+    }
+    plan().end();
+    near.end();
+    far.end();
+  }
+  const auto nothing_left = [] {
+    return plan().pairs == 0 && plan().queues == 0 && plan().channels == 0 &&
+           plan().endpoints == 0 && plan().regions == 0;
+  };
+  EXPECT_TRUE(eventually(nothing_left))
+      << plan().pairs << " queue pairs, " << plan().queues << " queues, " << plan().channels
+      << " channels, " << plan().endpoints << " endpoints, " << plan().regions
+      << " registrations are left (SIO_FAULT_SEED=" << seed << ')';
+}
+
+uint64_t number_from(const char* variable, uint64_t otherwise) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+TEST(Faults, LeaveNothingBehind) {
+  if (const uint64_t seed = number_from("SIO_FAULT_SEED", 0)) return run_schedule(seed);
+  const uint64_t schedules = number_from("SIO_FAULT_SCHEDULES", 2000);
+  for (uint64_t seed = 1; seed <= schedules && !HasFailure(); ++seed) run_schedule(seed);
+  std::printf("%llu faults in %llu schedules\n", static_cast<unsigned long long>(plan().struck()),
+              static_cast<unsigned long long>(schedules));
+  EXPECT_GT(plan().struck(), schedules);
+}
+
+}  // namespace
+}  // namespace sio::test
+
+int main(int argc, char** argv) {
+  // Errors are what this is about.
+  setenv("SIO_LOG", "none", 0);
+  sio::internal::provider::set_factory(sio::test::create_faulty_soft_provider);
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
