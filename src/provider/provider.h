@@ -50,6 +50,16 @@ class CompletionChannel {
   virtual std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) = 0;
 };
 
+// Receives that several reliable queue pairs of one device take from. Its calls may be made by any
+// thread.
+class SharedReceiveQueue {
+ public:
+  virtual ~SharedReceiveQueue() = default;
+  virtual uint32_t capacity() const noexcept = 0;
+  // As QueuePair::post_recv.
+  virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
+};
+
 struct DeviceLimits {
   uint32_t max_cq_entries;
   uint32_t max_qp_wr;
@@ -73,17 +83,23 @@ class Device {
   virtual const DeviceLimits& limits() const noexcept = 0;
   virtual std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) = 0;
   virtual std::unique_ptr<CompletionChannel> create_completion_channel() = 0;
+  virtual std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) = 0;
 };
 
 struct QueueSizes {
   uint32_t send_wr = 0;
   uint32_t recv_wr = 0;
   uint32_t send_sge = 1;
-  uint32_t inline_bytes = 0;  // wished for
+  uint32_t inline_bytes = 0;                  // wished for
+  SharedReceiveQueue* shared_recv = nullptr;  // in place of receives of its own
 };
 
+// Reliable connected on an endpoint for connections, unreliable datagram on one for datagrams. The
+// first kGrhBytes of the receive of a datagram are those of ibv_grh.
 class QueuePair {
  public:
+  static constexpr uint32_t kGrhBytes = 40;
+
   virtual ~QueuePair() = default;
   virtual uint32_t number() const noexcept = 0;
   virtual uint32_t peer_number() const noexcept = 0;  // 0 before the connection stands
@@ -94,6 +110,15 @@ class QueuePair {
   virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
   // Into the error state: what is posted is flushed.
   virtual void fail() noexcept = 0;
+};
+
+// Where datagrams go: what wr.ud of a work request wants. Lives as long as requests that name it.
+class Destination {
+ public:
+  virtual ~Destination() = default;
+  virtual ibv_ah* handle() const noexcept = 0;
+  virtual uint32_t queue_pair() const noexcept = 0;
+  virtual uint32_t key() const noexcept = 0;
 };
 
 // One end of a connection in the making, a listener, or the CM's part of a live connection.
@@ -113,6 +138,9 @@ class Endpoint {
   virtual int accept(std::span<const std::byte> data) noexcept = 0;        // -> kEstablished
   virtual int reject(std::span<const std::byte> data) noexcept = 0;
   virtual int disconnect() noexcept = 0;  // -> kDisconnected at both ends
+  // An endpoint for datagrams: connect() asks who is at the peer's address, and kEstablished brings
+  // the destination. listen() is what makes its own queue pair be found, with no event. There is no
+  // private data, and neither accept, reject nor disconnect.
 
   // Known once bound; all zero (AF_UNSPEC) before.
   virtual sockaddr_storage local_address() const noexcept = 0;
@@ -123,23 +151,27 @@ class Endpoint {
   virtual PortInfo port_info() const = 0;
   virtual std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
                                                        const QueueSizes& sizes) = 0;
+  // Where a datagram came from that its queue pair received (`grh`: the first bytes of the
+  // receive). Throws.
+  virtual std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) = 0;
 };
 
 struct ConnectionEvent {
   enum class Kind : uint8_t {
     kResolved,      // the way to the peer is known: device() is
     kRequest,       // on a listener: `incoming` wants to connect
-    kEstablished,   // data: the peer's answer (at the end that connects)
+    kEstablished,   // data: the peer's answer (at the end that connects); or destination
     kRefused,       // data: the peer's reason, if it gave one
     kFailed,        // error: an errno
     kDisconnected,  // the peer, or we, disconnected
     kDeviceGone,
   };
-  Kind kind;
+  Kind kind{};
   uint64_t endpoint = 0;  // its serial
-  std::unique_ptr<Endpoint> incoming;
+  std::unique_ptr<Endpoint> incoming{};
   int error = 0;
-  std::vector<std::byte> data;
+  std::vector<std::byte> data{};
+  std::unique_ptr<Destination> destination{};
 };
 
 class ConnectionManager {
@@ -149,6 +181,7 @@ class ConnectionManager {
   // The next event; false: none. Never blocks.
   virtual bool next_event(ConnectionEvent& event) = 0;
   virtual std::unique_ptr<Endpoint> create_endpoint() = 0;
+  virtual std::unique_ptr<Endpoint> create_datagram_endpoint() = 0;
 };
 
 class Provider {

@@ -2,47 +2,16 @@
 #include "conformance/raw_end.h"
 
 #include <netinet/in.h>
-#include <poll.h>
 
 #include <cstring>
+
+#include "seam/events.h"
 
 namespace sio::test {
 namespace {
 
 using internal::provider::ConnectionEvent;
-using internal::provider::ConnectionManager;
 using Kind = ConnectionEvent::Kind;
-
-ConnectionManager& connections() { return internal::provider::instance().connections(); }
-
-std::optional<ConnectionEvent> try_next_event(milliseconds limit) {
-  const auto end = Clock::now() + limit;
-  for (;;) {
-    ConnectionEvent event;
-    if (connections().next_event(event)) return event;
-    const auto left = std::chrono::duration_cast<milliseconds>(end - Clock::now());
-    if (left.count() < 0) return std::nullopt;
-    pollfd entry{connections().fd(), POLLIN, 0};
-    poll(&entry, 1, static_cast<int>(left.count()));
-  }
-}
-
-ConnectionEvent next_event() {
-  auto event = try_next_event(kSoon);
-  if (!event) fail("no event of the connection manager");
-  return std::move(*event);
-}
-
-void expect_event(Kind wanted) {
-  const ConnectionEvent event = next_event();
-  if (event.kind != wanted) {
-    fail("event %d instead of %d", static_cast<int>(event.kind), static_cast<int>(wanted));
-  }
-}
-
-void must_not_fail(int result, const char* what) {
-  if (result != 0) fail("%s: %s", what, std::strerror(-result));
-}
 
 }  // namespace
 

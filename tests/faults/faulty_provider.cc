@@ -178,6 +178,10 @@ class FaultyDevice final : public Device {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a completion channel");
     return std::make_unique<FaultyChannel>(inner_.create_completion_channel());
   }
+  std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a shared receive queue");
+    return inner_.create_shared_receive_queue(receives);
+  }
 
  private:
   Device& inner_;
@@ -217,6 +221,9 @@ class FaultyEndpoint final : public Endpoint {
     return std::make_unique<FaultyQueuePair>(inner_->create_queue_pair(faulty.inner(), sizes),
                                              faulty, *inner_);
   }
+  std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override {
+    return inner_->source_of(wc, grh);
+  }
 
  private:
   static bool fault() { return plan().strikes(&Faults::connect); }
@@ -246,6 +253,9 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   }
   std::unique_ptr<Endpoint> create_endpoint() override {
     return wrap(inner_->connections().create_endpoint());
+  }
+  std::unique_ptr<Endpoint> create_datagram_endpoint() override {
+    return wrap(inner_->connections().create_datagram_endpoint());
   }
   std::unique_ptr<Endpoint> wrap(std::unique_ptr<Endpoint> endpoint) {
     return std::make_unique<FaultyEndpoint>(std::move(endpoint), device_);

@@ -22,6 +22,15 @@ sockaddr_storage peer_of(int fd) noexcept {
   return name;
 }
 
+sockaddr_storage without_port(sockaddr_storage address) noexcept {
+  if (address.ss_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6&>(address).sin6_port = 0;
+  } else {
+    reinterpret_cast<sockaddr_in&>(address).sin_port = 0;
+  }
+  return address;
+}
+
 bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept {
   if (one.ss_family != other.ss_family) return false;
   if (one.ss_family == AF_INET) {
@@ -40,10 +49,7 @@ int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept {
   const OwnFd fd(::socket(peer->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return errno;
   if (::connect(fd.get(), peer, size_of(peer)) != 0) return errno;
-  source = name_of(fd.get());
-  auto& port = source.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(source).sin6_port
-                                            : reinterpret_cast<sockaddr_in&>(source).sin_port;
-  port = 0;
+  source = without_port(name_of(fd.get()));
   return 0;
 }
 

@@ -16,6 +16,8 @@ inline socklen_t size_of(const sockaddr* address) noexcept {
 sockaddr_storage name_of(int fd) noexcept;
 sockaddr_storage peer_of(int fd) noexcept;
 
+sockaddr_storage without_port(sockaddr_storage address) noexcept;
+
 // Address and port.
 bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept;
 

@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/soft/attendant.h"
-#include "provider/soft/queue_pair.h"
 
 namespace sio::internal::provider::soft {
 namespace {
@@ -80,31 +79,31 @@ void SoftCompletionChannel::notify() noexcept {
 
 // One descriptor tells of all queues, so one reading takes what all of them have to tell.
 void SoftCompletionChannel::take_notifications(unsigned) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (!notified_) return;
-  notified_ = false;
+  if (!notified_.exchange(false)) return;
   eventfd_t count;
   [[maybe_unused]] const int result = eventfd_read(notification_.get(), &count);
 }
 
-void SoftCompletionChannel::add(SoftQueuePair* pair) {
+void SoftCompletionChannel::add(Attended* pair) {
   owing_.reserve(pairs_.size() + 1);
+  starving_.reserve(pairs_.size() + 1);
   pairs_.push_back(pair);
 }
 
-void SoftCompletionChannel::remove(SoftQueuePair* pair) noexcept {
+void SoftCompletionChannel::remove(Attended* pair) noexcept {
   std::erase(pairs_, pair);
   owes_no_more(pair);
+  starves_no_more(pair);
 }
 
-int SoftCompletionChannel::watch(SoftQueuePair* pair, int fd, uint32_t events) noexcept {
+int SoftCompletionChannel::watch(Attended* pair, int fd, uint32_t events) noexcept {
   epoll_event event{};
   event.events = events;
   event.data.ptr = pair;
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-void SoftCompletionChannel::change(SoftQueuePair* pair, int fd, uint32_t events) noexcept {
+void SoftCompletionChannel::change(Attended* pair, int fd, uint32_t events) noexcept {
   epoll_event event{};
   event.events = events;
   event.data.ptr = pair;
@@ -119,7 +118,7 @@ template <typename Which>
 void SoftCompletionChannel::acknowledge_those(Which which) noexcept {
   // Who can not, since its stream takes no more now, stays in the list.
   for (size_t i = 0; i < owing_.size();) {
-    SoftQueuePair* const pair = owing_[i];
+    Attended* const pair = owing_[i];
     if (which(*pair)) pair->acknowledge();
     if (i < owing_.size() && owing_[i] == pair) ++i;
   }
@@ -129,25 +128,35 @@ void SoftCompletionChannel::advance(const SoftCompletionQueue* polling) noexcept
   ++advances_;
   polling_ = polling;
   if (pairs_.size() <= kFew) {
-    for (SoftQueuePair* pair : pairs_) busy_ |= pair->advance();
+    for (Attended* pair : pairs_) busy_ |= pair->advance();
   } else {
     epoll_event ready[kMostReady];
     const int n = epoll_wait(epoll_.get(), ready, kMostReady, 0);
     for (int i = 0; i < n; ++i) {
-      auto* pair = static_cast<SoftQueuePair*>(ready[i].data.ptr);
+      auto* pair = static_cast<Attended*>(ready[i].data.ptr);
       if (pair != nullptr) busy_ |= pair->advance();
     }
   }
+  if (!starving_.empty()) feed_the_starving();
   polling_ = nullptr;
   // A whole round without a frame that an acknowledgement could have gone along with.
-  acknowledge_those([this](SoftQueuePair& pair) { return pair.took_at() < advances_; });
+  acknowledge_those([this](Attended& pair) { return pair.took_at() < advances_; });
+}
+
+// Nothing tells the epoll set that there are shared receives again.
+void SoftCompletionChannel::feed_the_starving() noexcept {
+  for (size_t i = 0; i < starving_.size();) {
+    Attended* const pair = starving_[i];
+    busy_ |= pair->advance();
+    if (i < starving_.size() && starving_[i] == pair) ++i;
+  }
 }
 
 void SoftCompletionChannel::acknowledge_all() noexcept {
-  acknowledge_those([](SoftQueuePair&) { return true; });
+  acknowledge_those([](Attended&) { return true; });
 }
 
-void SoftCompletionChannel::owes(SoftQueuePair* pair) noexcept {
+void SoftCompletionChannel::owes(Attended* pair) noexcept {
   owing_.push_back(pair);  // has room for all pairs
   want_ticks();
 }
@@ -186,7 +195,7 @@ bool SoftCompletionChannel::tick(bool look_for_dead_links) noexcept {
   }
   advances_at_tick_ = advances_;
   if (look_for_dead_links && outstanding_ > 0) {
-    for (SoftQueuePair* pair : pairs_) pair->look_for_dead_link();
+    for (Attended* pair : pairs_) pair->look_for_dead_link();
   }
   // What is announced and ignored keeps the descriptor readable: watching it would be no rest.
   ticking_ = outstanding_ > 0 || !owing_.empty() || busy_ || notified_;

@@ -21,7 +21,18 @@ namespace sio::internal::provider::soft {
 
 class Attendant;
 class SoftCompletionChannel;
-class SoftQueuePair;
+
+// What a channel looks after: queue pairs of either kind. Called under the channel's lock.
+class Attended {
+ public:
+  virtual ~Attended() = default;
+  // Reads and writes what there is; true if there was anything.
+  virtual bool advance() noexcept = 0;
+  // Of what the channel has been told that it owes(): says now what was taken, or in which round.
+  virtual void acknowledge() noexcept {}
+  virtual uint64_t took_at() const noexcept { return 0; }
+  virtual void look_for_dead_link() noexcept {}
+};
 
 class SoftCompletionQueue final : public CompletionQueue {
  public:
@@ -62,11 +73,11 @@ class SoftCompletionChannel final : public CompletionChannel {
   std::mutex& mutex() noexcept { return mutex_; }
 
   // The rest is called under the lock.
-  void add(SoftQueuePair* pair);
-  void remove(SoftQueuePair* pair) noexcept;
+  void add(Attended* pair);
+  void remove(Attended* pair) noexcept;
   // A stream joins the epoll set, or wants other events, or leaves.
-  int watch(SoftQueuePair* pair, int fd, uint32_t events) noexcept;
-  void change(SoftQueuePair* pair, int fd, uint32_t events) noexcept;
+  int watch(Attended* pair, int fd, uint32_t events) noexcept;
+  void change(Attended* pair, int fd, uint32_t events) noexcept;
   void forget(int fd) noexcept;
 
   // Moves what there is to be moved, on behalf of the queue that polls (or of nobody).
@@ -75,6 +86,7 @@ class SoftCompletionChannel final : public CompletionChannel {
   uint64_t round() const noexcept { return advances_; }
   // Completions of this queue are about to be looked at, so that they need not be announced.
   bool is_polling(const SoftCompletionQueue* queue) const noexcept { return polling_ == queue; }
+  // Wakes who sleeps for the channel; any thread, no lock needed.
   void notify() noexcept;
   // What was taken is to be acknowledged now, since nobody will poll for a while.
   void acknowledge_all() noexcept;
@@ -82,8 +94,11 @@ class SoftCompletionChannel final : public CompletionChannel {
   // Something was sent, or is owed, that calls for a look later.
   void sent(uint32_t n) noexcept;
   void finished(uint32_t n) noexcept { outstanding_ -= n; }
-  void owes(SoftQueuePair* pair) noexcept;
-  void owes_no_more(SoftQueuePair* pair) noexcept { std::erase(owing_, pair); }
+  void owes(Attended* pair) noexcept;
+  void owes_no_more(Attended* pair) noexcept { std::erase(owing_, pair); }
+  // It has found the shared receives empty, and is to advance when there are some.
+  void starves(Attended* pair) noexcept { starving_.push_back(pair); }
+  void starves_no_more(Attended* pair) noexcept { std::erase(starving_, pair); }
 
   // For the attendant, who calls them without the lock.
   bool ticking() noexcept;
@@ -94,21 +109,23 @@ class SoftCompletionChannel final : public CompletionChannel {
  private:
   template <typename Which>
   void acknowledge_those(Which which) noexcept;
+  void feed_the_starving() noexcept;
   void want_ticks() noexcept;
 
   Attendant& attendant_;
   std::mutex mutex_;
   OwnFd epoll_;
   OwnFd notification_;
-  std::vector<SoftQueuePair*> pairs_;
-  std::vector<SoftQueuePair*> owing_;  // acknowledgements
+  std::vector<Attended*> pairs_;
+  std::vector<Attended*> owing_;     // acknowledgements
+  std::vector<Attended*> starving_;  // for a shared receive
   const SoftCompletionQueue* polling_ = nullptr;
   uint64_t advances_ = 0;
   uint64_t advances_at_tick_ = 0;
   uint32_t outstanding_ = 0;  // requests that nobody has acknowledged
   bool busy_ = false;         // something came or went since the last tick
   bool ticking_ = false;
-  bool notified_ = false;
+  std::atomic<bool> notified_{false};
 };
 
 }  // namespace sio::internal::provider::soft

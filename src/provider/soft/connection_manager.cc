@@ -7,14 +7,15 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/soft/addresses.h"
+#include "provider/soft/datagram_endpoint.h"
 #include "provider/soft/device.h"
 #include "provider/soft/endpoint.h"
+#include "provider/soft/numbers.h"
 #include "provider/soft/queue_pair.h"
 
 namespace sio::internal::provider::soft {
@@ -25,6 +26,7 @@ using Kind = ConnectionEvent::Kind;
 // epoll_event.data of what is no conversation: serials begin at 1 and never get there.
 constexpr uint64_t kTold = 0;
 constexpr uint64_t kAttendant = ~uint64_t{0};
+constexpr uint64_t kLookups = kAttendant - 1;
 
 // Peers that have connected and not said what they want, and for how long they may.
 constexpr size_t kMostGreetings = 1024;
@@ -33,8 +35,6 @@ constexpr milliseconds kGreetingLimit{5000};
 constexpr milliseconds kLeavingLimit{1000};
 // Before accept4 is tried again when the process has no descriptor left.
 constexpr milliseconds kScarcityPause{100};
-
-std::atomic<uint64_t> next_serial{1};
 
 void set_flag(int fd, int level, int name) noexcept {
   const int on = 1;
@@ -46,15 +46,21 @@ void set_flag(int fd, int level, int name) noexcept {
 SoftConnectionManager::SoftConnectionManager(SoftDevice& device)
     : device_(device),
       epoll_(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
-      told_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+      told_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
+      lookups_(*this, device.attendant()) {
   check_errno(watch(kTold, told_.get(), EPOLLIN), "epoll_ctl");
   check_errno(watch(kAttendant, device_.attendant().fd(), EPOLLIN), "epoll_ctl");
+  check_errno(watch(kLookups, lookups_.fd(), EPOLLIN), "epoll_ctl");
 }
 
 SoftConnectionManager::~SoftConnectionManager() = default;
 
 std::unique_ptr<Endpoint> SoftConnectionManager::create_endpoint() {
   return std::make_unique<SoftEndpoint>(*this, device_, open());
+}
+
+std::unique_ptr<Endpoint> SoftConnectionManager::create_datagram_endpoint() {
+  return std::make_unique<SoftDatagramEndpoint>(*this, lookups_, device_);
 }
 
 SoftConnectionManager::Conversation* SoftConnectionManager::find(uint64_t serial) noexcept {
@@ -80,6 +86,14 @@ void SoftConnectionManager::tell(ConnectionEvent event) noexcept {
   }
 }
 
+void SoftConnectionManager::tell(Kind kind, uint64_t serial, int error,
+                                 std::vector<std::byte> data) noexcept {
+  ConnectionEvent event{kind, serial};
+  event.error = error;
+  event.data = std::move(data);
+  tell(std::move(event));
+}
+
 bool SoftConnectionManager::take_told(ConnectionEvent& event) {
   const std::lock_guard lock(events_mutex_);
   if (events_.empty()) return false;
@@ -100,7 +114,12 @@ bool SoftConnectionManager::next_event(ConnectionEvent& event) {
   for (int i = 0; i < n; ++i) {
     const uint64_t serial = ready[i].data.u64;
     if (serial == kAttendant) {
-      device_.attendant().run([this] { return end_what_is_late(); });
+      device_.attendant().run([this] {
+        const bool asking = lookups_.tick();
+        return end_what_is_late() || asking;
+      });
+    } else if (serial == kLookups) {
+      lookups_.take_answers();
     } else if (serial != kTold) {
       const std::lock_guard lock(mutex_);
       look_at(serial);
@@ -133,7 +152,7 @@ void SoftConnectionManager::look_at(uint64_t serial) {
     case State::kGreeting:
       return read_greeting(serial, *one);
     case State::kAsked:  // it was to wait for our answer: it has given up, or breaks the rules
-      tell({Kind::kDisconnected, serial, nullptr, 0, {}});
+      tell(Kind::kDisconnected, serial);
       return gone(serial, *one);
     case State::kLeaving:
       return await_goodbye(serial, *one);
@@ -161,7 +180,7 @@ bool SoftConnectionManager::end_what_is_late() noexcept {
     if (one.state == State::kListening) {
       watch(serial, one.stream.get(), EPOLLIN);
     } else {
-      if (one.state == State::kLeaving) tell({Kind::kDisconnected, serial, nullptr, 0, {}});
+      if (one.state == State::kLeaving) tell(Kind::kDisconnected, serial);
       gone(serial, one);
     }
   }
@@ -187,11 +206,10 @@ void SoftConnectionManager::gone(uint64_t serial, Conversation& one) noexcept {
   if (one.orphaned) conversations_.erase(serial);
 }
 
-// ---------------------------------------------------------------------------------- coming to
-// stand
+// ------------------------------------------------------------------------------- coming to stand
 
 uint64_t SoftConnectionManager::open() {
-  const uint64_t serial = next_serial.fetch_add(1, std::memory_order_relaxed);
+  const uint64_t serial = next_serial();
   const std::lock_guard lock(mutex_);
   conversations_.try_emplace(serial);
   return serial;
@@ -253,7 +271,7 @@ void SoftConnectionManager::take_connections(uint64_t serial, Conversation& list
     }
     if (greetings_ == kMostGreetings) continue;  // closed
     set_flag(stream.get(), IPPROTO_TCP, TCP_NODELAY);
-    const uint64_t incoming = next_serial.fetch_add(1, std::memory_order_relaxed);
+    const uint64_t incoming = next_serial();
     if (watch(incoming, stream.get(), EPOLLIN) != 0) continue;
     Conversation& one = conversations_[incoming];
     one.state = State::kGreeting;
@@ -279,7 +297,7 @@ int SoftConnectionManager::resolve(uint64_t serial, const sockaddr* peer) noexce
     }
   }
   one->resolved = true;
-  tell({Kind::kResolved, serial, nullptr, 0, {}});
+  tell(Kind::kResolved, serial);
   return 0;
 }
 
@@ -360,7 +378,7 @@ void SoftConnectionManager::greeting_came(uint64_t serial, Conversation& one, Gr
     if (one.pair->start(std::move(one.stream), one.peer_number, true) != 0) {
       return refused(serial, one, ENOMEM, {});
     }
-    return tell({Kind::kEstablished, serial, nullptr, 0, std::move(data)});
+    return tell(Kind::kEstablished, serial, 0, std::move(data));
   }
   const Conversation* listener = find(one.listener);
   if (kind != Greeting::Kind::kRequest || listener == nullptr ||
@@ -373,8 +391,10 @@ void SoftConnectionManager::greeting_came(uint64_t serial, Conversation& one, Gr
   one.resolved = true;
   one.deadline = kNever;
   watch(serial, one.stream.get(), EPOLLIN | EPOLLRDHUP);
-  tell({Kind::kRequest, one.listener, std::make_unique<SoftEndpoint>(*this, device_, serial), 0,
-        std::move(data)});
+  ConnectionEvent event{Kind::kRequest, one.listener};
+  event.incoming = std::make_unique<SoftEndpoint>(*this, device_, serial);
+  event.data = std::move(data);
+  tell(std::move(event));
 }
 
 void SoftConnectionManager::refused(uint64_t serial, Conversation& one, int error,
@@ -382,8 +402,8 @@ void SoftConnectionManager::refused(uint64_t serial, Conversation& one, int erro
   const bool by_peer = error == ECONNREFUSED || error == ECONNRESET;
   if (error == ENETUNREACH) error = EHOSTUNREACH;
   gone(serial, one);
-  tell({by_peer ? Kind::kRefused : Kind::kFailed, serial, nullptr, by_peer ? ECONNREFUSED : error,
-        std::move(data)});
+  tell(by_peer ? Kind::kRefused : Kind::kFailed, serial, by_peer ? ECONNREFUSED : error,
+       std::move(data));
 }
 
 std::unique_ptr<QueuePair> SoftConnectionManager::create_queue_pair(uint64_t serial,
@@ -472,7 +492,7 @@ void SoftConnectionManager::await_goodbye(uint64_t serial, Conversation& one) no
   char dropped[65'536];
   const ssize_t n = recv(one.stream.get(), dropped, sizeof dropped, 0);
   if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;
-  if (!one.orphaned) tell({Kind::kDisconnected, serial, nullptr, 0, {}});
+  if (!one.orphaned) tell(Kind::kDisconnected, serial);
   gone(serial, one);
 }
 

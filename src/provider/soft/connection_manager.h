@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "provider/provider.h"
 #include "provider/soft/greeting.h"
+#include "provider/soft/lookups.h"
 
 namespace sio::internal::provider::soft {
 
@@ -39,9 +40,12 @@ class SoftConnectionManager final : public ConnectionManager {
   int fd() const noexcept override { return epoll_.get(); }
   bool next_event(ConnectionEvent& event) override;
   std::unique_ptr<Endpoint> create_endpoint() override;
+  std::unique_ptr<Endpoint> create_datagram_endpoint() override;
 
   // An event of an endpoint, from any thread.
   void tell(ConnectionEvent event) noexcept;
+  void tell(ConnectionEvent::Kind kind, uint64_t serial, int error = 0,
+            std::vector<std::byte> data = {}) noexcept;
 
   // For endpoints. 0 or -errno.
   uint64_t open();
@@ -118,6 +122,7 @@ class SoftConnectionManager final : public ConnectionManager {
   size_t greetings_ = 0;  // of peers that have not said what they want
   std::mutex events_mutex_;
   std::deque<ConnectionEvent> events_;
+  Lookups lookups_;
 };
 
 }  // namespace sio::internal::provider::soft

@@ -16,7 +16,10 @@ class SoftDevice final : public Device {
   const DeviceLimits& limits() const noexcept override { return limits_; }
   std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override;
   std::unique_ptr<CompletionChannel> create_completion_channel() override;
+  std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override;
 
+  // What a device would say of itself where it has this address.
+  PortInfo port_info(const sockaddr_storage& local) const;
   const MemoryTable& memory() const noexcept { return memory_; }
   Attendant& attendant() noexcept { return attendant_; }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "provider/soft/connection_manager.h"
 #include "provider/soft/memory_table.h"
+#include "provider/soft/numbers.h"
 
 namespace sio::internal::provider::soft {
 namespace {
@@ -22,12 +23,6 @@ constexpr uint32_t kMostUnacknowledged = 16;
 // How long a peer's kernel may stay silent: as the verbs provider's acknowledgement time-out and
 // retries.
 constexpr milliseconds kDeadAfter{2000};
-
-// Numbers are 24 bits, as those of verbs; 0 and 1 are special there.
-uint32_t next_number() noexcept {
-  static std::atomic<uint32_t> last{1};
-  return (last.fetch_add(1, std::memory_order_relaxed) % 0xfffffeu) + 2;
-}
 
 }  // namespace
 
@@ -43,8 +38,14 @@ SoftQueuePair::SoftQueuePair(SoftConnectionManager& manager, uint64_t endpoint,
       max_inline_(std::min(sizes.inline_bytes, kMostInline)),
       max_send_sge_(std::max(1u, sizes.send_sge)),
       outlet_(sizes.send_wr, max_send_sge_, max_inline_),
-      receives_(sizes.recv_wr) {
+      shared_(static_cast<SoftSharedReceiveQueue*>(sizes.shared_recv)),
+      own_(shared_ == nullptr ? sizes.recv_wr : 0),
+      receives_(shared_ == nullptr ? own_ : shared_->receives()) {
   const std::lock_guard lock(channel_.mutex());
+  if (shared_ != nullptr) {
+    const std::lock_guard shared(shared_->mutex());
+    shared_->join();
+  }
   channel_.add(this);
 }
 
@@ -52,6 +53,10 @@ SoftQueuePair::~SoftQueuePair() {
   manager_.queue_pair_goes(endpoint_);  // takes the stream, if it is still here
   const std::lock_guard lock(channel_.mutex());
   channel_.remove(this);
+  if (shared_ != nullptr) {
+    const std::lock_guard shared(shared_->mutex());
+    shared_->leave(this);
+  }
   channel_.finished(outlet_.outstanding());
 }
 
@@ -119,18 +124,14 @@ int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
 
 int SoftQueuePair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
   const std::lock_guard lock(channel_.mutex());
-  for (; chain != nullptr; chain = chain->next) {
-    if (const int error = receives_.post(*chain)) {
-      *bad = chain;
-      return error;
-    }
-  }
+  *bad = chain;
+  const int error = shared_ == nullptr ? own_.post(chain, bad) : -EINVAL;
   if (state_ == State::kFailed) {
     flush();
   } else if (stalled_) {
     advance();  // nothing but this makes what was read already go on
   }
-  return 0;
+  return error;
 }
 
 // ----------------------------------------------------------------------------------- the stream
@@ -140,20 +141,37 @@ bool SoftQueuePair::advance() noexcept {
   const uint64_t before = frames_;
   Inlet::Result result = Inlet::Result::kMore;
   for (int i = 0; i < kReadsInARow && result == Inlet::Result::kMore; ++i) {
-    result = inlet_.read(stream_.get(), *this);
+    result = read();
   }
   if (state_ == State::kReady) after_read(result);
   if (state_ == State::kReady && outlet_.blocked()) write();
   return frames_ != before;
 }
 
-void SoftQueuePair::after_read(Inlet::Result result) noexcept {
-  const bool stalls = result == Inlet::Result::kStalled;
-  if (stalls && !stalled_) receivers_not_ready.fetch_add(1, std::memory_order_relaxed);
-  if (stalls != stalled_) {
-    stalled_ = stalls;
-    watch_for(stalls ? watched_ & ~uint32_t{EPOLLIN} : watched_ | EPOLLIN);
+Inlet::Result SoftQueuePair::read() noexcept {
+  if (shared_ == nullptr) return inlet_.read(stream_.get(), *this);
+  const std::lock_guard lock(shared_->mutex());
+  const Inlet::Result result = inlet_.read(stream_.get(), *this);
+  if (result == Inlet::Result::kStalled) called_ = shared_->call_for(this, &channel_, called_);
+  return result;
+}
+
+// A stream that stalls is not waited for: it has bytes, which are not wanted now.
+void SoftQueuePair::stall(bool stalls) noexcept {
+  if (stalls == stalled_) return;
+  stalled_ = stalls;
+  if (stalls) receivers_not_ready.fetch_add(1, std::memory_order_relaxed);
+  watch_for(stalls ? watched_ & ~uint32_t{EPOLLIN} : watched_ | EPOLLIN);
+  if (shared_ == nullptr) return;
+  if (stalls) {
+    channel_.starves(this);
+  } else {
+    channel_.starves_no_more(this);
   }
+}
+
+void SoftQueuePair::after_read(Inlet::Result result) noexcept {
+  stall(result == Inlet::Result::kStalled);
   switch (result) {
     case Inlet::Result::kBroken:
       LOG_INFO("soft QP %u: the peer breaks the rules", number_);
@@ -203,7 +221,7 @@ void SoftQueuePair::peer_ended() noexcept {
   ended_ = true;
   watch_for(0);
   acknowledged_at_ = Clock::now();
-  manager_.tell({ConnectionEvent::Kind::kDisconnected, endpoint_, nullptr, 0, {}});
+  manager_.tell(ConnectionEvent::Kind::kDisconnected, endpoint_);
 }
 
 void SoftQueuePair::transport_failed(int error) noexcept {
@@ -233,7 +251,7 @@ void SoftQueuePair::look_for_dead_link() noexcept {
 FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
   if (!peer_has_taken(header.taken)) return Verdict::kBroken;
   if (!std::exchange(heard_, true)) {
-    manager_.tell({ConnectionEvent::Kind::kEstablished, endpoint_, nullptr, 0, {}});
+    manager_.tell(ConnectionEvent::Kind::kEstablished, endpoint_);
   }
   if (header.opcode == Opcode::kRefuse) {
     const auto status = static_cast<ibv_wc_status>(header.status);
@@ -335,9 +353,10 @@ void SoftQueuePair::flush(ibv_wc_status first, uint32_t vendor_error) noexcept {
     vendor_error = 0;
   }
   if (receiving) complete_receive(current_, IBV_WC_WR_FLUSH_ERR);
-  while (!receives_.empty()) complete_receive(receives_.pop(), IBV_WC_WR_FLUSH_ERR);
+  while (!own_.empty()) complete_receive(own_.pop(), IBV_WC_WR_FLUSH_ERR);  // not what is shared
   if (std::exchange(owing_, false)) channel_.owes_no_more(this);
   if (stream_) watch_for(0);
+  channel_.starves_no_more(this);
 }
 
 }  // namespace sio::internal::provider::soft

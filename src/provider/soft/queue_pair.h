@@ -22,6 +22,7 @@
 #include "provider/soft/inlet.h"
 #include "provider/soft/outlet.h"
 #include "provider/soft/receive_queue.h"
+#include "provider/soft/shared_receive_queue.h"
 
 namespace sio::internal::provider::soft {
 
@@ -31,7 +32,7 @@ class SoftConnectionManager;
 // Receivers that were not ready, of the whole process: what a device's counters would say.
 inline std::atomic<uint64_t> receivers_not_ready{0};
 
-class SoftQueuePair final : public QueuePair, private FrameSink {
+class SoftQueuePair final : public QueuePair, public Attended, private FrameSink {
  public:
   // `endpoint`: the serial of the connection's.
   SoftQueuePair(SoftConnectionManager& manager, uint64_t endpoint, const MemoryTable& memory,
@@ -53,13 +54,11 @@ class SoftQueuePair final : public QueuePair, private FrameSink {
   // Fails, and gives the stream to whoever says goodbye.
   OwnFd stop() noexcept;
 
-  // The rest is called under the channel's lock, by the channel.
-
-  // Reads and writes what there is; true if there was anything.
-  bool advance() noexcept;
-  void acknowledge() noexcept;
-  uint64_t took_at() const noexcept { return took_at_; }
-  void look_for_dead_link() noexcept;
+  // Attended
+  bool advance() noexcept override;
+  void acknowledge() noexcept override;
+  uint64_t took_at() const noexcept override { return took_at_; }
+  void look_for_dead_link() noexcept override;
 
  private:
   enum class State : uint8_t { kFresh, kReady, kFailed };
@@ -71,6 +70,8 @@ class SoftQueuePair final : public QueuePair, private FrameSink {
   Room upcoming(unsigned n) noexcept override;
 
   bool covers(const ibv_sge& place) const noexcept;
+  Inlet::Result read() noexcept;
+  void stall(bool stalls) noexcept;
   bool peer_has_taken(uint32_t count) noexcept;
   Verdict refuse_message(ibv_wc_status ours, ibv_wc_status theirs) noexcept;
   void after_read(Inlet::Result result) noexcept;
@@ -97,13 +98,16 @@ class SoftQueuePair final : public QueuePair, private FrameSink {
   uint32_t watched_ = 0;  // epoll's events
   Inlet inlet_;
   Outlet outlet_;
-  ReceiveQueue receives_;
+  SoftSharedReceiveQueue* const shared_;  // or null
+  ReceiveQueue own_;
+  ReceiveQueue& receives_;           // its own, or the shared ones: these under their lock
   Receive current_;                  // of the message that has begun
   uint32_t taken_ = 0;               // requests of the peer's
   bool owing_ = false;               // is in the channel's list
   bool heard_ = false;               // a frame of the peer's has come
   bool ended_ = false;               // the peer sends no more
   bool stalled_ = false;             // counted as not ready
+  uint64_t called_ = 0;              // for a shared receive
   uint64_t took_at_ = 0;             // round in which it last took something
   uint64_t frames_ = 0;              // that came
   uint64_t acknowledged_bytes_ = 0;  // by the peer's kernel

@@ -23,14 +23,20 @@ class ReceiveQueue {
  public:
   explicit ReceiveQueue(uint32_t capacity) : receives_(capacity) {}
 
+  uint32_t capacity() const noexcept { return static_cast<uint32_t>(receives_.size()); }
   uint32_t size() const noexcept { return static_cast<uint32_t>(tail_ - head_); }
   bool empty() const noexcept { return head_ == tail_; }
 
-  // 0, -ENOMEM when it is full, -EINVAL when the list is too long.
-  int post(const ibv_recv_wr& wr) noexcept {
-    if (size() == receives_.size()) return -ENOMEM;
-    if (wr.num_sge < 0 || wr.num_sge > 1) return -EINVAL;
-    receives_[tail_++ % receives_.size()] = {wr.wr_id, wr.num_sge == 1 ? *wr.sg_list : ibv_sge{}};
+  // A whole chain. 0, or *bad is the first that was not taken: -ENOMEM when the queue is full,
+  // -EINVAL when the list of pieces is too long.
+  int post(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
+    for (; chain != nullptr; chain = chain->next) {
+      *bad = chain;
+      if (size() == receives_.size()) return -ENOMEM;
+      if (chain->num_sge < 0 || chain->num_sge > 1) return -EINVAL;
+      const ibv_sge place = chain->num_sge == 1 ? *chain->sg_list : ibv_sge{};
+      receives_[tail_++ % receives_.size()] = {chain->wr_id, place};
+    }
     return 0;
   }
 

@@ -44,7 +44,11 @@ VerbsConnectionManager::VerbsConnectionManager(
 VerbsConnectionManager::~VerbsConnectionManager() { rdma_destroy_event_channel(events_); }
 
 std::unique_ptr<Endpoint> VerbsConnectionManager::create_endpoint() {
-  return std::make_unique<VerbsEndpoint>(*this, events_);
+  return std::make_unique<VerbsEndpoint>(*this, events_, RDMA_PS_TCP);
+}
+
+std::unique_ptr<Endpoint> VerbsConnectionManager::create_datagram_endpoint() {
+  return std::make_unique<VerbsEndpoint>(*this, events_, RDMA_PS_UDP);
 }
 
 VerbsDevice* VerbsConnectionManager::find_device(const ibv_context* context) const noexcept {
@@ -75,6 +79,9 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       static_cast<VerbsEndpoint*>(request ? from.listen_id->context : from.id->context);
   to = {};
   to.endpoint = endpoint->serial();
+  if (endpoint->for_datagrams() && translate_of_datagrams(from, *endpoint, to)) {
+    return to.kind != Kind::kRequest;
+  }
   const auto* data = static_cast<const std::byte*>(from.param.conn.private_data);
   const size_t size = data == nullptr ? 0 : from.param.conn.private_data_len;
   LOG_DEBUG("connection manager: %s, status %d", rdma_event_str(from.event), from.status);
@@ -119,6 +126,33 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       to.error = ENODEV;
       return true;
     default:  // multicast, address change, end of time-wait
+      return false;
+  }
+}
+
+// What is otherwise than with connections; false: nothing. Questions are answered here.
+bool VerbsConnectionManager::translate_of_datagrams(const rdma_cm_event& from,
+                                                    VerbsEndpoint& endpoint, ConnectionEvent& to) {
+  switch (from.event) {
+    case RDMA_CM_EVENT_CONNECT_REQUEST:
+      to.kind = Kind::kRequest;
+      endpoint.answer(from.id);
+      return true;
+    case RDMA_CM_EVENT_ESTABLISHED:
+      try {
+        to.destination = endpoint.found(from.param.ud);
+        to.kind = Kind::kEstablished;
+      } catch (const std::system_error& error) {
+        to.kind = Kind::kFailed;
+        to.error = error.code().value();
+      }
+      return true;
+    case RDMA_CM_EVENT_UNREACHABLE:  // with a status of enum ib_cm_sidr_status: there was an answer
+      if (from.status <= 0) return false;
+      to.kind = Kind::kRefused;
+      to.error = ECONNREFUSED;
+      return true;
+    default:
       return false;
   }
 }

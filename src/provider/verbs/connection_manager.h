@@ -10,6 +10,8 @@
 
 namespace sio::internal::provider::verbs {
 
+class VerbsEndpoint;
+
 // The RDMA connection manager: one event channel for all ids of the process.
 class VerbsConnectionManager final : public ConnectionManager {
  public:
@@ -21,6 +23,7 @@ class VerbsConnectionManager final : public ConnectionManager {
   int fd() const noexcept override { return events_->fd; }
   bool next_event(ConnectionEvent& event) override;
   std::unique_ptr<Endpoint> create_endpoint() override;
+  std::unique_ptr<Endpoint> create_datagram_endpoint() override;
 
   // Held while an event is taken; by calls that are answered by events; and while a queue pair is
   // destroyed, which librdmacm would otherwise read and modify while it takes certain events.
@@ -30,6 +33,8 @@ class VerbsConnectionManager final : public ConnectionManager {
 
  private:
   bool translate(const rdma_cm_event& from, ConnectionEvent& to);
+  bool translate_of_datagrams(const rdma_cm_event& from, VerbsEndpoint& endpoint,
+                              ConnectionEvent& to);
 
   std::span<const std::unique_ptr<VerbsDevice>> devices_;
   rdma_event_channel* events_;

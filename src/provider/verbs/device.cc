@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/verbs/completion.h"
+#include "provider/verbs/shared_receive_queue.h"
 
 namespace sio::internal::provider::verbs {
 namespace {
@@ -74,6 +75,10 @@ std::unique_ptr<MemoryRegion> VerbsDevice::register_memory(void* base, size_t si
 
 std::unique_ptr<CompletionChannel> VerbsDevice::create_completion_channel() {
   return std::make_unique<VerbsCompletionChannel>(context_);
+}
+
+std::unique_ptr<SharedReceiveQueue> VerbsDevice::create_shared_receive_queue(uint32_t receives) {
+  return std::make_unique<VerbsSharedReceiveQueue>(pd_, receives);
 }
 
 bool VerbsDevice::has_active_port() const noexcept {

@@ -19,6 +19,7 @@ class VerbsDevice final : public Device {
   const DeviceLimits& limits() const noexcept override { return limits_; }
   std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override;
   std::unique_ptr<CompletionChannel> create_completion_channel() override;
+  std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override;
 
   ibv_context* context() const noexcept { return context_; }
   ibv_pd* protection_domain() const noexcept { return pd_; }

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "provider/verbs/completion.h"
 #include "provider/verbs/connection_manager.h"
+#include "provider/verbs/destination.h"
 #include "provider/verbs/device.h"
 #include "provider/verbs/queue_pair.h"
 
@@ -38,13 +39,13 @@ socklen_t address_size(const sockaddr* address) noexcept {
 
 // The kernel says EADDRNOTAVAIL of a port that is taken on the wildcard address, too. Whether it is
 // the address or the port shows when any port will do.
-bool is_ours(sockaddr_storage address) noexcept {
+bool is_ours(sockaddr_storage address, rdma_port_space space) noexcept {
   auto& port = address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
                                              : reinterpret_cast<sockaddr_in&>(address).sin_port;
   if (port == 0) return false;
   port = 0;
   rdma_cm_id* id;
-  if (rdma_create_id(nullptr, &id, nullptr, RDMA_PS_TCP) != 0) return false;
+  if (rdma_create_id(nullptr, &id, nullptr, space) != 0) return false;
   const bool ours = rdma_bind_addr(id, reinterpret_cast<sockaddr*>(&address)) == 0;
   rdma_destroy_id(id);
   return ours;
@@ -84,9 +85,10 @@ uint32_t gid_index(ibv_context* context, uint32_t port, const ibv_gid& gid) noex
 
 }  // namespace
 
-VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events)
+VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events,
+                             rdma_port_space space)
     : manager_(manager), serial_(next_serial.fetch_add(1, std::memory_order_relaxed)) {
-  check_errno(rdma_create_id(events, &id_, this, RDMA_PS_TCP), "rdma_create_id");
+  check_errno(rdma_create_id(events, &id_, this, space), "rdma_create_id");
 }
 
 VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incoming) noexcept
@@ -112,10 +114,11 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   sockaddr_storage copy{};
   std::memcpy(&copy, address, address_size(address));
   const int error = last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
-  return error == -EADDRNOTAVAIL && is_ours(copy) ? -EADDRINUSE : error;
+  return error == -EADDRNOTAVAIL && is_ours(copy, id_->ps) ? -EADDRINUSE : error;
 }
 
 int VerbsEndpoint::listen(int backlog) noexcept {
+  if (for_datagrams() && id_->qp == nullptr) return -EINVAL;
   const std::lock_guard lock(manager_.answers());
   return last_error(rdma_listen(id_, backlog));
 }
@@ -190,21 +193,32 @@ PortInfo VerbsEndpoint::port_info() const {
   char text[INET6_ADDRSTRLEN];
   if (inet_ntop(AF_INET6, gid.raw, text, sizeof text) != nullptr) info.gid = text;
   info.gid_index = gid_index(id_->verbs, info.port, gid);
+  ibv_port_attr port{};
+  if (for_datagrams() && ibv_query_port(id_->verbs, id_->port_num, &port) == 0) {
+    info.mtu = 128u << port.active_mtu;  // IBV_MTU_256 is 1
+    return info;
+  }
   ibv_qp_attr attributes{};
   ibv_qp_init_attr init{};
   if (id_->qp != nullptr && ibv_query_qp(id_->qp, &attributes, IBV_QP_PATH_MTU, &init) == 0) {
-    info.mtu = 128u << attributes.path_mtu;  // IBV_MTU_256 is 1
+    info.mtu = 128u << attributes.path_mtu;
   }
   return info;
 }
 
-std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& queue,
-                                                            const QueueSizes& sizes) {
+const VerbsDevice& VerbsEndpoint::device_in_use() const {
   const VerbsDevice* on = manager_.find_device(id_->verbs);
   if (on == nullptr) throw_errno(ENODEV, "device of the connection");
+  return *on;
+}
+
+std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& queue,
+                                                            const QueueSizes& sizes) {
+  const VerbsDevice& on = device_in_use();
+  const ibv_qp_type type = for_datagrams() ? IBV_QPT_UD : IBV_QPT_RC;
   ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
   try {
-    return std::make_unique<VerbsQueuePair>(id_, on->protection_domain(), cq, sizes,
+    return std::make_unique<VerbsQueuePair>(id_, type, on.protection_domain(), cq, sizes,
                                             manager_.answers());
   } catch (const std::system_error& error) {
     // The kernel drops what happens to an id before it is accepted; that the peer has given up
@@ -212,6 +226,28 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
     if (incoming_ && error.code().value() == EINVAL) throw_errno(ECONNABORTED, "the peer gave up");
     throw;
   }
+}
+
+// ------------------------------------------------------------------------------------- datagrams
+
+void VerbsEndpoint::answer(rdma_cm_id* question) noexcept {
+  rdma_conn_param param{};
+  param.qp_num = id_->qp == nullptr ? 0 : id_->qp->qp_num;
+  const int result =
+      param.qp_num != 0 ? rdma_accept(question, &param) : rdma_reject(question, nullptr, 0);
+  if (result != 0) LOG_DEBUG("a question for a queue pair is not answered: %s", errno_text(errno));
+  rdma_destroy_id(question);
+}
+
+std::unique_ptr<Destination> VerbsEndpoint::found(const rdma_ud_param& param) const {
+  return std::make_unique<VerbsDestination>(device_in_use().protection_domain(), param);
+}
+
+std::unique_ptr<Destination> VerbsEndpoint::source_of(const ibv_wc& wc, const void* grh) {
+  ibv_grh header;
+  std::memcpy(&header, grh, sizeof header);
+  return std::make_unique<VerbsDestination>(device_in_use().protection_domain(), wc, header,
+                                            id_->port_num);
 }
 
 }  // namespace sio::internal::provider::verbs

@@ -8,11 +8,13 @@
 namespace sio::internal::provider::verbs {
 
 class VerbsConnectionManager;
+class VerbsDevice;
 
 // An id of the RDMA connection manager.
 class VerbsEndpoint final : public Endpoint {
  public:
-  VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events);
+  // `space`: RDMA_PS_TCP for connections, RDMA_PS_UDP for datagrams.
+  VerbsEndpoint(VerbsConnectionManager& manager, rdma_event_channel* events, rdma_port_space space);
   // Takes over the id of an incoming connection.
   VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incoming) noexcept;
   ~VerbsEndpoint() override;
@@ -33,12 +35,20 @@ class VerbsEndpoint final : public Endpoint {
   PortInfo port_info() const override;
   std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
                                                const QueueSizes& sizes) override;
+  std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
 
   // The connection stands: what rdma_cm leaves at a default that hurts.
   void tune_queue_pair() noexcept;
   int resolve_timeout_ms() const noexcept { return resolve_timeout_ms_; }
+  bool for_datagrams() const noexcept { return id_->ps == RDMA_PS_UDP; }
+  // Somebody asks for the queue pair here. Under the manager's answers().
+  void answer(rdma_cm_id* question) noexcept;
+  // What the connection manager has found. Throws.
+  std::unique_ptr<Destination> found(const rdma_ud_param& param) const;
 
  private:
+  const VerbsDevice& device_in_use() const;
+
   VerbsConnectionManager& manager_;
   rdma_cm_id* id_;
   const uint64_t serial_;

@@ -3,19 +3,23 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "provider/verbs/shared_receive_queue.h"
 
 namespace sio::internal::provider::verbs {
 
-VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
-                               std::mutex& guard)
+VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv_cq* cq,
+                               const QueueSizes& sizes, std::mutex& guard)
     : id_(id), guard_(guard) {
   ibv_qp_init_attr attributes{};
   attributes.send_cq = cq;
   attributes.recv_cq = cq;
-  attributes.qp_type = IBV_QPT_RC;
+  attributes.qp_type = type;
+  if (sizes.shared_recv != nullptr) {
+    attributes.srq = static_cast<VerbsSharedReceiveQueue*>(sizes.shared_recv)->get();
+  }
   attributes.sq_sig_all = 0;
   attributes.cap.max_send_wr = sizes.send_wr;
-  attributes.cap.max_recv_wr = sizes.recv_wr;
+  attributes.cap.max_recv_wr = attributes.srq == nullptr ? sizes.recv_wr : 0;
   attributes.cap.max_send_sge = sizes.send_sge;
   attributes.cap.max_recv_sge = 1;
   attributes.cap.max_inline_data = sizes.inline_bytes;

@@ -9,11 +9,11 @@
 
 namespace sio::internal::provider::verbs {
 
-// A reliable connected queue pair, made on a connection manager's id.
+// A queue pair, reliable or for datagrams, made on a connection manager's id.
 class VerbsQueuePair final : public QueuePair {
  public:
   // `guard`: is held while it is destroyed.
-  VerbsQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
+  VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
                  std::mutex& guard);
   ~VerbsQueuePair() override;
   VerbsQueuePair(const VerbsQueuePair&) = delete;

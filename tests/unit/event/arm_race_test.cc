@@ -60,6 +60,9 @@ struct FakeDevice final : provider::Device {
     notify_fd_ = channel->fd();
     return channel;
   }
+  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
+    return nullptr;
+  }
 
   void complete(uint64_t wr_id) noexcept {
     ibv_wc wc{};
