@@ -31,6 +31,11 @@ int SoftCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
   if (head_ == tail_) channel_.advance(this);
   int taken = 0;
   for (; taken < n && head_ != tail_; ++taken) wc[taken] = entries_[head_++ % entries_.size()];
+  // What came while it was armed, and was not announced since it was being looked for.
+  if (head_ != tail_ && armed_ != Armed::kNot) {
+    armed_ = Armed::kNot;
+    channel_.notify();
+  }
   return taken;
 }
 
@@ -196,6 +201,9 @@ bool SoftCompletionChannel::tick(bool look_for_dead_links) noexcept {
   advances_at_tick_ = advances_;
   if (look_for_dead_links && outstanding_ > 0) {
     for (Attended* pair : pairs_) pair->look_for_dead_link();
+  }
+  if (!busy_ && outstanding_ > 0) {
+    for (Attended* pair : pairs_) pair->ask();
   }
   // What is announced and ignored keeps the descriptor readable: watching it would be no rest.
   ticking_ = outstanding_ > 0 || !owing_.empty() || busy_ || notified_;

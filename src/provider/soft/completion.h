@@ -31,6 +31,8 @@ class Attended {
   // Of what the channel has been told that it owes(): says now what was taken, or in which round.
   virtual void acknowledge() noexcept {}
   virtual uint64_t took_at() const noexcept { return 0; }
+  // Of what was sent: makes the peer say what it has taken.
+  virtual void ask() noexcept {}
   virtual void look_for_dead_link() noexcept {}
 };
 

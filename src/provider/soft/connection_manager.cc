@@ -31,14 +31,15 @@ constexpr uint64_t kLookups = kAttendant - 1;
 // Peers that have connected and not said what they want, and for how long they may.
 constexpr size_t kMostGreetings = 1024;
 constexpr milliseconds kGreetingLimit{5000};
+// For the first frame of a peer that was accepted.
+constexpr milliseconds kReadyLimit{5000};
 // For the peer's goodbye.
 constexpr milliseconds kLeavingLimit{1000};
 // Before accept4 is tried again when the process has no descriptor left.
 constexpr milliseconds kScarcityPause{100};
 
-void set_flag(int fd, int level, int name) noexcept {
-  const int on = 1;
-  setsockopt(fd, level, name, &on, sizeof on);
+void set_flag(int fd, int level, int name, int value = 1) noexcept {
+  setsockopt(fd, level, name, &value, sizeof value);
 }
 
 }  // namespace
@@ -78,12 +79,18 @@ const SoftConnectionManager::Conversation* SoftConnectionManager::find(
 
 void SoftConnectionManager::tell(ConnectionEvent event) noexcept {
   try {
-    const std::lock_guard lock(events_mutex_);
-    events_.push_back(std::move(event));
-    if (events_.size() == 1) eventfd_write(told_.get(), 1);
+    std::list<ConnectionEvent> events;
+    events.push_back(std::move(event));
+    tell(std::move(events));
   } catch (const std::bad_alloc&) {
     LOG_ERROR("soft: no memory to tell what became of a connection");
   }
+}
+
+void SoftConnectionManager::tell(std::list<ConnectionEvent> events) noexcept {
+  const std::lock_guard lock(events_mutex_);
+  if (events_.empty()) eventfd_write(told_.get(), 1);
+  events_.splice(events_.end(), events);
 }
 
 void SoftConnectionManager::tell(Kind kind, uint64_t serial, int error,
@@ -95,7 +102,7 @@ void SoftConnectionManager::tell(Kind kind, uint64_t serial, int error,
 }
 
 bool SoftConnectionManager::take_told(ConnectionEvent& event) {
-  const std::lock_guard lock(events_mutex_);
+  std::unique_lock lock(events_mutex_);
   if (events_.empty()) return false;
   event = std::move(events_.front());
   events_.pop_front();
@@ -103,7 +110,16 @@ bool SoftConnectionManager::take_told(ConnectionEvent& event) {
     eventfd_t count;
     eventfd_read(told_.get(), &count);
   }
+  lock.unlock();
+  if (event.kind == Kind::kEstablished) established(event.endpoint);
   return true;
+}
+
+// The peer need not hurry any more.
+void SoftConnectionManager::established(uint64_t serial) noexcept {
+  const std::lock_guard lock(mutex_);
+  Conversation* one = find(serial);
+  if (one != nullptr && one->state == State::kConnected) one->deadline = kNever;
 }
 
 bool SoftConnectionManager::next_event(ConnectionEvent& event) {
@@ -177,14 +193,23 @@ bool SoftConnectionManager::end_what_is_late() noexcept {
       continue;
     }
     one.deadline = kNever;
-    if (one.state == State::kListening) {
-      watch(serial, one.stream.get(), EPOLLIN);
-    } else {
-      if (one.state == State::kLeaving) tell(Kind::kDisconnected, serial);
-      gone(serial, one);
-    }
+    is_late(serial, one);
   }
   return waiting;
+}
+
+void SoftConnectionManager::is_late(uint64_t serial, Conversation& one) noexcept {
+  if (one.state == State::kListening) {
+    watch(serial, one.stream.get(), EPOLLIN);
+    return;
+  }
+  if (one.state == State::kConnected) {  // and not ready
+    if (one.pair == nullptr || one.pair->heard()) return;
+    tell(Kind::kFailed, serial, ETIMEDOUT);
+    return say_goodbye(serial, one, one.pair->stop());
+  }
+  if (one.state == State::kLeaving) tell(Kind::kDisconnected, serial);
+  gone(serial, one);
 }
 
 void SoftConnectionManager::set_deadline(Conversation& one, milliseconds limit) noexcept {
@@ -194,7 +219,7 @@ void SoftConnectionManager::set_deadline(Conversation& one, milliseconds limit) 
 
 // Nothing is left of the connection; of the conversation only what an endpoint may ask for.
 void SoftConnectionManager::gone(uint64_t serial, Conversation& one) noexcept {
-  if (one.state == State::kGreeting) --greetings_;
+  greetings_.erase(serial);
   one.state = State::kGone;
   one.deadline = kNever;
   if (one.stream) {
@@ -238,6 +263,7 @@ int SoftConnectionManager::bind(uint64_t serial, const sockaddr* address, bool r
   if (error == EADDRINUSE) {
     set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
     error = ::bind(fd, address, size_of(address)) == 0 ? 0 : errno;
+    set_flag(fd, SOL_SOCKET, SO_REUSEADDR, reuse ? 1 : 0);
   }
   if (error != 0) {
     one->stream.reset();
@@ -269,7 +295,10 @@ void SoftConnectionManager::take_connections(uint64_t serial, Conversation& list
       unwatch(listener.stream.get());
       return set_deadline(listener, kScarcityPause);
     }
-    if (greetings_ == kMostGreetings) continue;  // closed
+    if (greetings_.size() == kMostGreetings) {
+      const uint64_t oldest = *greetings_.begin();
+      gone(oldest, conversations_.at(oldest));
+    }
     set_flag(stream.get(), IPPROTO_TCP, TCP_NODELAY);
     const uint64_t incoming = next_serial();
     if (watch(incoming, stream.get(), EPOLLIN) != 0) continue;
@@ -280,7 +309,7 @@ void SoftConnectionManager::take_connections(uint64_t serial, Conversation& list
     one.local = name_of(stream.get());
     one.peer = peer_of(stream.get());
     one.stream = std::move(stream);
-    ++greetings_;
+    greetings_.insert(incoming);
     set_deadline(one, kGreetingLimit);
   }
 }
@@ -331,7 +360,7 @@ void SoftConnectionManager::finish_reaching(uint64_t serial, Conversation& one) 
   getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
   one.local = name_of(fd);
   // TCP connects a socket to itself when the port that it is given is the one that it asks for.
-  if (error == 0 && same(one.local, one.peer)) error = ECONNREFUSED;
+  if (error == 0 && same(one.local, peer_of(fd))) error = ECONNREFUSED;
   if (error == 0) {
     const auto bytes = static_cast<ssize_t>(one.greeting.size());
     if (send(fd, one.greeting.data(), one.greeting.size(), MSG_NOSIGNAL) != bytes) {
@@ -372,7 +401,8 @@ void SoftConnectionManager::read_greeting(uint64_t serial, Conversation& one) {
 void SoftConnectionManager::greeting_came(uint64_t serial, Conversation& one, Greeting::Kind kind,
                                           std::vector<std::byte> data) {
   if (one.state == State::kAsking) {
-    if (kind != Greeting::Kind::kAccept) return refused(serial, one, ECONNREFUSED, std::move(data));
+    if (kind == Greeting::Kind::kRequest) return refused(serial, one, ECONNREFUSED, {});
+    if (kind == Greeting::Kind::kReject) return refused(serial, one, ECONNREFUSED, std::move(data));
     unwatch(one.stream.get());
     one.state = State::kConnected;
     if (one.pair->start(std::move(one.stream), one.peer_number, true) != 0) {
@@ -385,22 +415,25 @@ void SoftConnectionManager::greeting_came(uint64_t serial, Conversation& one, Gr
       listener->state != State::kListening) {
     return gone(serial, one);
   }
-  --greetings_;
+  greetings_.erase(serial);
   one.state = State::kAsked;
   one.orphaned = false;
   one.resolved = true;
   one.deadline = kNever;
   watch(serial, one.stream.get(), EPOLLIN | EPOLLRDHUP);
-  ConnectionEvent event{Kind::kRequest, one.listener};
-  event.incoming = std::make_unique<SoftEndpoint>(*this, device_, serial);
-  event.data = std::move(data);
-  tell(std::move(event));
+  // The endpoint takes the lock when it goes: nothing may fail from where it is made.
+  std::list<ConnectionEvent> events(1);
+  events.front().kind = Kind::kRequest;
+  events.front().endpoint = one.listener;
+  events.front().data = std::move(data);
+  events.front().incoming = std::make_unique<SoftEndpoint>(*this, device_, serial);
+  tell(std::move(events));
 }
 
 void SoftConnectionManager::refused(uint64_t serial, Conversation& one, int error,
                                     std::vector<std::byte> data) {
   const bool by_peer = error == ECONNREFUSED || error == ECONNRESET;
-  if (error == ENETUNREACH) error = EHOSTUNREACH;
+  if (error == ENETUNREACH || error == EACCES) error = EHOSTUNREACH;  // EACCES: a broadcast
   gone(serial, one);
   tell(by_peer ? Kind::kRefused : Kind::kFailed, serial, by_peer ? ECONNREFUSED : error,
        std::move(data));
@@ -409,16 +442,27 @@ void SoftConnectionManager::refused(uint64_t serial, Conversation& one, int erro
 std::unique_ptr<QueuePair> SoftConnectionManager::create_queue_pair(uint64_t serial,
                                                                     CompletionQueue& queue,
                                                                     const QueueSizes& sizes) {
+  const DeviceLimits& limits = device_.limits();
+  if (sizes.send_wr > limits.max_qp_wr || sizes.recv_wr > limits.max_qp_wr ||
+      sizes.send_sge > limits.max_sge) {
+    throw_errno(EINVAL, "sizes of a queue pair");
+  }
   auto pair = std::make_unique<SoftQueuePair>(*this, serial, device_.memory(),
                                               static_cast<SoftCompletionQueue&>(queue), sizes);
-  const std::lock_guard lock(mutex_);
-  Conversation* one = find(serial);
-  const bool wanted = one != nullptr && one->pair == nullptr;
-  if (wanted && one->state != State::kGone) {
-    one->pair = pair.get();
-    return pair;
+  int error = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    Conversation* one = find(serial);
+    if (one == nullptr || one->pair != nullptr) {
+      error = EINVAL;
+    } else if (one->state == State::kGone) {
+      error = ECONNABORTED;
+    } else {
+      one->pair = pair.get();
+    }
   }
-  throw_errno(wanted ? ECONNABORTED : EINVAL, "the peer gave up");
+  if (error != 0) throw_errno(error, "a queue pair for a connection");
+  return pair;
 }
 
 int SoftConnectionManager::accept(uint64_t serial, std::span<const std::byte> data) noexcept {
@@ -434,7 +478,11 @@ int SoftConnectionManager::accept(uint64_t serial, std::span<const std::byte> da
   unwatch(one->stream.get());
   one->state = State::kConnected;
   const int error = one->pair->start(std::move(one->stream), one->peer_number, false);
-  if (error != 0) gone(serial, *one);
+  if (error != 0) {
+    gone(serial, *one);
+  } else {
+    set_deadline(*one, kReadyLimit);
+  }
   return error;
 }
 
@@ -469,13 +517,15 @@ int SoftConnectionManager::disconnect(uint64_t serial) noexcept {
   return 0;
 }
 
-void SoftConnectionManager::queue_pair_goes(uint64_t serial) noexcept {
+void SoftConnectionManager::queue_pair_goes(uint64_t serial, const SoftQueuePair* pair) noexcept {
   const std::lock_guard lock(mutex_);
   Conversation* one = find(serial);
-  if (one == nullptr || one->pair == nullptr) return;
+  if (one == nullptr || one->pair != pair) return;
   OwnFd stream = one->pair->stop();
   one->pair = nullptr;
   if (one->state == State::kConnected) say_goodbye(serial, *one, std::move(stream));
+  // An answer would find nobody.
+  if (one->state == State::kReaching || one->state == State::kAsking) gone(serial, *one);
 }
 
 // Closing a stream that has something to be read would take back what was sent last.

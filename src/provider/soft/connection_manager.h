@@ -13,9 +13,10 @@
 // Locks: this one, then a channel's, then that of the events.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ class SoftConnectionManager final : public ConnectionManager {
 
   // An event of an endpoint, from any thread.
   void tell(ConnectionEvent event) noexcept;
+  void tell(std::list<ConnectionEvent> events) noexcept;
   void tell(ConnectionEvent::Kind kind, uint64_t serial, int error = 0,
             std::vector<std::byte> data = {}) noexcept;
 
@@ -63,7 +65,7 @@ class SoftConnectionManager final : public ConnectionManager {
   std::unique_ptr<QueuePair> create_queue_pair(uint64_t serial, CompletionQueue& queue,
                                                const QueueSizes& sizes);
   // For the queue pair's destructor.
-  void queue_pair_goes(uint64_t serial) noexcept;
+  void queue_pair_goes(uint64_t serial, const SoftQueuePair* pair) noexcept;
 
  private:
   enum class State : uint8_t {
@@ -93,12 +95,14 @@ class SoftConnectionManager final : public ConnectionManager {
   using Conversations = std::map<uint64_t, Conversation>;
 
   bool take_told(ConnectionEvent& event);
+  void established(uint64_t serial) noexcept;
   Conversation* find(uint64_t serial) noexcept;
   const Conversation* find(uint64_t serial) const noexcept;
   int watch(uint64_t serial, int fd, uint32_t events) noexcept;
   void unwatch(int fd) noexcept;
   void set_deadline(Conversation& one, milliseconds limit) noexcept;
   bool end_what_is_late() noexcept;
+  void is_late(uint64_t serial, Conversation& one) noexcept;
   int open_stream(Conversation& one, int family) noexcept;
 
   void look_at(uint64_t serial);
@@ -119,9 +123,9 @@ class SoftConnectionManager final : public ConnectionManager {
   OwnFd told_;  // eventfd: there are events
   mutable std::mutex mutex_;
   Conversations conversations_;
-  size_t greetings_ = 0;  // of peers that have not said what they want
+  std::set<uint64_t> greetings_;  // those in kGreeting, the oldest first
   std::mutex events_mutex_;
-  std::deque<ConnectionEvent> events_;
+  std::list<ConnectionEvent> events_;
   Lookups lookups_;
 };
 

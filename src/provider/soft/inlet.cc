@@ -13,14 +13,19 @@ void Inlet::Layout::add(char* data, size_t size, bool payload) noexcept {
   total += size;
 }
 
-Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
+Inlet::Layout Inlet::lay_out(FrameSink& sink, char* spare) noexcept {
   Layout layout;
   if (in_payload_) layout.add(sink.payload() + payload_bytes_, payload_left(), true);
+  if (expected_ == 0) {  // many headers in a row, perhaps
+    layout.add(headers_[0].data() + header_bytes_, FrameHeader::kSize - header_bytes_, false);
+    layout.add(spare, kSpare, true);
+    return layout;
+  }
   for (unsigned i = 0; i < ahead_; ++i) {
     const size_t have = i == 0 ? header_bytes_ : 0;
     layout.add(headers_[i].data() + have, FrameHeader::kSize - have, false);
     const FrameSink::Room room = sink.upcoming(i);
-    if (expected_ == 0 || room.size < expected_) break;
+    if (room.size < expected_) break;
     layout.add(room.data, expected_, true);
   }
   return layout;
@@ -29,8 +34,9 @@ Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
 Inlet::Result Inlet::read(int fd, FrameSink& sink) noexcept {
   if (broken_) return Result::kBroken;
   if (stalled_) return resume(sink);
-  const Layout layout = lay_out(sink);
-  iovec pieces[2 * kMostAhead + 1];
+  char spare[kSpare];
+  const Layout layout = lay_out(sink, spare);
+  iovec pieces[kMostPieces];
   for (size_t i = 0; i < layout.count; ++i) {
     pieces[i] = {layout.pieces[i].data, layout.pieces[i].size};
   }
@@ -107,6 +113,7 @@ Inlet::Result Inlet::resume(FrameSink& sink) noexcept {
   }
   if (broken_) return Result::kBroken;
   if (stalled_) return Result::kStalled;
+  if (surplus_.capacity() > kKeptSurplus) surplus_ = {};
   surplus_.clear();
   surplus_taken_ = 0;
   return Result::kMore;

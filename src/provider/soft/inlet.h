@@ -57,12 +57,21 @@ class Inlet {
   // As if these bytes had been read.
   Result feed(const char* bytes, size_t n, FrameSink& sink) noexcept;
 
+  // Nothing more is to be read.
+  void abandon() noexcept {
+    in_payload_ = false;
+    broken_ = true;
+  }
+
   // The payload of a message has come in part.
   bool receiving() const noexcept { return in_payload_; }
   int error() const noexcept { return error_; }
 
  private:
   static constexpr unsigned kMostAhead = 8;  // frames that one read has room for
+  static constexpr size_t kMostPieces = 2 * kMostAhead + 1;
+  static constexpr size_t kSpare = 1024;          // bytes, where no payload is expected
+  static constexpr size_t kKeptSurplus = 65'536;  // bytes of capacity
 
   // A piece of memory that a read fills.
   struct Piece {
@@ -72,13 +81,13 @@ class Inlet {
   };
   // All of them, in the order in which they are filled.
   struct Layout {
-    std::array<Piece, 2 * kMostAhead + 1> pieces;
+    std::array<Piece, kMostPieces> pieces;
     size_t count = 0;
     size_t total = 0;
     void add(char* data, size_t size, bool payload) noexcept;
   };
 
-  Layout lay_out(FrameSink& sink) noexcept;
+  Layout lay_out(FrameSink& sink, char* spare) noexcept;
   void take(const Layout& layout, size_t n, FrameSink& sink) noexcept;
   void keep_surplus(const Layout& layout, size_t piece, size_t skip, size_t n) noexcept;
   Result resume(FrameSink& sink) noexcept;

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "provider/soft/memory_table.h"
+
 namespace sio::internal::provider::soft {
 namespace {
 
@@ -45,8 +47,10 @@ void Outlet::Pieces::add(const void* data, size_t n) noexcept {
   skip = 0;
 }
 
-Outlet::Outlet(uint32_t capacity, uint32_t most_entries, uint32_t inline_bytes)
-    : most_entries_(std::max(1u, most_entries)),
+Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entries,
+               uint32_t inline_bytes)
+    : memory_(memory),
+      most_entries_(std::max(1u, most_entries)),
       inline_bytes_(inline_bytes),
       sends_(capacity),
       lists_(size_t{capacity} * most_entries_),
@@ -57,7 +61,10 @@ int Outlet::post(const ibv_send_wr& wr) noexcept {
   if (outstanding() == sends_.size()) return -ENOMEM;
   const size_t at = posted_ % sends_.size();
   Send& send = sends_[at];
-  send = {wr.wr_id, {}, (wr.send_flags & IBV_SEND_SIGNALED) != 0, {}, 0};
+  send = {};
+  send.wr_id = wr.wr_id;
+  send.signalled = (wr.send_flags & IBV_SEND_SIGNALED) != 0;
+  send.inlined = (wr.send_flags & IBV_SEND_INLINE) != 0;
   const auto entries = static_cast<uint32_t>(wr.num_sge);
   if (wr.num_sge < 0 || entries > most_entries_) return -EINVAL;
   if (!translate(wr.opcode, send.header.opcode, send.opcode)) return -EINVAL;
@@ -72,7 +79,7 @@ int Outlet::post(const ibv_send_wr& wr) noexcept {
   if (send.signalled || outstanding() >= sends_.size() / 2) {
     send.header.flags |= FrameHeader::kWantsAcknowledgement;
   }
-  if ((wr.send_flags & IBV_SEND_INLINE) == 0) {
+  if (!send.inlined) {
     send.entries = entries;
     std::copy_n(wr.sg_list, entries, list(posted_));
   } else {
@@ -92,10 +99,11 @@ int Outlet::post(const ibv_send_wr& wr) noexcept {
   return 0;
 }
 
-void Outlet::announce(Opcode opcode, uint16_t status) noexcept {
+void Outlet::announce(Opcode opcode, uint16_t status, uint8_t flags) noexcept {
   announced_ = {};
   announced_.opcode = opcode;
   announced_.status = status;
+  announced_.flags = flags;
 }
 
 // Between two frames only.
@@ -103,13 +111,22 @@ void Outlet::compose_control(uint32_t taken, bool acknowledge) noexcept {
   if (control_left_ > 0 || offset_ > 0) return;
   FrameHeader header = announced_;
   if (header.opcode == Opcode{}) {
-    if (!acknowledge || written_ != posted_) return;  // else the next request tells
+    if (!acknowledge || (written_ != posted_ && !stopped())) return;  // else the next request tells
     header.opcode = Opcode::kAcknowledge;
   }
   announced_ = {};
   header.taken = told_ = taken;
   encode(header, control_.data());
   control_left_ = FrameHeader::kSize;
+}
+
+// Only now: memory may have been given up since it was posted.
+bool Outlet::may_go(const Send& send, uint64_t index) const noexcept {
+  if (send.fate != IBV_WC_SUCCESS) return false;
+  if (send.inlined) return true;
+  return std::all_of(list(index), list(index) + send.entries, [this](const ibv_sge& entry) {
+    return entry.length == 0 || memory_.covers(entry.lkey, entry.addr, entry.length);
+  });
 }
 
 void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
@@ -120,6 +137,10 @@ void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
   for (uint64_t i = written_; i != posted_; ++i) {
     Send& send = sends_[i % sends_.size()];
     if (pieces.count + 1 + send.entries > kMostPieces) return;
+    if (!may_go(send, i)) {
+      send.fate = IBV_WC_LOC_PROT_ERR;
+      return;
+    }
     Bytes& header = headers_[i % sends_.size()];
     if (pieces.skip == 0) {
       send.header.taken = told_ = taken;
@@ -133,7 +154,7 @@ void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
   }
 }
 
-void Outlet::written(size_t n) noexcept {
+void Outlet::advance(size_t n) noexcept {
   const size_t control = std::min(n, control_left_);
   control_left_ -= control;
   n -= control;
@@ -159,10 +180,12 @@ Outlet::Result Outlet::write(int fd, uint32_t taken, bool acknowledge) noexcept 
     const ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0) {
       if (errno == EINTR) continue;
-      blocked_ = errno == EAGAIN;
+      error_ = errno;
+      blocked_ = error_ == EAGAIN;
+      if (error_ == EFAULT) sends_[written_ % sends_.size()].fate = IBV_WC_LOC_PROT_ERR;
       return blocked_ ? Result::kBlocked : Result::kError;
     }
-    written(static_cast<size_t>(n));
+    advance(static_cast<size_t>(n));
     blocked_ = static_cast<size_t>(n) < pieces.total;
     if (blocked_) return Result::kBlocked;
     if (written_ == posted_ && !announcing()) return Result::kAll;

@@ -15,6 +15,8 @@
 
 namespace sio::internal::provider::soft {
 
+class MemoryTable;
+
 class Outlet {
  public:
   // A posted request.
@@ -22,16 +24,19 @@ class Outlet {
     uint64_t wr_id;
     ibv_wc_opcode opcode;
     bool signalled;
+    bool inlined;
     FrameHeader header;
     uint32_t entries;
+    ibv_wc_status fate;  // what keeps it from going out, and all behind it
   };
   enum class Result : uint8_t {
     kAll,      // nothing is left to write
     kBlocked,  // the stream takes no more now
-    kError,    // nor ever
+    kError,    // nor ever: error() says why
   };
 
-  Outlet(uint32_t capacity, uint32_t most_entries, uint32_t inline_bytes);
+  Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entries,
+         uint32_t inline_bytes);
 
   // 0, -ENOMEM when the queue is full, -EINVAL for what the soft provider does not do.
   int post(const ibv_send_wr& wr) noexcept;
@@ -40,15 +45,24 @@ class Outlet {
   const Send& oldest() const noexcept { return sends_[done_ % sends_.size()]; }
   uint32_t outstanding() const noexcept { return static_cast<uint32_t>(posted_ - done_); }
   void done() noexcept { ++done_; }
-  // How many of them the peer has taken, by the count that its frames carry; more than
-  // outstanding() is a lie.
+  // How many of them the peer has taken, by the count that its frames carry; more than written() is
+  // a lie.
   uint32_t taken_by_peer(uint32_t count) const noexcept {
     return count - static_cast<uint32_t>(done_);
   }
-  const ibv_sge* list_of_oldest() const noexcept { return list(done_); }
+  uint32_t written() const noexcept { return static_cast<uint32_t>(written_ - done_); }
+  // What has become of the oldest one without the peer.
+  ibv_wc_status fate() const noexcept {
+    return outstanding() == 0 ? IBV_WC_SUCCESS : oldest().fate;
+  }
+
+  // One of them can not go out, though it is not the oldest.
+  bool stopped() const noexcept {
+    return written_ != posted_ && sends_[written_ % sends_.size()].fate != IBV_WC_SUCCESS;
+  }
 
   // What goes out before the next request: a frame without payload.
-  void announce(Opcode opcode, uint16_t status = 0) noexcept;
+  void announce(Opcode opcode, uint16_t status = 0, uint8_t flags = 0) noexcept;
   bool announcing() const noexcept { return control_left_ > 0 || announced_.opcode != Opcode{}; }
 
   // Writes what there is. `taken` goes with it: what this end has taken; `acknowledge`: even if in
@@ -57,6 +71,7 @@ class Outlet {
   // The count that was last written.
   uint32_t told() const noexcept { return told_; }
   bool blocked() const noexcept { return blocked_; }
+  int error() const noexcept { return error_; }
 
  private:
   static constexpr size_t kMostPieces = 64;
@@ -75,8 +90,10 @@ class Outlet {
   }
   void compose_control(uint32_t taken, bool acknowledge) noexcept;
   void collect(Pieces& pieces, uint32_t taken) noexcept;
-  void written(size_t n) noexcept;
+  bool may_go(const Send& send, uint64_t index) const noexcept;
+  void advance(size_t n) noexcept;
 
+  const MemoryTable& memory_;
   uint32_t most_entries_;
   uint32_t inline_bytes_;
   std::vector<Send> sends_;
@@ -92,6 +109,7 @@ class Outlet {
   size_t control_left_ = 0;  // bytes of it to be written
   uint32_t told_ = 0;
   bool blocked_ = false;
+  int error_ = 0;
 };
 
 }  // namespace sio::internal::provider::soft

@@ -23,6 +23,8 @@ constexpr uint32_t kMostUnacknowledged = 16;
 // How long a peer's kernel may stay silent: as the verbs provider's acknowledgement time-out and
 // retries.
 constexpr milliseconds kDeadAfter{2000};
+// TCP_CLOSE of <netinet/tcp.h>, which can not be had together with the kernel's tcp_info.
+constexpr uint8_t kTcpClose = 7;
 
 }  // namespace
 
@@ -37,7 +39,7 @@ SoftQueuePair::SoftQueuePair(SoftConnectionManager& manager, uint64_t endpoint,
       number_(next_number()),
       max_inline_(std::min(sizes.inline_bytes, kMostInline)),
       max_send_sge_(std::max(1u, sizes.send_sge)),
-      outlet_(sizes.send_wr, max_send_sge_, max_inline_),
+      outlet_(memory, sizes.send_wr, max_send_sge_, max_inline_),
       shared_(static_cast<SoftSharedReceiveQueue*>(sizes.shared_recv)),
       own_(shared_ == nullptr ? sizes.recv_wr : 0),
       receives_(shared_ == nullptr ? own_ : shared_->receives()) {
@@ -50,7 +52,7 @@ SoftQueuePair::SoftQueuePair(SoftConnectionManager& manager, uint64_t endpoint,
 }
 
 SoftQueuePair::~SoftQueuePair() {
-  manager_.queue_pair_goes(endpoint_);  // takes the stream, if it is still here
+  manager_.queue_pair_goes(endpoint_, this);  // takes the stream, if it is still here
   const std::lock_guard lock(channel_.mutex());
   channel_.remove(this);
   if (shared_ != nullptr) {
@@ -85,6 +87,11 @@ OwnFd SoftQueuePair::stop() noexcept {
   return std::move(stream_);
 }
 
+bool SoftQueuePair::heard() noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  return heard_;
+}
+
 void SoftQueuePair::fail() noexcept {
   const std::lock_guard lock(channel_.mutex());
   if (state_ == State::kFailed) return;
@@ -101,21 +108,19 @@ bool SoftQueuePair::covers(const ibv_sge& place) const noexcept {
 int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
   const std::lock_guard lock(channel_.mutex());
   int error = state_ == State::kFresh ? -EINVAL : 0;
-  bool in_bounds = true;
+  if (outlet_.outstanding() == 0) link_known_ = false;
   uint32_t posted = 0;
-  for (; chain != nullptr && error == 0; chain = chain->next) {
+  while (chain != nullptr && error == 0) {
     error = outlet_.post(*chain);
     if (error != 0) break;
     ++posted;
-    if ((chain->send_flags & IBV_SEND_INLINE) != 0) continue;
-    for (int i = 0; i < chain->num_sge; ++i) in_bounds &= covers(chain->sg_list[i]);
+    chain = chain->next;
   }
   if (error != 0) *bad = chain;
   channel_.sent(posted);
+  asked_ &= posted == 0;
   if (state_ == State::kFailed) {
     flush();
-  } else if (!in_bounds) {
-    flush(IBV_WC_LOC_PROT_ERR);
   } else if (posted > 0 && !outlet_.blocked()) {
     write();
   }
@@ -140,17 +145,23 @@ bool SoftQueuePair::advance() noexcept {
   if (state_ != State::kReady || ended_) return false;
   const uint64_t before = frames_;
   Inlet::Result result = Inlet::Result::kMore;
+  // Memory may have been given up since the message began.
+  if (inlet_.receiving() && !covers(current_.place)) {
+    refuse_message(IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR);
+    return true;
+  }
   for (int i = 0; i < kReadsInARow && result == Inlet::Result::kMore; ++i) {
     result = read();
   }
   if (state_ == State::kReady) after_read(result);
   if (state_ == State::kReady && outlet_.blocked()) write();
+  settle();
   return frames_ != before;
 }
 
 Inlet::Result SoftQueuePair::read() noexcept {
   if (shared_ == nullptr) return inlet_.read(stream_.get(), *this);
-  const std::lock_guard lock(shared_->mutex());
+  const std::lock_guard shared(shared_->mutex());
   const Inlet::Result result = inlet_.read(stream_.get(), *this);
   if (result == Inlet::Result::kStalled) called_ = shared_->call_for(this, &channel_, called_);
   return result;
@@ -194,15 +205,47 @@ void SoftQueuePair::write(bool acknowledge) noexcept {
     case Outlet::Result::kBlocked:
       return watch_for(watched_ | EPOLLOUT);
     case Outlet::Result::kError:
-      return;  // why shows where it is read from
+      return write_failed();
   }
+  settle();
   if (outlet_.told() == taken_ && std::exchange(owing_, false)) channel_.owes_no_more(this);
+}
+
+// Why the stream is over shows where it is read from, behind all that the peer has said; but not
+// when that is not being read.
+void SoftQueuePair::write_failed() noexcept {
+  watch_for(watched_ & ~uint32_t{EPOLLOUT});
+  if (outlet_.error() == EFAULT) {
+    flush();
+  } else if (stalled_) {
+    peer_ended();
+  }
 }
 
 void SoftQueuePair::acknowledge() noexcept { write(true); }
 
+// Requests that nobody asked about would else be outstanding for ever.
+void SoftQueuePair::ask() noexcept {
+  if (asked_ || state_ != State::kReady || outlet_.outstanding() == 0) return;
+  if (outlet_.announcing() || outlet_.blocked()) return;
+  asked_ = true;
+  outlet_.announce(Opcode::kAcknowledge, 0, FrameHeader::kWantsAcknowledgement);
+  write();
+}
+
+// A request that can not go out fails when those before it have been taken.
+void SoftQueuePair::settle() noexcept {
+  if (state_ != State::kReady) return;
+  if (outlet_.fate() != IBV_WC_SUCCESS) {
+    flush();
+  } else if (outlet_.stopped()) {
+    ask();
+  }
+}
+
 // A descriptor with nothing to wait for leaves the set: else its end would wake us for ever.
 void SoftQueuePair::watch_for(uint32_t events) noexcept {
+  if (ended_) events = 0;
   if (events == watched_) return;
   if (stream_) {
     if (events == 0) {
@@ -218,8 +261,9 @@ void SoftQueuePair::watch_for(uint32_t events) noexcept {
 
 // The requests stay as they are, as with verbs: the owner of the connection is told.
 void SoftQueuePair::peer_ended() noexcept {
-  ended_ = true;
+  if (std::exchange(ended_, true)) return;
   watch_for(0);
+  link_known_ = true;
   acknowledged_at_ = Clock::now();
   manager_.tell(ConnectionEvent::Kind::kDisconnected, endpoint_);
 }
@@ -227,21 +271,30 @@ void SoftQueuePair::peer_ended() noexcept {
 void SoftQueuePair::transport_failed(int error) noexcept {
   LOG_DEBUG("soft QP %u: %s", number_, errno_text(error));
   if (error == ECONNRESET || error == EPIPE) return peer_ended();
-  if (error == EFAULT) return flush(IBV_WC_LOC_PROT_ERR);
+  if (error == EFAULT && inlet_.receiving()) {
+    refuse_message(IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR);
+    return;
+  }
   flush(IBV_WC_RETRY_EXC_ERR, static_cast<uint32_t>(error));
 }
 
-// Bytes are on their way, and for kDeadAfter the peer's kernel has acknowledged none of them; or
-// the peer has gone, and what was sent will not be acknowledged any more.
+// Bytes are on their way, and for kDeadAfter the peer's kernel has answered none of them, nor the
+// question whether it has room; or the peer has gone, and what was sent will not be acknowledged
+// any more.
 void SoftQueuePair::look_for_dead_link() noexcept {
   if (state_ != State::kReady || outlet_.outstanding() == 0) return;
   if (!ended_) {
     tcp_info info{};
     socklen_t size = sizeof info;
     if (getsockopt(stream_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return;
-    const bool silent = info.tcpi_unacked > 0 && info.tcpi_last_ack_recv >= kDeadAfter.count();
-    if (!silent || info.tcpi_bytes_acked != acknowledged_bytes_) acknowledged_at_ = Clock::now();
+    if (info.tcpi_state == kTcpClose && stalled_) return peer_ended();
+    const bool silent = (info.tcpi_unacked > 0 || info.tcpi_probes > 0) &&
+                        info.tcpi_last_ack_recv >= kDeadAfter.count();
+    if (!silent || !link_known_ || info.tcpi_bytes_acked != acknowledged_bytes_) {
+      acknowledged_at_ = Clock::now();
+    }
     acknowledged_bytes_ = info.tcpi_bytes_acked;
+    link_known_ = true;
   }
   if (Clock::now() - acknowledged_at_ >= kDeadAfter) flush(IBV_WC_RETRY_EXC_ERR, ETIMEDOUT);
 }
@@ -249,10 +302,11 @@ void SoftQueuePair::look_for_dead_link() noexcept {
 // ---------------------------------------------------------------------------------------- frames
 
 FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
+  if (state_ != State::kReady) return Verdict::kBroken;  // it has failed over the one before
   if (!peer_has_taken(header.taken)) return Verdict::kBroken;
-  if (!std::exchange(heard_, true)) {
-    manager_.tell(ConnectionEvent::Kind::kEstablished, endpoint_);
-  }
+  const bool first = !std::exchange(heard_, true);
+  if (first != (header.opcode == Opcode::kReady)) return Verdict::kBroken;
+  if (first) manager_.tell(ConnectionEvent::Kind::kEstablished, endpoint_);
   if (header.opcode == Opcode::kRefuse) {
     const auto status = static_cast<ibv_wc_status>(header.status);
     const bool known = status == IBV_WC_REM_INV_REQ_ERR || status == IBV_WC_REM_OP_ERR;
@@ -273,6 +327,7 @@ FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
 FrameSink::Verdict SoftQueuePair::refuse_message(ibv_wc_status ours,
                                                  ibv_wc_status theirs) noexcept {
   complete_receive(current_, ours);
+  inlet_.abandon();
   outlet_.announce(Opcode::kRefuse, static_cast<uint16_t>(theirs));
   write();
   flush();
@@ -288,8 +343,7 @@ FrameSink::Room SoftQueuePair::upcoming(unsigned n) noexcept {
 
 void SoftQueuePair::end(const FrameHeader& header) noexcept {
   ++frames_;
-  if (!is_request(header.opcode)) return;
-  ++taken_;
+  if (is_request(header.opcode)) ++taken_;
   if (takes_receive(header.opcode)) {
     ibv_wc wc{};
     wc.wr_id = current_.wr_id;
@@ -313,7 +367,8 @@ void SoftQueuePair::end(const FrameHeader& header) noexcept {
 
 bool SoftQueuePair::peer_has_taken(uint32_t count) noexcept {
   uint32_t more = outlet_.taken_by_peer(count);
-  if (more > outlet_.outstanding()) return false;
+  if (more > outlet_.written()) return false;
+  asked_ &= more == 0;
   for (; more > 0; --more) complete_oldest(IBV_WC_SUCCESS, 0);
   return true;
 }
@@ -348,15 +403,18 @@ void SoftQueuePair::flush(ibv_wc_status first, uint32_t vendor_error) noexcept {
   const bool receiving = inlet_.receiving() && state_ == State::kReady;
   state_ = State::kFailed;
   while (outlet_.outstanding() > 0) {
-    complete_oldest(first, vendor_error);
+    const ibv_wc_status fate = outlet_.fate();
+    complete_oldest(fate == IBV_WC_SUCCESS ? first : fate, vendor_error);
     first = IBV_WC_WR_FLUSH_ERR;
     vendor_error = 0;
   }
   if (receiving) complete_receive(current_, IBV_WC_WR_FLUSH_ERR);
   while (!own_.empty()) complete_receive(own_.pop(), IBV_WC_WR_FLUSH_ERR);  // not what is shared
   if (std::exchange(owing_, false)) channel_.owes_no_more(this);
-  if (stream_) watch_for(0);
   channel_.starves_no_more(this);
+  if (!stream_) return;
+  watch_for(0);
+  ::shutdown(stream_.get(), SHUT_WR);  // the peer, too, is to know
 }
 
 }  // namespace sio::internal::provider::soft

@@ -53,10 +53,13 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   int start(OwnFd stream, uint32_t peer_number, bool announce) noexcept;
   // Fails, and gives the stream to whoever says goodbye.
   OwnFd stop() noexcept;
+  // The peer has said something.
+  bool heard() noexcept;
 
   // Attended
   bool advance() noexcept override;
   void acknowledge() noexcept override;
+  void ask() noexcept override;
   uint64_t took_at() const noexcept override { return took_at_; }
   void look_for_dead_link() noexcept override;
 
@@ -76,6 +79,8 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   Verdict refuse_message(ibv_wc_status ours, ibv_wc_status theirs) noexcept;
   void after_read(Inlet::Result result) noexcept;
   void write(bool acknowledge = false) noexcept;
+  void write_failed() noexcept;
+  void settle() noexcept;
   void watch_for(uint32_t events) noexcept;
   void peer_ended() noexcept;
   void transport_failed(int error) noexcept;
@@ -107,6 +112,8 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   bool heard_ = false;               // a frame of the peer's has come
   bool ended_ = false;               // the peer sends no more
   bool stalled_ = false;             // counted as not ready
+  bool asked_ = false;               // for an acknowledgement of what was sent
+  bool link_known_ = false;          // what follows is of requests that are still outstanding
   uint64_t called_ = 0;              // for a shared receive
   uint64_t took_at_ = 0;             // round in which it last took something
   uint64_t frames_ = 0;              // that came
