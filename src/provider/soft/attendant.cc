@@ -11,6 +11,13 @@
 #include "provider/soft/completion.h"
 
 namespace sio::internal::provider::soft {
+namespace {
+
+// A channel at rest may have something for the program that keeps its descriptor readable: only
+// what is new is told.
+constexpr uint32_t kAtRest = EPOLLIN | EPOLLET;
+
+}  // namespace
 
 Attendant::Attendant()
     : epoll_(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
@@ -37,7 +44,7 @@ void Attendant::add(SoftCompletionChannel* channel) {
   const std::lock_guard lock(mutex_);
   channels_.push_back(channel);
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLONESHOT;
+  event.events = kAtRest;
   event.data.ptr = channel;
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, channel->fd(), &event) != 0) {
     const int error = errno;
@@ -52,9 +59,9 @@ void Attendant::remove(SoftCompletionChannel* channel) noexcept {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, channel->fd(), nullptr);
 }
 
-void Attendant::watch(SoftCompletionChannel* channel) noexcept {
+void Attendant::watch(SoftCompletionChannel* channel, uint32_t events) noexcept {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLONESHOT;
+  event.events = events;
   event.data.ptr = channel;
   epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, channel->fd(), &event);
 }
@@ -72,7 +79,7 @@ bool Attendant::take_ready() noexcept {
       uint64_t count;
       due = ::read(timer_.get(), &count, sizeof count) == sizeof count;
     } else if (std::find(channels_.begin(), channels_.end(), channel) != channels_.end()) {
-      channel->begin_ticking();
+      if (channel->begin_ticking()) watch(channel, 0);
     }
   }
   return due;
@@ -87,7 +94,7 @@ bool Attendant::tick_channels() noexcept {
     if (channel->tick(look_for_dead_links)) {
       more = true;
     } else {
-      watch(channel);
+      watch(channel, kAtRest);
     }
   }
   return more;

@@ -43,7 +43,7 @@ class Attendant {
   static constexpr unsigned kLinkEvery = 25;  // ticks between two looks for dead links
 
   void set_timer(milliseconds interval) noexcept;
-  void watch(SoftCompletionChannel* channel) noexcept;
+  void watch(SoftCompletionChannel* channel, uint32_t events) noexcept;
   bool take_ready() noexcept;
   bool tick_channels() noexcept;
   bool anybody_ticks() noexcept;

@@ -186,9 +186,15 @@ bool SoftCompletionChannel::ticking() noexcept {
   return ticking_;
 }
 
-void SoftCompletionChannel::begin_ticking() noexcept {
+bool SoftCompletionChannel::begin_ticking() noexcept {
   const std::lock_guard lock(mutex_);
-  want_ticks();
+  epoll_event ready[2];  // one of them may be the notification
+  const int n = epoll_wait(epoll_.get(), ready, 2, 0);
+  const bool moves = std::any_of(ready, ready + std::max(n, 0), [](const epoll_event& event) {
+    return event.data.ptr != nullptr;
+  });
+  if (moves) want_ticks();
+  return moves || ticking_;
 }
 
 bool SoftCompletionChannel::tick(bool look_for_dead_links) noexcept {
@@ -205,8 +211,7 @@ bool SoftCompletionChannel::tick(bool look_for_dead_links) noexcept {
   if (!busy_ && outstanding_ > 0) {
     for (Attended* pair : pairs_) pair->ask();
   }
-  // What is announced and ignored keeps the descriptor readable: watching it would be no rest.
-  ticking_ = outstanding_ > 0 || !owing_.empty() || busy_ || notified_;
+  ticking_ = outstanding_ > 0 || !owing_.empty() || busy_;
   busy_ = false;
   return ticking_;
 }

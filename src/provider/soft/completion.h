@@ -104,7 +104,8 @@ class SoftCompletionChannel final : public CompletionChannel {
 
   // For the attendant, who calls them without the lock.
   bool ticking() noexcept;
-  void begin_ticking() noexcept;
+  // Its descriptor has become readable. False: not for anything that is to be moved.
+  bool begin_ticking() noexcept;
   // A tick is over: true if more are wanted. `look_for_dead_links` is expensive.
   bool tick(bool look_for_dead_links) noexcept;
 

@@ -277,9 +277,9 @@ int SoftConnectionManager::listen(uint64_t serial, int backlog) noexcept {
   const std::lock_guard lock(mutex_);
   Conversation* one = find(serial);
   if (one == nullptr || one->state != State::kNew || !one->stream) return -EINVAL;
-  if (::listen(one->stream.get(), backlog) != 0) return -errno;
-  // For those that come after this one, while its connections are still remembered.
+  // What earlier connections left is in the way here too; and later listeners will find ours.
   set_flag(one->stream.get(), SOL_SOCKET, SO_REUSEADDR);
+  if (::listen(one->stream.get(), backlog) != 0) return -errno;
   if (watch(serial, one->stream.get(), EPOLLIN) != 0) return -errno;
   one->state = State::kListening;
   return 0;
