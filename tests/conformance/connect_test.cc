@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <poll.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -65,6 +67,32 @@ TEST_F(WireConnect, ToNobodyIsRefusedWithoutBlockingToo) {
   EXPECT_TRUE(eventually([&] { return (alone.ready() & EPOLLERR) != 0; }));
   EXPECT_EQ(alone.take_error(), ECONNREFUSED);
   EXPECT_EQ(alone.take_error(), 0);
+}
+
+// At whatever moment: before the peer knows of it, while it answers, just after.
+TEST_F(WireConnect, MayBeGivenUpAtAnyMoment) {
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.bind(Address::self()).listen(64);
+  const Address address = listener.name();
+  std::atomic<bool> over{false};
+  std::thread acceptor([&] {
+    while (!over) {
+      Socket accepted(sio_accept(listener.get(), nullptr, nullptr));
+      if (accepted.get() < 0) poll(nullptr, 0, 1);
+    }
+  });
+  const auto give_up_after = [&](std::chrono::microseconds time) {
+    Socket socket = Socket::make(SOCK_NONBLOCK);
+    EXPECT_EQ(socket.try_connect(address), EINPROGRESS);
+    for (const auto end = Clock::now() + time; Clock::now() < end;) continue;
+  };
+  const uint64_t rounds = scaled(on_soft() ? 400 : 60);
+  const auto step = std::chrono::microseconds(on_soft() ? 1 : 500);
+  for (uint64_t i = 0; i < rounds; ++i) give_up_after(step * i);
+  Socket last = Socket::make();
+  EXPECT_EQ(last.try_connect(address), 0);
+  over = true;
+  acceptor.join();
 }
 
 TEST_F(WireConnect, MayBeTriedAgainAfterAFailure) {
