@@ -71,6 +71,8 @@ class EventRing {
       note = {};
       --live_;
     }
+    // So that a ring that is empty is never full.
+    while (head_ != tail_ && notes_[head_ & mask_].kind == 0) ++head_;
   }
 
   // Those of whose events some are here.
