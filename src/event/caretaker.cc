@@ -17,10 +17,10 @@ struct Charge {
   uint64_t activity;    // of the program, as last seen
 };
 
-void look(Charge charge);
+void look(Charge charge, bool notified);
 
 void look_again_at(const Charge& charge, milliseconds after) {
-  ControlThread::instance().at(Clock::now() + after, [charge] { look(charge); });
+  ControlThread::instance().at(Clock::now() + after, [charge] { look(charge, false); });
 }
 
 // The program sleeps: from now on completions say when there is something to do.
@@ -35,13 +35,15 @@ void adopt(Channel& channel, Charge charge) {
     channel.care_ended();
     return;
   }
-  if (!channel.care_when_ready([charge] { look(charge); })) look_again_at(charge, kRest);
+  if (!channel.care_when_ready([charge] { look(charge, true); })) look_again_at(charge, kRest);
 }
 
-void look(Charge charge) {
+void look(Charge charge, bool notified) {
   Channel& channel = *charge.channel;
   ChannelGuard guard(&channel);
   if (channel.generation() != charge.generation) return;
+  // Perhaps of a completion that has been taken: only the next arming takes the notification.
+  if (notified) channel.hub().notified();
   channel.forget_care();
   if (!channel.needs_care()) {
     channel.care_ended();

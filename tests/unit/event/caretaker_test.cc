@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/caretaker.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "event/channel.h"
+
+namespace sio::internal {
+namespace {
+
+// Nothing ever completes here, but notifications may lie about.
+struct IdleDevice final : provider::Device {
+  struct Queue final : provider::CompletionQueue {
+    uint32_t capacity() const noexcept override { return 64; }
+    int poll(int, ibv_wc*) noexcept override { return 0; }
+    int arm(bool) noexcept override { return 0; }
+  };
+  struct NotificationChannel final : provider::CompletionChannel {
+    explicit NotificationChannel(int fd) : fd_(fd) {}
+    int fd() const noexcept override { return fd_.get(); }
+    void take_notifications(unsigned most) noexcept override {
+      eventfd_t one;
+      while (most-- > 0 && eventfd_read(fd_.get(), &one) == 0) continue;
+    }
+    std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t) override {
+      return std::make_unique<Queue>();
+    }
+    OwnFd fd_;
+  };
+
+  const std::string& name() const noexcept override { return name_; }
+  unsigned index() const noexcept override { return 0; }
+  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
+  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t) override {
+    return nullptr;
+  }
+  std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
+    return std::make_unique<NotificationChannel>(fd_);
+  }
+
+  const std::string name_ = "idle";
+  const provider::DeviceLimits limits_{1024, 1024, 16};
+  const int fd_ = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE);
+};
+
+struct NoHandler final : CompletionHandler {
+  void complete(const wire::WorkId&, const ibv_wc&) noexcept override {}
+  void settle() noexcept override {}
+  void before_sleep() noexcept override {}
+};
+
+bool readable(int fd) {
+  pollfd entry{fd, POLLIN, 0};
+  return ::poll(&entry, 1, 0) == 1;
+}
+
+// A queue that was armed for solicited completions and then for all may have notified twice; each
+// arming takes one. What is left must not keep the control thread busy.
+TEST(Caretaker, TakesEachNotificationThatWakesIt) {
+  IdleDevice device;
+  NoHandler handler;
+  ChannelOptions options;
+  options.entries = 8;
+  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  CompletionHub::Seat seat;
+  {
+    const ChannelGuard guard(&channel);
+    seat = channel.hub().join(device, 16, &handler);
+    eventfd_write(device.fd_, 3);
+    channel.tend(true);
+  }
+  const TimePoint limit = Clock::now() + std::chrono::seconds(10);
+  while (readable(device.fd_) && Clock::now() < limit) {
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  EXPECT_FALSE(readable(device.fd_));
+  const ChannelGuard guard(&channel);
+  channel.tend(false);
+  channel.hub().leave(seat);
+  channel.close();
+}
+
+}  // namespace
+}  // namespace sio::internal
