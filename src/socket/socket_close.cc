@@ -89,7 +89,7 @@ void Socket::end() noexcept {
   }
   tear_down();
   if (std::exchange(tended_, false)) channel()->tend(false);
-  if (reconnectable_) fresh_again();
+  if (reconnectable_ && !closed_) fresh_again();
   channel()->changed();
   channel()->offer(this);
   if (closed_) finish_close_later();

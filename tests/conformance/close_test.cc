@@ -245,5 +245,25 @@ TEST_F(WireClose, OrSleepAfterALoneMessageDoesNotKeepItFromArriving) {
   EXPECT_EQ(socket.receive().size(), 64u);
 }
 
+// The program has not looked since the connect was refused, so that its end is still to be taken
+// in.
+TEST_F(WireClose, RightAfterAConnectWasRefusedTellsWhatBecameOfTheMessages) {
+  const Area area(size_t{1} << 16);
+  const Channel channel;
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  socket.join(channel).associate(area, DMA_SEND);
+  ASSERT_EQ(socket.try_connect(listener.name()), EINPROGRESS);
+  Message lent = Message::reserve(area, 64);
+  ASSERT_TRUE(eventually([&] { return socket.try_send(lent.data(), lent.size()) == 0; }));
+  listener.close();
+  EXPECT_TRUE(eventually([&] { return socket.info().error == ECONNREFUSED; }));
+  EXPECT_EQ(socket.close(), 0);
+  const event_data_t event = channel.expect(EC_SENT);
+  EXPECT_EQ(event.data.buf, lent.data());
+  EXPECT_EQ(event.error, ECONNREFUSED);
+}  // and the socket goes: else the area would stay associated
+
 }  // namespace
 }  // namespace sio::test
