@@ -85,6 +85,7 @@ void Socket::stop_listening() noexcept {
     pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
   }
   backlog_.clear();
+  accepts_to_tell_ = 0;
 }
 
 // The device that the address is of has gone. Nothing more comes: EC_HUP says why.
@@ -92,7 +93,6 @@ void Socket::listening_failed(int error) noexcept {
   LOG_WARN("listening ends: %s", errno_text(error));
   failure_ = so_error_ = link_.info.error = error;
   stop_listening();
-  accepts_to_tell_ = 0;
   end();
 }
 

@@ -177,5 +177,20 @@ TEST_F(WireFullRing, ThatIsDestroyedGivesBackWhatClosedSocketsHaveLent) {
   block.give_up();
 }
 
+// What the ring had no room for goes with its socket.
+TEST_F(WireFullRing, TellsNothingOfAListenerThatWasClosed) {
+  for (int i = 0; i < 100; ++i) {
+    fill_ring();
+    Socket listener = Socket::make();
+    listener.join(channel_).bind(Address::self()).listen();
+    Socket socket = Socket::make(SOCK_NONBLOCK);
+    ASSERT_EQ(socket.try_connect(listener.name()), EINPROGRESS);
+    ASSERT_TRUE(eventually([&] { return (listener.ready() & EPOLLIN) != 0; }));
+    listener.close();
+    empty_ring();
+    ASSERT_FALSE(channel_.try_next(milliseconds(0))) << i;
+  }
+}
+
 }  // namespace
 }  // namespace sio::test
