@@ -128,7 +128,8 @@ struct SocketState {
 
   // Ends.
   bool end_received_ = false;
-  bool peer_gone_ = false;  // it has disconnected
+  bool peer_gone_ = false;    // it has disconnected
+  bool peer_broken_ = false;  // it broke the protocol: what follows is dropped
   bool read_shut_ = false;
   bool tended_ = false;  // what arrives is dropped also while the program makes no call
   bool write_shut_ = false;

@@ -54,10 +54,12 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     return;
   }
   if (phase_ == Phase::kEnding && reconnectable_) return receiver_->flushed();  // nobody's
+  if (peer_broken_) return receiver_->flushed();  // with a gap before it
   if (phase_ == Phase::kAccepting) on_established({});
   sender_->heard();
-  if (!accept_frame(slot, wc) && phase_ != Phase::kEnding) {
+  if (!accept_frame(slot, wc)) {
     LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
+    peer_broken_ = true;
     begin_ending(EPROTO, true);
   }
   if (read_shut_ || closed_) receiver_->drop_all();

@@ -146,6 +146,10 @@ const std::vector<Garbage>& all_garbage() {
        [] {
          return std::vector{control(Kind::kEnd), message(8)};
        }},
+      {"before-message",
+       [] {
+         return std::vector{of_immediate(0), message(8)};
+       }},
       {"train-empty", [] { return std::vector{train({})}; }},
       {"train-of-one", [=] { return std::vector{train({kGood})}; }},
       {"train-past-end",

@@ -213,6 +213,19 @@ TEST_F(WireGarbage, DoesNotTakeWhatCameBefore) {
   expect_failure(socket, EPROTO);
 }
 
+TEST_F(WireGarbage, IsTheLastThatIsTakenIn) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial send=before-message" + to(listener));
+  const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+  const Socket socket(must(fd, "sio_accept_ec"));
+  peer.expect("established");
+  peer.expect("sent");
+  const event_data_t event = channel_.expect(EC_HUP);  // and no message before it
+  EXPECT_EQ(event.fd, socket.get());
+  EXPECT_EQ(event.error, EPROTO);
+}
+
 TEST_F(WireGarbage, IsNotWhatComesWithoutCreditsForItHarmsItsSenderOnly) {
   tolerate_rnr();
   constexpr int kCount = 300;  // we have 68 receives
