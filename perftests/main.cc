@@ -2,6 +2,7 @@
 //
 // Exit status: 0 measured (or a server ended by a signal), 1 failed or interrupted, 2 wrong usage.
 #include <cstdio>
+#include <cstdlib>
 
 #include "options.h"
 #include "pace.h"
@@ -12,9 +13,29 @@
 namespace sio_perf {
 namespace {
 
+struct Ends {
+  std::unique_ptr<Client> (*connect)(const Options& options, uint32_t size);
+  void (*serve)(const Options& options);
+};
+
+Ends ends_of(Peer peer) {
+  switch (peer) {
+    case Peer::kRaw:
+      return {connect_raw, serve_raw};
+    case Peer::kTcp:
+      return {connect_tcp, serve_tcp};
+#ifdef SIO_PERF_ZMQ
+    case Peer::kZmq:
+      return {connect_zmq, serve_zmq};
+#endif
+    default:
+      return {connect_sio, serve_sio};
+  }
+}
+
 void measure(const Options& options, Report& report) {
   for (const uint32_t size : options.sizes) {
-    const auto client = options.raw ? connect_raw(options, size) : connect_sio(options, size);
+    const auto client = ends_of(options.of->peer).connect(options, size);
     if (size == options.sizes.front()) report.set_up(client->set_up());
     report.add(size, client->run());
   }
@@ -36,7 +57,7 @@ int run_client(const Options& options) {
 
 int run_server(const Options& options) {
   try {
-    (options.raw ? serve_raw : serve_sio)(options);
+    ends_of(options.of->peer).serve(options);
   } catch (const Interrupted&) {
     // That is how a server ends.
   }
@@ -48,6 +69,10 @@ int run(int argc, char** argv) {
   if (!parsed.options) return parsed.status;
   try {
     catch_signals();
+    // The library reads its settings when it is first used.
+    if (!parsed.options->provider.empty()) {
+      ::setenv("SIO_PROVIDER", parsed.options->provider.c_str(), 1);
+    }
     if (parsed.options->cpu >= 0) pin_to(parsed.options->cpu);
     return parsed.options->server ? run_server(*parsed.options) : run_client(*parsed.options);
   } catch (const std::exception& error) {

@@ -48,22 +48,33 @@ void add_common(CLI::App& app, Options& options) {
   app.add_flag("--quiet", options.quiet, "Print no set-up and no progress");
 }
 
-void add_server(CLI::App& parent, bool raw, Given& given) {
+std::string with_prefix(const PeerName& of, const char* name) {
+  return std::string(of.prefix) + name;
+}
+
+void add_provider(CLI::App& app, const PeerName& of, Options& options) {
+  if (of.peer != Peer::kSio) return;
+  app.add_option("--provider", options.provider, "auto, verbs or soft, whatever the settings say")
+      ->check(CLI::IsMember({"auto", "verbs", "soft"}));
+}
+
+void add_server(CLI::App& parent, const PeerName& of, Given& given) {
   CLI::App* const app = parent.add_subcommand(
-      raw ? "raw-server" : "server",
-      raw ? "Serve raw-lat, raw-bw and raw-rate" : "Serve lat, bw and rate, client after client");
+      with_prefix(of, "server"), "Serve " + with_prefix(of, "lat") + ", " + with_prefix(of, "bw") +
+                                     " and " + with_prefix(of, "rate") + ", client after client");
   add_common(*app, given.options);
+  add_provider(*app, of, given.options);
   app->add_option("--bind", given.options.bind, "Local address")->capture_default_str();
   app->add_flag("-1,--once", given.options.once, "End after one client");
-  app->final_callback([raw, &given] {
+  app->final_callback([&of, &given] {
     given.options.server = true;
-    given.options.raw = raw;
+    given.options.of = &of;
   });
 }
 
-void complete(const Command& command, bool raw, bool warmup_given, Given& given) {
+void complete(const Command& command, const PeerName& of, bool warmup_given, Given& given) {
   Options& options = given.options;
-  options.raw = raw;
+  options.of = &of;
   options.op = command.op;
   if (given.all) {
     for (uint32_t size = 1; size <= kMaxSizeOfAll; size *= 2) options.sizes.push_back(size);
@@ -89,12 +100,14 @@ void add_extent(CLI::App& app, Given& given) {
       ->excludes(iterations);
 }
 
-void add_client(CLI::App& parent, const Command& command, bool raw, Given& given) {
+void add_client(CLI::App& parent, const Command& command, const PeerName& of, Given& given) {
+  const bool ours = of.peer == Peer::kSio;
   CLI::App* const app =
-      parent.add_subcommand((raw ? "raw-" : "") + std::string(command.name),
-                            std::string(command.help) + (raw ? "; on bare verbs" : ""));
+      parent.add_subcommand(with_prefix(of, command.name),
+                            command.help + (ours ? std::string() : std::string("; ") + of.title));
   Options& options = given.options;
   add_common(*app, options);
+  add_provider(*app, of, options);
   app->add_option("host", options.host, "Name or address of the server")->required();
   add_extent(*app, given);
   app->add_flag("-e,--events", options.event, "Sleep for events at both ends, do not poll");
@@ -107,7 +120,7 @@ void add_client(CLI::App& parent, const Command& command, bool raw, Given& given
         ->check(CLI::Range(uint32_t{1}, kMaxDepth))
         ->capture_default_str();
   }
-  if (raw && command.op != Op::kLatency) {
+  if (of.peer == Peer::kRaw && command.op != Op::kLatency) {
     app->add_option("-l,--post-list", options.post_list, "Work requests per ibv_post_send")
         ->check(CLI::Range(uint32_t{1}, kMaxDepth))
         ->capture_default_str();
@@ -116,23 +129,24 @@ void add_client(CLI::App& parent, const Command& command, bool raw, Given& given
       ->type_name("FILE")
       ->check(can_be_written, "", "");
   app->final_callback(
-      [&command, raw, &given, warmup] { complete(command, raw, warmup->count() > 0, given); });
+      [&command, &of, &given, warmup] { complete(command, of, warmup->count() > 0, given); });
 }
 
 }  // namespace
 
 Parsed parse_options(int argc, char** argv) {
   CLI::App app(
-      "Measures libsio, and bare verbs beside it (raw-...), between two processes.\n"
+      "Measures libsio, and beside it bare verbs (raw-...), TCP (tcp-...) and ZeroMQ (zmq-..., if "
+      "it was there when this was built), between two processes.\n"
       "Start `sio_perf server` at one end and `sio_perf lat HOST` at the other.");
   Given given;
   app.require_subcommand(1);
   app.set_version_flag("--version", "sio_perf of libsio " + std::to_string(SIO_VERSION_MAJOR) +
                                         '.' + std::to_string(SIO_VERSION_MINOR) + '.' +
                                         std::to_string(SIO_VERSION_PATCH) + '\n');
-  for (const bool raw : {false, true}) {
-    add_server(app, raw, given);
-    for (const Command& command : kCommands) add_client(app, command, raw, given);
+  for (const PeerName& of : kPeers) {
+    add_server(app, of, given);
+    for (const Command& command : kCommands) add_client(app, command, of, given);
   }
   try {
     app.parse(argc, argv);

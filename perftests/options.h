@@ -12,9 +12,28 @@
 
 namespace sio_perf {
 
+// What is measured: the library, or what it is compared with.
+enum class Peer : uint8_t { kSio, kRaw, kTcp, kZmq };
+
+struct PeerName {
+  Peer peer;
+  const char* prefix;  // of its commands
+  const char* name;    // in JSON
+  const char* title;
+};
+inline constexpr PeerName kPeers[] = {
+    {Peer::kSio, "", "sio", "libsio"},
+    {Peer::kRaw, "raw-", "raw", "bare verbs"},
+    {Peer::kTcp, "tcp-", "tcp", "TCP sockets"},
+#ifdef SIO_PERF_ZMQ
+    {Peer::kZmq, "zmq-", "zmq", "ZeroMQ over TCP"},
+#endif
+};
+
 struct Options {
   bool server = false;
-  bool raw = false;  // bare verbs instead of the library
+  const PeerName* of = &kPeers[0];
+  std::string provider;  // the library's; empty: as its settings say
   uint16_t port = 18515;
   int cpu = -1;  // to stay on; -1: any
   bool quiet = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What main knows of the two things measured.
+// What main knows of the things measured.
 #pragma once
 
 #include <sys/socket.h>
@@ -28,10 +28,14 @@ class Client {
 
 std::unique_ptr<Client> connect_sio(const Options& options, uint32_t size);
 std::unique_ptr<Client> connect_raw(const Options& options, uint32_t size);
+std::unique_ptr<Client> connect_tcp(const Options& options, uint32_t size);
+std::unique_ptr<Client> connect_zmq(const Options& options, uint32_t size);
 
 // Serve until a signal, or one client.
 void serve_sio(const Options& options);
 void serve_raw(const Options& options);
+void serve_tcp(const Options& options);
+void serve_zmq(const Options& options);
 
 // An IP address and port.
 struct Address {

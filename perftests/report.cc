@@ -45,10 +45,13 @@ void Report::print_header() const {
   const char* const what = options_.op == Op::kLatency     ? "latency: half of a round trip"
                            : options_.op == Op::kBandwidth ? "bandwidth, one way"
                                                            : "message rate, one way";
-  std::printf("%s; %s; both ends %s\n", what, options_.raw ? "bare verbs" : "libsio",
+  std::printf("%s; %s; both ends %s\n", what, options_.of->title,
               options_.event ? "sleep for events" : "poll");
-  std::printf("  device %s, MTU %u, inline up to %u bytes, kernel %s\n", set_up_.device.c_str(),
-              set_up_.mtu, set_up_.max_inline, kernel_release().c_str());
+  std::printf("  device %s, ", set_up_.device.c_str());
+  if (set_up_.mtu != 0) {
+    std::printf("MTU %u, inline up to %u bytes, ", set_up_.mtu, set_up_.max_inline);
+  }
+  std::printf("kernel %s\n", kernel_release().c_str());
   std::printf("  processor %s, %u of them, ", processor_model().c_str(),
               std::thread::hardware_concurrency());
   options_.cpu < 0 ? std::printf("on any of them\n") : std::printf("on number %d\n", options_.cpu);
@@ -56,7 +59,7 @@ void Report::print_header() const {
   if (options_.op != Op::kLatency) {
     std::printf(", up to %u in flight, counted until the receiver has confirmed all",
                 options_.tx_depth);
-    if (options_.raw) std::printf(", posted %u at a time", options_.post_list);
+    if (options_.of->peer == Peer::kRaw) std::printf(", posted %u at a time", options_.post_list);
   }
   std::printf("\n");
 }
@@ -109,8 +112,8 @@ void Report::write_json() const {
     std::fprintf(file,
                  "%s\n {\"peer\": \"%s\", \"op\": \"%s\", \"size\": %u, \"metric\": \"%s\", "
                  "\"value\": %.4f, \"unit\": \"%s\", \"device\": \"%s\"}",
-                 &record == records_.data() ? "" : ",", options_.raw ? "raw" : "sio", op.c_str(),
-                 record.size, record.metric, record.value, record.unit, set_up_.device.c_str());
+                 &record == records_.data() ? "" : ",", options_.of->name, op.c_str(), record.size,
+                 record.metric, record.value, record.unit, set_up_.device.c_str());
   }
   std::fputs("\n]\n", file);
   const bool written = std::ferror(file) == 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "provider/soft/inlet.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -13,19 +15,16 @@ void Inlet::Layout::add(char* data, size_t size, bool payload) noexcept {
   total += size;
 }
 
-Inlet::Layout Inlet::lay_out(FrameSink& sink, char* spare) noexcept {
+Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
   Layout layout;
   if (in_payload_) layout.add(sink.payload() + payload_bytes_, payload_left(), true);
-  if (expected_ == 0) {  // many headers in a row, perhaps
-    layout.add(headers_[0].data() + header_bytes_, FrameHeader::kSize - header_bytes_, false);
-    layout.add(spare, kSpare, true);
-    return layout;
-  }
-  for (unsigned i = 0; i < ahead_; ++i) {
+  // One header more than frames: if that stays empty, there is nothing more to read.
+  for (unsigned i = 0; i <= ahead_; ++i) {
     const size_t have = i == 0 ? header_bytes_ : 0;
     layout.add(headers_[i].data() + have, FrameHeader::kSize - have, false);
+    if (i == ahead_) break;
     const FrameSink::Room room = sink.upcoming(i);
-    if (room.size < expected_) break;
+    if (expected_ == 0 || room.size < expected_) break;
     layout.add(room.data, expected_, true);
   }
   return layout;
@@ -34,30 +33,47 @@ Inlet::Layout Inlet::lay_out(FrameSink& sink, char* spare) noexcept {
 Inlet::Result Inlet::read(int fd, FrameSink& sink) noexcept {
   if (broken_) return Result::kBroken;
   if (stalled_) return resume(sink);
-  char spare[kSpare];
-  const Layout layout = lay_out(sink, spare);
+  return in_payload_ || expected_ > kShort ? read_in_place(fd, sink) : read_short(fd, sink);
+}
+
+Inlet::Result Inlet::read_in_place(int fd, FrameSink& sink) noexcept {
+  const Layout layout = lay_out(sink);
   iovec pieces[kMostPieces];
   for (size_t i = 0; i < layout.count; ++i) {
     pieces[i] = {layout.pieces[i].data, layout.pieces[i].size};
   }
   const ssize_t n = readv(fd, pieces, static_cast<int>(layout.count));
-  if (n == 0) return Result::kEnd;
-  if (n < 0) {
-    if (errno == EAGAIN) return Result::kDrained;
-    if (errno == EINTR) return Result::kMore;
-    error_ = errno;
-    return Result::kError;
-  }
+  if (n <= 0) return nothing_came(n);
   const auto came = static_cast<size_t>(n);
+  brought_ = 0;
   take(layout, came, sink);
+  ahead_ = came < layout.total ? std::max(brought_, 1u) : std::min(ahead_ + 1, kMostAhead);
   const Result result = resume(sink);
   return result == Result::kMore && came < layout.total ? Result::kDrained : result;
 }
 
+Inlet::Result Inlet::read_short(int fd, FrameSink& sink) noexcept {
+  char bytes[kManyShort];
+  const ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+  if (n <= 0) return nothing_came(n);
+  const Result result = feed(bytes, static_cast<size_t>(n), sink);
+  return result == Result::kMore && static_cast<size_t>(n) < sizeof bytes ? Result::kDrained
+                                                                          : result;
+}
+
+Inlet::Result Inlet::nothing_came(ssize_t n) noexcept {
+  if (n == 0) return Result::kEnd;
+  if (errno == EAGAIN) return Result::kDrained;
+  if (errno == EINTR) return Result::kMore;
+  error_ = errno;
+  return Result::kError;
+}
+
 Inlet::Result Inlet::feed(const char* bytes, size_t n, FrameSink& sink) noexcept {
-  Layout whole;
-  whole.add(const_cast<char*>(bytes), n, false);  // only read from
-  keep_surplus(whole, 0, 0, n);
+  const size_t taken = absorb(bytes, n, sink);
+  Layout rest;
+  rest.add(const_cast<char*>(bytes) + taken, n - taken, false);  // only read from
+  keep_surplus(rest, 0, 0, n - taken);
   return resume(sink);
 }
 
@@ -89,7 +105,6 @@ void Inlet::take(const Layout& layout, size_t n, FrameSink& sink) noexcept {
 // Copied out before anything is done with it, since it lies where other messages are to go.
 void Inlet::keep_surplus(const Layout& layout, size_t piece, size_t skip, size_t n) noexcept {
   if (n == 0) return;
-  ahead_ = 1;
   try {
     for (; n > 0; ++piece, skip = 0) {
       const Piece& from = layout.pieces[piece];
@@ -167,7 +182,7 @@ void Inlet::begin_frame(FrameSink& sink) noexcept {
 
 void Inlet::end_frame(FrameSink& sink) noexcept {
   in_payload_ = false;
-  ahead_ = header_.length == expected_ ? std::min(ahead_ + 1, kMostAhead) : 1;
+  brought_ = header_.length == expected_ ? brought_ + 1 : 0;
   expected_ = header_.length;
   sink.end(header_);
 }

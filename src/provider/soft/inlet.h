@@ -3,7 +3,9 @@
 // From the bytes of a TCP stream to frames in posted receives. The kernel copies payload straight
 // to where it belongs: a read has room for a header, for the payload that is expected after it in
 // the next receive, for the header after that and so on. What is expected is that a frame is as
-// long as the last one. Where that was wrong, and only there, bytes are moved once more.
+// long as the last one. Where that was wrong bytes are moved once more; and where the last one was
+// short, since the kernel takes longer for a list of pieces (424 ns against 291 ns, measured where
+// there was nothing to be read) than it takes to move them.
 #pragma once
 
 #include <sys/uio.h>
@@ -69,8 +71,9 @@ class Inlet {
 
  private:
   static constexpr unsigned kMostAhead = 8;  // frames that one read has room for
-  static constexpr size_t kMostPieces = 2 * kMostAhead + 1;
-  static constexpr size_t kSpare = 1024;          // bytes, where no payload is expected
+  static constexpr size_t kMostPieces = 2 * kMostAhead + 2;
+  static constexpr size_t kShort = 256;           // bytes of payload
+  static constexpr size_t kManyShort = 1024;      // bytes
   static constexpr size_t kKeptSurplus = 65'536;  // bytes of capacity
 
   // A piece of memory that a read fills.
@@ -87,7 +90,10 @@ class Inlet {
     void add(char* data, size_t size, bool payload) noexcept;
   };
 
-  Layout lay_out(FrameSink& sink, char* spare) noexcept;
+  Result read_in_place(int fd, FrameSink& sink) noexcept;
+  Result read_short(int fd, FrameSink& sink) noexcept;
+  Result nothing_came(ssize_t n) noexcept;
+  Layout lay_out(FrameSink& sink) noexcept;
   void take(const Layout& layout, size_t n, FrameSink& sink) noexcept;
   void keep_surplus(const Layout& layout, size_t piece, size_t skip, size_t n) noexcept;
   Result resume(FrameSink& sink) noexcept;
@@ -99,7 +105,7 @@ class Inlet {
   bool halted() const noexcept { return stalled_ || broken_; }
 
   FrameHeader header_;
-  std::array<std::array<char, FrameHeader::kSize>, kMostAhead> headers_;  // the first: the next
+  std::array<std::array<char, FrameHeader::kSize>, kMostAhead + 1> headers_;  // the first: the next
   size_t header_bytes_ = 0;   // of the next header that have come
   size_t payload_bytes_ = 0;  // of the payload that have come
   bool in_payload_ = false;
@@ -107,7 +113,9 @@ class Inlet {
   bool broken_ = false;
   int error_ = 0;
   size_t expected_ = 0;  // bytes of payload
-  unsigned ahead_ = 1;   // frames to lay out: more when expectations are met
+  unsigned ahead_ =
+      1;  // frames to lay out: as many as the last read brought, and more if it was full
+  unsigned brought_ = 0;  // as expected, by the read at hand
   std::vector<char> surplus_;
   size_t surplus_taken_ = 0;
 };

@@ -47,6 +47,16 @@ void Outlet::Pieces::add(const void* data, size_t n) noexcept {
   skip = 0;
 }
 
+// The call for one piece is the cheaper one.
+ssize_t Outlet::Pieces::send(int fd) const noexcept {
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  if (count == 1) return ::send(fd, list[0].iov_base, list[0].iov_len, kFlags);
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(list);
+  message.msg_iovlen = count;
+  return sendmsg(fd, &message, kFlags);
+}
+
 Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entries,
                uint32_t inline_bytes)
     : memory_(memory),
@@ -54,8 +64,7 @@ Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entri
       inline_bytes_(inline_bytes),
       sends_(capacity),
       lists_(size_t{capacity} * most_entries_),
-      headers_(capacity),
-      inlined_(size_t{capacity} * inline_bytes) {}
+      heads_(size_t{capacity} * (FrameHeader::kSize + inline_bytes)) {}
 
 int Outlet::post(const ibv_send_wr& wr) noexcept {
   if (outstanding() == sends_.size()) return -ENOMEM;
@@ -84,9 +93,7 @@ int Outlet::post(const ibv_send_wr& wr) noexcept {
     std::copy_n(wr.sg_list, entries, list(posted_));
   } else {
     if (length > inline_bytes_) return -EINVAL;
-    char* to = inlined_.data() + at * inline_bytes_;
-    *list(posted_) = {reinterpret_cast<uintptr_t>(to), static_cast<uint32_t>(length), 0};
-    send.entries = length > 0 ? 1 : 0;
+    char* to = head(posted_) + FrameHeader::kSize;
     for (uint32_t i = 0; i < entries; ++i) {
       const ibv_sge& from = wr.sg_list[i];
       if (from.length == 0) continue;
@@ -141,12 +148,12 @@ void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
       send.fate = IBV_WC_LOC_PROT_ERR;
       return;
     }
-    Bytes& header = headers_[i % sends_.size()];
+    char* const header = head(i);
     if (pieces.skip == 0) {
       send.header.taken = told_ = taken;
-      encode(send.header, header.data());
+      encode(send.header, header);
     }
-    pieces.add(header.data(), header.size());
+    pieces.add(header, FrameHeader::kSize + (send.inlined ? send.header.length : 0));
     for (uint32_t j = 0; j < send.entries; ++j) {
       const ibv_sge& entry = list(i)[j];
       pieces.add(reinterpret_cast<const void*>(static_cast<uintptr_t>(entry.addr)), entry.length);
@@ -174,10 +181,7 @@ Outlet::Result Outlet::write(int fd, uint32_t taken, bool acknowledge) noexcept 
     collect(pieces, taken);
     blocked_ = false;
     if (pieces.count == 0) return Result::kAll;
-    msghdr message{};
-    message.msg_iov = pieces.list;
-    message.msg_iovlen = pieces.count;
-    const ssize_t n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n = pieces.send(fd);
     if (n < 0) {
       if (errno == EINTR) continue;
       error_ = errno;

@@ -82,8 +82,12 @@ class Outlet {
     size_t total = 0;
     size_t skip = 0;  // bytes that were written before
     void add(const void* data, size_t n) noexcept;
+    ssize_t send(int fd) const noexcept;
   };
 
+  char* head(uint64_t index) noexcept {
+    return &heads_[index % sends_.size() * (FrameHeader::kSize + inline_bytes_)];
+  }
   ibv_sge* list(uint64_t index) noexcept { return &lists_[index % sends_.size() * most_entries_]; }
   const ibv_sge* list(uint64_t index) const noexcept {
     return &lists_[index % sends_.size() * most_entries_];
@@ -98,10 +102,9 @@ class Outlet {
   uint32_t inline_bytes_;
   std::vector<Send> sends_;
   std::vector<ibv_sge> lists_;
-  std::vector<Bytes> headers_;
-  std::vector<char> inlined_;
-  uint64_t done_ = 0;     // requests, ever
-  uint64_t written_ = 0;  // whole
+  std::vector<char> heads_;  // each a header and room for what is inlined
+  uint64_t done_ = 0;        // requests, ever
+  uint64_t written_ = 0;     // whole
   uint64_t posted_ = 0;
   size_t offset_ = 0;  // bytes of the next one that are written
   FrameHeader announced_;

@@ -153,9 +153,11 @@ bool SoftQueuePair::advance() noexcept {
   for (int i = 0; i < kReadsInARow && result == Inlet::Result::kMore; ++i) {
     result = read();
   }
-  if (state_ == State::kReady) after_read(result);
-  if (state_ == State::kReady && outlet_.blocked()) write();
-  settle();
+  // What mostly is the case, since programs that wait poll on and on.
+  const bool rests = result == Inlet::Result::kDrained && !stalled_ && !outlet_.blocked();
+  if (!rests && state_ == State::kReady) after_read(result);
+  if (!rests && state_ == State::kReady && outlet_.blocked()) write();
+  if (outlet_.stopped()) settle();
   return frames_ != before;
 }
 

@@ -44,6 +44,9 @@ struct IdleDevice final : provider::Device {
   std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
     return std::make_unique<NotificationChannel>(fd_);
   }
+  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
+    return nullptr;
+  }
 
   const std::string name_ = "idle";
   const provider::DeviceLimits limits_{1024, 1024, 16};

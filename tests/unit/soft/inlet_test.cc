@@ -3,7 +3,6 @@
 // Frames through a stream that is cut anywhere, into receives that are posted at any time.
 #include "provider/soft/inlet.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -127,7 +126,7 @@ TEST_F(InletTest, RefusesWhatIsNoFrame) {
 TEST_F(InletTest, TellsTheEndAndErrors) {
   out_.reset();
   EXPECT_EQ(read(), Inlet::Result::kEnd);
-  in_.reset(open("/dev/null", O_WRONLY | O_CLOEXEC));
+  in_.reset();
   EXPECT_EQ(read(), Inlet::Result::kError);
   EXPECT_EQ(inlet_.error(), EBADF);
 }

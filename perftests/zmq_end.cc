@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// ZeroMQ over TCP: a pair of PAIR sockets, which is what it is fastest with, and one thread of its
+// own. Long messages are sent from where they lie. Waiting is spinning with ZMQ_DONTWAIT, or a
+// blocking receive.
+#include <zmq.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "plain_loops.h"
+
+namespace sio_perf {
+namespace {
+
+constexpr int kQueued = 1000;               // messages at each end: ZeroMQ's own choice
+constexpr size_t kSlots = 2 * kQueued + 2;  // so that none is written to while it is on its way
+constexpr size_t kCopied = 8192;            // bytes: longer messages are not copied
+constexpr int kHelloMs = 60'000;            // the server may have another client
+
+[[noreturn]] void fail_with_zmq(const char* what) {
+  throw Failure(std::string(what) + ": " + zmq_strerror(zmq_errno()));
+}
+
+class ZmqContext {
+ public:
+  ZmqContext() : context_(zmq_ctx_new()) {}
+  ZmqContext(const ZmqContext&) = delete;
+  ZmqContext& operator=(const ZmqContext&) = delete;
+  ~ZmqContext() { zmq_ctx_term(context_); }
+  void* get() const { return context_; }
+
+ private:
+  void* context_;
+};
+
+void* context() {
+  static const ZmqContext one;
+  return one.get();
+}
+
+std::string endpoint_of(const std::string& host, uint16_t port) {
+  return "tcp://" + host + ':' + std::to_string(port);
+}
+
+class ZmqEnd {
+ public:
+  explicit ZmqEnd(const Options& options) : ZmqEnd() {
+    client_ = true;
+    set(ZMQ_RCVTIMEO, kHelloMs);
+    if (zmq_connect(socket_, endpoint_of(options.host, options.port).c_str()) != 0) {
+      fail_with_zmq(options.host.c_str());
+    }
+  }
+  // A server's.
+  ZmqEnd(const std::string& host, uint16_t port) : ZmqEnd() {
+    if (zmq_bind(socket_, endpoint_of(host, port).c_str()) != 0) fail_with_zmq("--bind and --port");
+  }
+  ZmqEnd(const ZmqEnd&) = delete;
+  ZmqEnd& operator=(const ZmqEnd&) = delete;
+  ~ZmqEnd() {
+    // ZeroMQ does not tell of an end.
+    if (client_) zmq_send(socket_, nullptr, 0, ZMQ_DONTWAIT);
+    zmq_msg_close(&message_);
+    zmq_close(socket_);
+  }
+
+  void prepare(const Parameters& parameters) {
+    flags_ = parameters.event ? 0 : ZMQ_DONTWAIT;
+    size_ = parameters.size;
+    if (size_ > kCopied) slots_.resize(kSlots * size_);
+    set(ZMQ_RCVTIMEO, -1);
+  }
+
+  unsigned char* source() {
+    return size_ > kCopied ? slots_.data() + next_ % kSlots * size_ : short_.data();
+  }
+
+  void send(size_t length, bool) {
+    zmq_msg_t message;
+    if (length > kCopied) {
+      const auto keep = [](void*, void*) {};
+      zmq_msg_init_data(&message, source(), length, keep, nullptr);
+      ++next_;
+    } else {
+      zmq_msg_init_size(&message, length);
+      std::memcpy(zmq_msg_data(&message), source(), length);
+    }
+    while (zmq_msg_send(&message, socket_, 0) < 0) interrupted();
+  }
+
+  const unsigned char* receive(size_t) {
+    while (zmq_msg_recv(&message_, socket_, flags_) < 0) {
+      if (zmq_errno() == EAGAIN && flags_ == 0) throw PeerGone("no answer in time");
+      interrupted();
+    }
+    if (zmq_msg_size(&message_) == 0) throw PeerGone("the client says goodbye");
+    return static_cast<const unsigned char*>(zmq_msg_data(&message_));
+  }
+
+ private:
+  ZmqEnd() : socket_(zmq_socket(context(), ZMQ_PAIR)), short_(kCopied) {
+    if (socket_ == nullptr) fail_with_zmq("zmq_socket");
+    set(ZMQ_SNDHWM, kQueued);
+    set(ZMQ_RCVHWM, kQueued);
+    set(ZMQ_LINGER, 1000);
+    zmq_msg_init(&message_);
+  }
+
+  void set(int option, int value) { zmq_setsockopt(socket_, option, &value, sizeof value); }
+
+  static void interrupted() {
+    check_stop();
+    if (zmq_errno() != EAGAIN && zmq_errno() != EINTR) fail_with_zmq("ZeroMQ");
+  }
+
+  void* socket_;
+  bool client_ = false;
+  int flags_ = 0;
+  size_t size_ = 0;
+  std::vector<unsigned char> short_, slots_;
+  uint64_t next_ = 0;
+  zmq_msg_t message_;
+};
+
+}  // namespace
+
+std::unique_ptr<Client> connect_zmq(const Options& options, uint32_t size) {
+  return std::make_unique<PlainClient<ZmqEnd>>(options, size, "zmq");
+}
+
+// A PAIR socket is for one client.
+void serve_zmq(const Options& options) {
+  do {
+    ZmqEnd end(options.bind, options.port);
+    serve_client(options, end);
+  } while (!options.once);
+}
+
+}  // namespace sio_perf
