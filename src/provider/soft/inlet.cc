@@ -47,7 +47,8 @@ Inlet::Result Inlet::read_in_place(int fd, FrameSink& sink) noexcept {
   const auto came = static_cast<size_t>(n);
   brought_ = 0;
   take(layout, came, sink);
-  ahead_ = came < layout.total ? std::max(brought_, 1u) : std::min(ahead_ + 1, kMostAhead);
+  ahead_ =
+      came < layout.total ? std::clamp(brought_, 1u, kMostAhead) : std::min(ahead_ + 1, kMostAhead);
   const Result result = resume(sink);
   return result == Result::kMore && came < layout.total ? Result::kDrained : result;
 }
