@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "provider/soft/inlet.h"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
+
+#include "provider/soft/stream_calls.h"
 
 namespace sio::internal::provider::soft {
 
@@ -55,7 +55,7 @@ Inlet::Result Inlet::read_in_place(int fd, FrameSink& sink) noexcept {
 
 Inlet::Result Inlet::read_short(int fd, FrameSink& sink) noexcept {
   char bytes[kManyShort];
-  const ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+  const ssize_t n = receive_now(fd, bytes, sizeof bytes);
   if (n <= 0) return nothing_came(n);
   const Result result = feed(bytes, static_cast<size_t>(n), sink);
   return result == Result::kMore && static_cast<size_t>(n) < sizeof bytes ? Result::kDrained
