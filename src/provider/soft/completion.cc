@@ -22,7 +22,7 @@ constexpr int kMostReady = 64;
 // ------------------------------------------------------------------------------------- queue
 
 SoftCompletionQueue::SoftCompletionQueue(SoftCompletionChannel& channel, uint32_t entries)
-    : channel_(channel), entries_(entries) {}
+    : channel_(channel), capacity_(entries), entries_(entries) {}
 
 SoftCompletionQueue::~SoftCompletionQueue() = default;
 
@@ -30,7 +30,7 @@ int SoftCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
   const std::lock_guard lock(channel_.mutex());
   if (head_ == tail_) channel_.advance(this);
   int taken = 0;
-  for (; taken < n && head_ != tail_; ++taken) wc[taken] = entries_[head_++ % entries_.size()];
+  for (; taken < n && head_ != tail_; ++taken) wc[taken] = entries_[head_++];
   // What came while it was armed, and was not announced since it was being looked for.
   if (head_ != tail_ && armed_ != Armed::kNot) {
     armed_ = Armed::kNot;
@@ -47,11 +47,11 @@ int SoftCompletionQueue::arm(bool solicited_only) noexcept {
 }
 
 void SoftCompletionQueue::push(const ibv_wc& wc, bool solicited) noexcept {
-  if (tail_ - head_ == entries_.size()) {
-    LOG_ERROR("soft: a completion queue of %zu entries overruns", entries_.size());
+  if (tail_ - head_ == capacity_) {
+    LOG_ERROR("soft: a completion queue of %u entries overruns", capacity_);
     return;
   }
-  entries_[tail_++ % entries_.size()] = wc;
+  entries_[tail_++] = wc;
   if (channel_.is_polling(this) || armed_ == Armed::kNot) return;
   if (armed_ == Armed::kSolicited && !solicited) return;
   armed_ = Armed::kNot;

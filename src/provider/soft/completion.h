@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "provider/provider.h"
+#include "provider/soft/cyclic.h"
 
 namespace sio::internal::provider::soft {
 
@@ -43,7 +44,7 @@ class SoftCompletionQueue final : public CompletionQueue {
   SoftCompletionQueue(const SoftCompletionQueue&) = delete;
   SoftCompletionQueue& operator=(const SoftCompletionQueue&) = delete;
 
-  uint32_t capacity() const noexcept override { return static_cast<uint32_t>(entries_.size()); }
+  uint32_t capacity() const noexcept override { return capacity_; }
   int poll(int n, ibv_wc* wc) noexcept override;
   int arm(bool solicited_only) noexcept override;
 
@@ -55,7 +56,8 @@ class SoftCompletionQueue final : public CompletionQueue {
   enum class Armed : uint8_t { kNot, kSolicited, kAll };
 
   SoftCompletionChannel& channel_;
-  std::vector<ibv_wc> entries_;
+  const uint32_t capacity_;
+  Cyclic<ibv_wc> entries_;
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
   Armed armed_ = Armed::kNot;

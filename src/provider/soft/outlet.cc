@@ -60,16 +60,16 @@ ssize_t Outlet::Pieces::send(int fd) const noexcept {
 Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entries,
                uint32_t inline_bytes)
     : memory_(memory),
+      capacity_(capacity),
       most_entries_(std::max(1u, most_entries)),
       inline_bytes_(inline_bytes),
       sends_(capacity),
-      lists_(size_t{capacity} * most_entries_),
-      heads_(size_t{capacity} * (FrameHeader::kSize + inline_bytes)) {}
+      lists_(capacity, most_entries_),
+      heads_(capacity, FrameHeader::kSize + inline_bytes) {}
 
 int Outlet::post(const ibv_send_wr& wr) noexcept {
-  if (outstanding() == sends_.size()) return -ENOMEM;
-  const size_t at = posted_ % sends_.size();
-  Send& send = sends_[at];
+  if (outstanding() == capacity_) return -ENOMEM;
+  Send& send = sends_[posted_];
   send = {};
   send.wr_id = wr.wr_id;
   send.signalled = (wr.send_flags & IBV_SEND_SIGNALED) != 0;
@@ -85,15 +85,15 @@ int Outlet::post(const ibv_send_wr& wr) noexcept {
   if (has_immediate(send.header.opcode)) send.header.immediate = wr.imm_data;
   if ((wr.send_flags & IBV_SEND_SOLICITED) != 0) send.header.flags |= FrameHeader::kSolicited;
   // Half of the queue that nobody asks about: else it would never empty.
-  if (send.signalled || outstanding() >= sends_.size() / 2) {
+  if (send.signalled || outstanding() >= capacity_ / 2) {
     send.header.flags |= FrameHeader::kWantsAcknowledgement;
   }
   if (!send.inlined) {
     send.entries = entries;
-    std::copy_n(wr.sg_list, entries, list(posted_));
+    std::copy_n(wr.sg_list, entries, &lists_[posted_]);
   } else {
     if (length > inline_bytes_) return -EINVAL;
-    char* to = head(posted_) + FrameHeader::kSize;
+    char* to = &heads_[posted_] + FrameHeader::kSize;
     for (uint32_t i = 0; i < entries; ++i) {
       const ibv_sge& from = wr.sg_list[i];
       if (from.length == 0) continue;
@@ -131,7 +131,7 @@ void Outlet::compose_control(uint32_t taken, bool acknowledge) noexcept {
 bool Outlet::may_go(const Send& send, uint64_t index) const noexcept {
   if (send.fate != IBV_WC_SUCCESS) return false;
   if (send.inlined) return true;
-  return std::all_of(list(index), list(index) + send.entries, [this](const ibv_sge& entry) {
+  return std::all_of(&lists_[index], &lists_[index] + send.entries, [this](const ibv_sge& entry) {
     return entry.length == 0 || memory_.covers(entry.lkey, entry.addr, entry.length);
   });
 }
@@ -142,20 +142,20 @@ void Outlet::collect(Pieces& pieces, uint32_t taken) noexcept {
   }
   pieces.skip = offset_;
   for (uint64_t i = written_; i != posted_; ++i) {
-    Send& send = sends_[i % sends_.size()];
+    Send& send = sends_[i];
     if (pieces.count + 1 + send.entries > kMostPieces) return;
     if (!may_go(send, i)) {
       send.fate = IBV_WC_LOC_PROT_ERR;
       return;
     }
-    char* const header = head(i);
+    char* const header = &heads_[i];
     if (pieces.skip == 0) {
       send.header.taken = told_ = taken;
       encode(send.header, header);
     }
     pieces.add(header, FrameHeader::kSize + (send.inlined ? send.header.length : 0));
     for (uint32_t j = 0; j < send.entries; ++j) {
-      const ibv_sge& entry = list(i)[j];
+      const ibv_sge& entry = (&lists_[i])[j];
       pieces.add(reinterpret_cast<const void*>(static_cast<uintptr_t>(entry.addr)), entry.length);
     }
   }
@@ -167,7 +167,7 @@ void Outlet::advance(size_t n) noexcept {
   n -= control;
   offset_ += n;
   while (written_ != posted_) {
-    const size_t whole = FrameHeader::kSize + sends_[written_ % sends_.size()].header.length;
+    const size_t whole = FrameHeader::kSize + sends_[written_].header.length;
     if (offset_ < whole) return;
     offset_ -= whole;
     ++written_;
@@ -186,7 +186,7 @@ Outlet::Result Outlet::write(int fd, uint32_t taken, bool acknowledge) noexcept 
       if (errno == EINTR) continue;
       error_ = errno;
       blocked_ = error_ == EAGAIN;
-      if (error_ == EFAULT) sends_[written_ % sends_.size()].fate = IBV_WC_LOC_PROT_ERR;
+      if (error_ == EFAULT) sends_[written_].fate = IBV_WC_LOC_PROT_ERR;
       return blocked_ ? Result::kBlocked : Result::kError;
     }
     advance(static_cast<size_t>(n));

@@ -9,8 +9,8 @@
 
 #include <array>
 #include <cstdint>
-#include <vector>
 
+#include "provider/soft/cyclic.h"
 #include "provider/soft/frame.h"
 
 namespace sio::internal::provider::soft {
@@ -42,7 +42,7 @@ class Outlet {
   int post(const ibv_send_wr& wr) noexcept;
 
   // The requests that are not done: the oldest, and how many.
-  const Send& oldest() const noexcept { return sends_[done_ % sends_.size()]; }
+  const Send& oldest() const noexcept { return sends_[done_]; }
   uint32_t outstanding() const noexcept { return static_cast<uint32_t>(posted_ - done_); }
   void done() noexcept { ++done_; }
   // How many of them the peer has taken, by the count that its frames carry; more than written() is
@@ -58,7 +58,7 @@ class Outlet {
 
   // One of them can not go out, though it is not the oldest.
   bool stopped() const noexcept {
-    return written_ != posted_ && sends_[written_ % sends_.size()].fate != IBV_WC_SUCCESS;
+    return written_ != posted_ && sends_[written_].fate != IBV_WC_SUCCESS;
   }
 
   // What goes out before the next request: a frame without payload.
@@ -85,26 +85,20 @@ class Outlet {
     ssize_t send(int fd) const noexcept;
   };
 
-  char* head(uint64_t index) noexcept {
-    return &heads_[index % sends_.size() * (FrameHeader::kSize + inline_bytes_)];
-  }
-  ibv_sge* list(uint64_t index) noexcept { return &lists_[index % sends_.size() * most_entries_]; }
-  const ibv_sge* list(uint64_t index) const noexcept {
-    return &lists_[index % sends_.size() * most_entries_];
-  }
   void compose_control(uint32_t taken, bool acknowledge) noexcept;
   void collect(Pieces& pieces, uint32_t taken) noexcept;
   bool may_go(const Send& send, uint64_t index) const noexcept;
   void advance(size_t n) noexcept;
 
   const MemoryTable& memory_;
-  uint32_t most_entries_;
-  uint32_t inline_bytes_;
-  std::vector<Send> sends_;
-  std::vector<ibv_sge> lists_;
-  std::vector<char> heads_;  // each a header and room for what is inlined
-  uint64_t done_ = 0;        // requests, ever
-  uint64_t written_ = 0;     // whole
+  const uint32_t capacity_;
+  const uint32_t most_entries_;
+  const uint32_t inline_bytes_;
+  Cyclic<Send> sends_;
+  Cyclic<ibv_sge> lists_;
+  Cyclic<char> heads_;    // each a header and room for what is inlined
+  uint64_t done_ = 0;     // requests, ever
+  uint64_t written_ = 0;  // whole
   uint64_t posted_ = 0;
   size_t offset_ = 0;  // bytes of the next one that are written
   FrameHeader announced_;

@@ -5,7 +5,8 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <vector>
+
+#include "provider/soft/cyclic.h"
 
 namespace sio::internal::provider::soft {
 
@@ -21,9 +22,9 @@ struct Receive {
 // Receives in the order in which they were posted, at most `capacity` of them.
 class ReceiveQueue {
  public:
-  explicit ReceiveQueue(uint32_t capacity) : receives_(capacity) {}
+  explicit ReceiveQueue(uint32_t capacity) : capacity_(capacity), receives_(capacity) {}
 
-  uint32_t capacity() const noexcept { return static_cast<uint32_t>(receives_.size()); }
+  uint32_t capacity() const noexcept { return capacity_; }
   uint32_t size() const noexcept { return static_cast<uint32_t>(tail_ - head_); }
   bool empty() const noexcept { return head_ == tail_; }
 
@@ -32,22 +33,23 @@ class ReceiveQueue {
   int post(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
     for (; chain != nullptr; chain = chain->next) {
       *bad = chain;
-      if (size() == receives_.size()) return -ENOMEM;
+      if (size() == capacity_) return -ENOMEM;
       if (chain->num_sge < 0 || chain->num_sge > 1) return -EINVAL;
       const ibv_sge place = chain->num_sge == 1 ? *chain->sg_list : ibv_sge{};
-      receives_[tail_++ % receives_.size()] = {chain->wr_id, place};
+      receives_[tail_++] = {chain->wr_id, place};
     }
     return 0;
   }
 
   // The n-th from the front; n < size().
-  const Receive& at(uint32_t n) const noexcept { return receives_[(head_ + n) % receives_.size()]; }
-  Receive pop() noexcept { return receives_[head_++ % receives_.size()]; }
+  const Receive& at(uint32_t n) const noexcept { return receives_[head_ + n]; }
+  Receive pop() noexcept { return receives_[head_++]; }
 
  private:
+  uint32_t capacity_;
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
-  std::vector<Receive> receives_;
+  Cyclic<Receive> receives_;
 };
 
 }  // namespace sio::internal::provider::soft
