@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plain_loops.h"
@@ -18,7 +19,8 @@ namespace {
 constexpr int kQueued = 1000;               // messages at each end: ZeroMQ's own choice
 constexpr size_t kSlots = 2 * kQueued + 2;  // so that none is written to while it is on its way
 constexpr size_t kCopied = 8192;            // bytes: longer messages are not copied
-constexpr int kHelloMs = 60'000;            // the server may have another client
+constexpr int kHelloMs = 500;
+constexpr int kHellos = 120;  // the server may have another client
 
 [[noreturn]] void fail_with_zmq(const char* what) {
   throw Failure(std::string(what) + ": " + zmq_strerror(zmq_errno()));
@@ -47,22 +49,19 @@ std::string endpoint_of(const std::string& host, uint16_t port) {
 
 class ZmqEnd {
  public:
-  explicit ZmqEnd(const Options& options) : ZmqEnd() {
-    client_ = true;
-    set(ZMQ_RCVTIMEO, kHelloMs);
-    if (zmq_connect(socket_, endpoint_of(options.host, options.port).c_str()) != 0) {
-      fail_with_zmq(options.host.c_str());
-    }
+  explicit ZmqEnd(const Options& options)
+      : ZmqEnd(endpoint_of(options.host, options.port), kHellos) {
+    connect();
   }
   // A server's.
-  ZmqEnd(const std::string& host, uint16_t port) : ZmqEnd() {
-    if (zmq_bind(socket_, endpoint_of(host, port).c_str()) != 0) fail_with_zmq("--bind and --port");
+  ZmqEnd(const std::string& host, uint16_t port) : ZmqEnd(endpoint_of(host, port), 0) {
+    open();
+    if (zmq_bind(socket_, endpoint_.c_str()) != 0) fail_with_zmq("--bind and --port");
   }
   ZmqEnd(const ZmqEnd&) = delete;
   ZmqEnd& operator=(const ZmqEnd&) = delete;
   ~ZmqEnd() {
-    // ZeroMQ does not tell of an end.
-    if (client_) zmq_send(socket_, nullptr, 0, ZMQ_DONTWAIT);
+    if (client_) say_goodbye();
     zmq_msg_close(&message_);
     zmq_close(socket_);
   }
@@ -72,6 +71,7 @@ class ZmqEnd {
     size_ = parameters.size;
     if (size_ > kCopied) slots_.resize(kSlots * size_);
     set(ZMQ_RCVTIMEO, -1);
+    hellos_ = 0;
   }
 
   unsigned char* source() {
@@ -93,20 +93,44 @@ class ZmqEnd {
 
   const unsigned char* receive(size_t) {
     while (zmq_msg_recv(&message_, socket_, flags_) < 0) {
-      if (zmq_errno() == EAGAIN && flags_ == 0) throw PeerGone("no answer in time");
-      interrupted();
+      const bool late = zmq_errno() == EAGAIN && flags_ == 0;
+      if (late && client_) say_hello_again();
+      if (!late) interrupted();
     }
     if (zmq_msg_size(&message_) == 0) throw PeerGone("the client says goodbye");
     return static_cast<const unsigned char*>(zmq_msg_data(&message_));
   }
 
  private:
-  ZmqEnd() : socket_(zmq_socket(context(), ZMQ_PAIR)), short_(kCopied) {
+  ZmqEnd(std::string endpoint, int hellos)
+      : endpoint_(std::move(endpoint)), client_(hellos > 0), hellos_(hellos), short_(kCopied) {
+    zmq_msg_init(&message_);
+  }
+
+  void open() {
+    socket_ = zmq_socket(context(), ZMQ_PAIR);
     if (socket_ == nullptr) fail_with_zmq("zmq_socket");
     set(ZMQ_SNDHWM, kQueued);
     set(ZMQ_RCVHWM, kQueued);
     set(ZMQ_LINGER, 1000);
-    zmq_msg_init(&message_);
+  }
+
+  void connect() {
+    open();
+    set(ZMQ_RCVTIMEO, kHelloMs);
+    if (zmq_connect(socket_, endpoint_.c_str()) != 0) fail_with_zmq(endpoint_.c_str());
+  }
+
+  // Neither does ZeroMQ tell of an end, nor that the other socket already had somebody to talk to:
+  // what was said to it is lost.
+  void say_goodbye() { zmq_send(socket_, nullptr, 0, ZMQ_DONTWAIT); }
+  void say_hello_again() {
+    check_stop();
+    if (--hellos_ <= 0) throw Failure("no answer; start `sio_perf zmq-server` there");
+    say_goodbye();
+    zmq_close(socket_);
+    connect();
+    send(kParameterBytes, true);
   }
 
   void set(int option, int value) { zmq_setsockopt(socket_, option, &value, sizeof value); }
@@ -116,8 +140,10 @@ class ZmqEnd {
     if (zmq_errno() != EAGAIN && zmq_errno() != EINTR) fail_with_zmq("ZeroMQ");
   }
 
-  void* socket_;
-  bool client_ = false;
+  void* socket_ = nullptr;
+  const std::string endpoint_;
+  const bool client_;
+  int hellos_;  // left to be said
   int flags_ = 0;
   size_t size_ = 0;
   std::vector<unsigned char> short_, slots_;
