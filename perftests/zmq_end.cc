@@ -6,8 +6,10 @@
 #include <zmq.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@ namespace {
 constexpr int kQueued = 1000;               // messages at each end: ZeroMQ's own choice
 constexpr size_t kSlots = 2 * kQueued + 2;  // so that none is written to while it is on its way
 constexpr size_t kCopied = 8192;            // bytes: longer messages are not copied
+constexpr int kBinds = 100;                 // 10 ms apart
 constexpr int kHelloMs = 500;
 constexpr int kHellos = 120;  // the server may have another client
 
@@ -56,7 +59,12 @@ class ZmqEnd {
   // A server's.
   ZmqEnd(const std::string& host, uint16_t port) : ZmqEnd(endpoint_of(host, port), 0) {
     open();
-    if (zmq_bind(socket_, endpoint_.c_str()) != 0) fail_with_zmq("--bind and --port");
+    // A socket that was closed leaves its address when its thread comes to it.
+    for (int i = 0; zmq_bind(socket_, endpoint_.c_str()) != 0; ++i) {
+      check_stop();
+      if (zmq_errno() != EADDRINUSE || i == kBinds) fail_with_zmq("--bind and --port");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
   }
   ZmqEnd(const ZmqEnd&) = delete;
   ZmqEnd& operator=(const ZmqEnd&) = delete;

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "peer.h"
+
+#include <arpa/inet.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+
+#include "one_thread.h"
+
+namespace sio::test {
+
+using internal::wire::Hello;
+using internal::wire::HelloFault;
+
+namespace {
+
+std::vector<std::byte> as_bytes(const std::string& text) {
+  const auto* const first = reinterpret_cast<const std::byte*>(text.data());
+  return {first, first + text.size()};
+}
+
+std::string good_greeting(uint32_t slot_size, uint32_t slots) {
+  Hello hello;
+  hello.slot_size = slot_size;
+  hello.slots = slots;
+  hello.max_message = slot_size;
+  const internal::wire::HelloBytes bytes = internal::wire::encode_hello(hello);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+uint32_t immediate(uint32_t kind, uint32_t credits) { return htonl(kind << 28 | credits); }
+
+void append_number(std::string& to, uint32_t number) {
+  const uint32_t bytes = htonl(number);
+  to.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+}
+
+}  // namespace
+
+std::chrono::nanoseconds some_time(Input& input) {
+  using namespace std::chrono_literals;
+  constexpr std::array<std::chrono::nanoseconds, 8> kTimes = {30us,  1ms,   3ms, 25ms,
+                                                              250ms, 500ms, 1s,  2s};
+  return kTimes[input.below(kTimes.size())];
+}
+
+void Peer::act(uint32_t step) {
+  switch (step) {
+    case 0:
+      return resolve();
+    case 1: {
+      const uint32_t slot_size = 256u << input_.below(9);
+      return greet(good_greeting(slot_size, 2 + input_.byte()));
+    }
+    case 2:
+      return greet(input_.bytes());
+    case 3:
+      return refuse();
+    case 4:
+      return fail_connection();
+    case 5:
+      return disconnect();
+    case 6:
+      return message();
+    case 7:
+      return train();
+    case 8:
+      return control(3);
+    case 9:
+      return control(4);
+    case 10:
+      return raw_frame();
+    case 11:
+      return fail_receive();
+    case 12:
+      if (PuppetPair* pair = youngest_pair()) pair->complete_sends(1 + input_.below(32));
+      return;
+    case 13:
+      return fail_send();
+    case 14:
+      for (PuppetPair* pair : puppet().pairs) pair->flush();
+      return;
+    default:
+      return pass_time(some_time(input_));
+  }
+}
+
+// ---------------------------------------------------------------------------------- connections
+
+PuppetPair* Peer::youngest_pair() const {
+  return puppet().pairs.empty() ? nullptr : puppet().pairs.back();
+}
+
+void Peer::resolve() {
+  if (PuppetEndpoint* endpoint = puppet().youngest(State::kResolving)) {
+    endpoint->state = State::kResolved;
+    puppet().tell({Kind::kResolved, endpoint->serial(), nullptr, 0, {}});
+  }
+}
+
+// A request, or the answer to ours; and at the end that accepts the news that the connection
+// stands.
+void Peer::greet(const std::string& private_data) {
+  if (PuppetEndpoint* endpoint = puppet().youngest(State::kConnecting)) {
+    return answer(*endpoint, private_data);
+  }
+  if (PuppetEndpoint* endpoint = puppet().youngest(State::kAnswered)) {
+    endpoint->state = State::kStanding;
+    return puppet().tell({Kind::kEstablished, endpoint->serial(), nullptr, 0, {}});
+  }
+  if (PuppetEndpoint* listener = puppet().youngest(State::kListening)) {
+    auto incoming = std::make_unique<PuppetEndpoint>(State::kAsking);
+    const std::vector<std::byte> data = as_bytes(private_data);
+    internal::wire::decode_hello(data, incoming->peer);
+    puppet().tell({Kind::kRequest, listener->serial(), std::move(incoming), 0, data});
+  }
+}
+
+void Peer::answer(PuppetEndpoint& endpoint, const std::string& private_data) {
+  const std::vector<std::byte> data = as_bytes(private_data);
+  Hello hello;
+  if (internal::wire::decode_hello(data, hello) == HelloFault::kNone && endpoint.pair != nullptr) {
+    endpoint.pair->ledger().peer_says(hello);
+  }
+  endpoint.state = State::kStanding;
+  puppet().tell({Kind::kEstablished, endpoint.serial(), nullptr, 0, data});
+}
+
+void Peer::refuse() {
+  const std::string reason = input_.bytes();
+  PuppetEndpoint* endpoint = puppet().youngest(State::kConnecting);
+  if (endpoint == nullptr) endpoint = puppet().youngest(State::kAnswered);
+  if (endpoint == nullptr) return;
+  endpoint->state = State::kOver;
+  puppet().tell({Kind::kRefused, endpoint->serial(), nullptr, ECONNREFUSED, as_bytes(reason)});
+}
+
+// The youngest that an event of the network can be about.
+PuppetEndpoint* Peer::live_endpoint() const {
+  for (auto it = puppet().endpoints.rbegin(); it != puppet().endpoints.rend(); ++it) {
+    const State state = (*it)->state;
+    if (state != State::kIdle && state != State::kOver && state != State::kListening) return *it;
+  }
+  return nullptr;
+}
+
+void Peer::fail_connection() {
+  const uint32_t which = input_.below(8);
+  PuppetEndpoint* endpoint = live_endpoint();
+  const bool gone = which >= 6;  // the device
+  if (gone && endpoint == nullptr) endpoint = puppet().youngest(State::kListening);
+  if (endpoint == nullptr) return;
+  const int error = which % 2 == 0 ? ETIMEDOUT : EHOSTUNREACH;
+  endpoint->state = State::kOver;
+  puppet().tell({gone ? Kind::kDeviceGone : Kind::kFailed,
+                 endpoint->serial(),
+                 nullptr,
+                 gone ? ENODEV : error,
+                 {}});
+}
+
+void Peer::disconnect() {
+  PuppetEndpoint* endpoint = live_endpoint();
+  if (endpoint == nullptr) return;
+  const bool early = endpoint->state == State::kResolving || endpoint->state == State::kResolved;
+  endpoint->state = State::kOver;
+  if (early) {
+    return puppet().tell({Kind::kFailed, endpoint->serial(), nullptr, EHOSTUNREACH, {}});
+  }
+  puppet().tell({Kind::kDisconnected, endpoint->serial(), nullptr, 0, {}});
+}
+
+bool Peer::leave() {
+  bool any = false;
+  for (PuppetPair* pair : puppet().pairs) {
+    any |= !pair->failed();
+    pair->fail();
+    any |= pair->flush();
+  }
+  while (live_endpoint() != nullptr) {
+    disconnect();
+    any = true;
+  }
+  return any;
+}
+
+// --------------------------------------------------------------------------------------- frames
+
+// If there is a receive for it; else the device would hold it back.
+void Peer::deliver(PuppetPair::Frame frame) {
+  PuppetPair* pair = youngest_pair();
+  if (pair == nullptr || !pair->has_receive()) return;
+  if (frame.payload.size() > pair->receive_length()) {
+    return pair->fail_receive(IBV_WC_LOC_LEN_ERR);
+  }
+  pair->receive(frame);
+}
+
+void Peer::message() {
+  PuppetPair::Frame frame;
+  frame.payload.assign(input_.word() % 2200, static_cast<char>(++pattern_));
+  frame.imm_data = immediate(1, input_.byte());
+  deliver(frame);
+}
+
+// Records, and perhaps one bit of them wrong.
+void Peer::train() {
+  PuppetPair::Frame frame;
+  const uint32_t records = input_.below(12);
+  for (uint32_t i = 0; i < records; ++i) {
+    const uint32_t length = input_.byte();
+    append_number(frame.payload, length);
+    append_number(frame.payload, 0);
+    frame.payload.append(length, static_cast<char>(++pattern_));
+    frame.payload.append(length == 0 ? 8 : (8 - length % 8) % 8, '\0');
+  }
+  frame.imm_data = immediate(2, input_.byte());
+  const uint32_t wrong = input_.byte();
+  if (wrong != 0 && !frame.payload.empty()) {
+    frame.payload[input_.word() % frame.payload.size()] ^= static_cast<char>(1u << wrong % 8);
+  }
+  deliver(frame);
+}
+
+void Peer::control(uint32_t kind) {
+  PuppetPair::Frame frame;
+  frame.imm_data = immediate(kind, input_.byte());
+  deliver(frame);
+}
+
+void Peer::raw_frame() {
+  PuppetPair::Frame frame;
+  const uint32_t flags = input_.byte();
+  frame.imm_data = htonl(static_cast<uint32_t>(input_.word()) << 16 | input_.word());
+  frame.payload = input_.bytes();
+  frame.with_imm = (flags & 1) == 0;
+  frame.solicited = (flags & 2) == 0;
+  if ((flags & 12) == 12) {
+    frame.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
+    frame.with_imm = true;
+    frame.payload.clear();
+  }
+  deliver(frame);
+}
+
+ibv_wc_status Peer::bad_status() {
+  return static_cast<ibv_wc_status>(1 + input_.below(IBV_WC_GENERAL_ERR));
+}
+
+void Peer::fail_receive() {
+  const ibv_wc_status status = bad_status();
+  PuppetPair* pair = youngest_pair();
+  if (pair != nullptr && pair->has_receive()) pair->fail_receive(status);
+}
+
+void Peer::fail_send() {
+  const ibv_wc_status status = bad_status();
+  PuppetPair* pair = youngest_pair();
+  if (pair != nullptr && pair->has_send()) pair->fail_send(status);
+}
+
+}  // namespace sio::test

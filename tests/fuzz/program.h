@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A program that uses the library: steps of an input that are calls. It checks what it is promised:
+// messages come in order and as they were sent, where they were placed; each lent buffer has one
+// outcome; accounts add up; in the end nothing is left.
+#pragma once
+
+#include <sio/sio.h>
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "input.h"
+#include "ledger.h"
+
+namespace sio::test {
+
+class Program {
+ public:
+  static constexpr uint32_t kSteps = 16;
+
+  // The first bytes of the input say what kind of program it is.
+  explicit Program(Input& input);
+
+  // What comes next in the input; its number is below kSteps.
+  void act(uint32_t step);
+  // Closes everything; nothing may be left.
+  void end();
+
+ private:
+  struct Held {
+    Incoming message;
+    std::shared_ptr<Talk> talk;  // whose it was
+    bool released = false;       // by us, or it will be by the library
+    unsigned flights = 0;        // outcomes that are owed for sending it on
+  };
+
+  void open();
+  void set_number(int option, int value) const;
+  void associate();
+  void connect();
+  void accept();
+  void close();
+  void close_one();
+  void send_copy(int flags);
+  void send_lent();
+  void send_on();
+  bool send(const void* data, size_t size, int flags);
+  void receive();
+  void take_events(unsigned most);
+  void take(const event_data_t& event);
+  void take_outcome(const event_data_t& event);
+  void take_messages(unsigned most, int flags);
+  void received(void* data, size_t size);
+  void release_one();
+  static bool try_release(Held& held);
+  void erase_released();
+  bool in_area(const char* p) const;
+  void flush();
+  void shut_down();
+  void wait();
+  void look() const;
+  void add_up() const;
+  bool settled();
+
+  Input& input_;
+  const uint8_t kind_;
+  const uint8_t sizes_;
+  const uint8_t more_;
+  const bool listens_;
+  const bool joined_;     // in a channel
+  const int flags_;       // of the socket
+  const int first_free_;  // descriptor
+  dma_mem_t area_ = nullptr;
+  std::vector<event_data_t> ring_;
+  ec_t channel_ = -1;
+  int listener_ = -1;
+  int socket_ = -1;
+  std::shared_ptr<Talk> talk_ = std::make_shared<Talk>();
+  std::map<void*, size_t> lent_;
+  std::vector<Held> held_;
+  uint8_t pattern_ = 0;
+  bool over_ = false;  // EC_HUP or EC_EOF has come
+  bool hup_ = false;
+};
+
+}  // namespace sio::test
