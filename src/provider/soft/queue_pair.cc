@@ -3,6 +3,7 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -25,6 +26,13 @@ constexpr uint32_t kMostUnacknowledged = 16;
 constexpr milliseconds kDeadAfter{2000};
 // TCP_CLOSE of <netinet/tcp.h>, which can not be had together with the kernel's tcp_info.
 constexpr uint8_t kTcpClose = 7;
+
+// A stream that was full is writable when much of it has gone. Before that it would take what little
+// has gone at each poll, and each time say that this was all. Errors are found by writing.
+bool takes_much(int fd) noexcept {
+  pollfd entry{fd, POLLOUT, 0};
+  return poll(&entry, 1, 0) != 0;
+}
 
 }  // namespace
 
@@ -156,7 +164,7 @@ bool SoftQueuePair::advance() noexcept {
   // What mostly is the case, since programs that wait poll on and on.
   const bool rests = result == Inlet::Result::kDrained && !stalled_ && !outlet_.blocked();
   if (!rests && state_ == State::kReady) after_read(result);
-  if (!rests && state_ == State::kReady && outlet_.blocked()) write();
+  if (!rests && state_ == State::kReady && outlet_.blocked() && takes_much(stream_.get())) write();
   if (outlet_.stopped()) settle();
   return frames_ != before;
 }
