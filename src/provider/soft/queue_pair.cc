@@ -27,8 +27,8 @@ constexpr milliseconds kDeadAfter{2000};
 // TCP_CLOSE of <netinet/tcp.h>, which can not be had together with the kernel's tcp_info.
 constexpr uint8_t kTcpClose = 7;
 
-// A stream that was full is writable when much of it has gone. Before that it would take what little
-// has gone at each poll, and each time say that this was all. Errors are found by writing.
+// A stream that was full is writable when much of it has gone. Before that it would take what
+// little has gone at each poll, and each time say that this was all. Errors are found by writing.
 bool takes_much(int fd) noexcept {
   pollfd entry{fd, POLLOUT, 0};
   return poll(&entry, 1, 0) != 0;
