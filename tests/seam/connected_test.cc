@@ -149,11 +149,12 @@ TEST_F(Connected, MemoryOfNobodyFailsTheSendThatNamesIt) {
   ASSERT_EQ(link_.near.pair->post_send(chain.data(), &bad), 0);
   EXPECT_THAT(wr_ids(far_.expect(2)), ElementsAre(0, 1));
   const auto sent = near_.expect(3);
-  EXPECT_EQ(sent[0].status, IBV_WC_SUCCESS);
-  EXPECT_EQ(sent[1].status, IBV_WC_SUCCESS);
   EXPECT_NE(sent[2].status, IBV_WC_SUCCESS);
+  // rxe has other statuses, and that of Linux 6.12 flushes what was not acknowledged by then.
   if (on_soft()) {
-    EXPECT_EQ(sent[2].status, IBV_WC_LOC_PROT_ERR);  // rxe: other ones
+    EXPECT_EQ(sent[0].status, IBV_WC_SUCCESS);
+    EXPECT_EQ(sent[1].status, IBV_WC_SUCCESS);
+    EXPECT_EQ(sent[2].status, IBV_WC_LOC_PROT_ERR);
   }
 }
 
