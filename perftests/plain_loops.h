@@ -14,7 +14,7 @@
 #include <memory>
 #include <utility>
 
-#include "pace.h"
+#include "measure.h"
 #include "peer.h"
 #include "process.h"
 
@@ -36,13 +36,10 @@ class PlainClient : public Client {
   SetUp set_up() const override { return {device_, 0, 0}; }
 
   Measured run() override {
-    if (parameters_.op == Op::kLatency) return ping_pong();
-    Measured measured;
-    if (options_.warmup > 0) stream(Pace::warm_up(options_));
-    const uint64_t begin = now_ns();
-    measured.messages = stream(Pace::measure(options_, parameters_.size));
-    measured.elapsed_ns = now_ns() - begin;
-    return measured;
+    if (parameters_.op == Op::kLatency) {
+      return measure_round_trips(options_, parameters_.size, [this] { exchange(); });
+    }
+    return measure_stream(options_, parameters_.size, [this](Pace pace) { return stream(pace); });
   }
 
  private:
@@ -50,25 +47,6 @@ class PlainClient : public Client {
     end_.source();
     end_.send(parameters_.size, true);
     end_.receive(parameters_.size);
-  }
-
-  Measured ping_pong() {
-    if (options_.warmup > 0) {
-      Pace pace = Pace::warm_up(options_);
-      for (uint64_t i = 1; exchange(), !pace.is_last(i); ++i) continue;
-    }
-    Measured measured;
-    constexpr uint64_t kReserved = 1 << 20;
-    measured.round_trips.reserve(options_.iterations != 0 ? options_.iterations : kReserved);
-    Pace pace = Pace::measure(options_, parameters_.size);
-    uint64_t before = now_ns();
-    do {
-      exchange();
-      const uint64_t now = now_ns();
-      measured.round_trips.push_back(now - before);
-      before = now;
-    } while (!pace.is_last(measured.round_trips.size()));
-    return measured;
   }
 
   // Returns how many messages the server has confirmed.

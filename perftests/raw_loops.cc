@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "pace.h"
+#include "measure.h"
 #include "process.h"
 #include "raw_connection.h"
 #include "raw_endpoint.h"
@@ -22,7 +22,6 @@ class RawClient : public Client {
 
  private:
   void exchange();
-  Measured ping_pong();
   uint64_t stream(Pace pace);
   uint32_t fill(Pace& pace, uint64_t sent, bool& last);
   void take_answers();
@@ -46,13 +45,10 @@ RawClient::RawClient(const Options& options, uint32_t size)
 }
 
 Measured RawClient::run() {
-  if (parameters_.op == Op::kLatency) return ping_pong();
-  Measured measured;
-  if (options_.warmup > 0) stream(Pace::warm_up(options_));
-  const uint64_t begin = now_ns();
-  measured.messages = stream(Pace::measure(options_, parameters_.size));
-  measured.elapsed_ns = now_ns() - begin;
-  return measured;
+  if (parameters_.op == Op::kLatency) {
+    return measure_round_trips(options_, parameters_.size, [this] { exchange(); });
+  }
+  return measure_stream(options_, parameters_.size, [this](Pace pace) { return stream(pace); });
 }
 
 void RawClient::exchange() {
@@ -62,25 +58,6 @@ void RawClient::exchange() {
   if (std::exchange(holds_reply_, true)) end_.give_back();
   RawEndpoint::Batch batch;
   end_.wait(batch);
-}
-
-Measured RawClient::ping_pong() {
-  if (options_.warmup > 0) {
-    Pace pace = Pace::warm_up(options_);
-    for (uint64_t i = 1; exchange(), !pace.is_last(i); ++i) continue;
-  }
-  Measured measured;
-  constexpr uint64_t kReserved = 1 << 20;
-  measured.round_trips.reserve(options_.iterations != 0 ? options_.iterations : kReserved);
-  Pace pace = Pace::measure(options_, parameters_.size);
-  uint64_t before = now_ns();
-  do {
-    exchange();
-    const uint64_t now = now_ns();
-    measured.round_trips.push_back(now - before);
-    before = now;
-  } while (!pace.is_last(measured.round_trips.size()));
-  return measured;
 }
 
 // Writes as many messages as may be posted at once, and says how many.

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <optional>
 
-#include "pace.h"
+#include "measure.h"
 #include "process.h"
 #include "sio_endpoint.h"
 
@@ -77,7 +77,6 @@ class SioClient : public Client {
   void check_size() const;
   void introduce();
   void exchange(std::optional<event_data_t>& reply);
-  Measured ping_pong();
   uint64_t stream(Pace pace);
 
   const Options& options_;
@@ -139,15 +138,12 @@ SetUp SioClient::set_up() const {
 }
 
 Measured SioClient::run() {
-  Measured measured;
-  if (parameters_.op == Op::kLatency) {
-    measured = ping_pong();
-  } else {
-    if (options_.warmup > 0) stream(Pace::warm_up(options_));
-    const uint64_t begin = now_ns();
-    measured.messages = stream(Pace::measure(options_, parameters_.size));
-    measured.elapsed_ns = now_ns() - begin;
+  if (parameters_.op != Op::kLatency) {
+    return measure_stream(options_, parameters_.size, [this](Pace pace) { return stream(pace); });
   }
+  std::optional<event_data_t> reply;
+  Measured measured = measure_round_trips(options_, parameters_.size, [&] { exchange(reply); });
+  SioEndpoint::release(*reply);
   return measured;
 }
 
@@ -156,27 +152,6 @@ void SioClient::exchange(std::optional<event_data_t>& reply) {
   end_.send(end_.source(), parameters_.size);
   if (reply) SioEndpoint::release(*reply);
   if (!end_.receive(reply.emplace())) throw PeerGone("the server has closed the connection");
-}
-
-Measured SioClient::ping_pong() {
-  std::optional<event_data_t> reply;
-  if (options_.warmup > 0) {
-    Pace pace = Pace::warm_up(options_);
-    for (uint64_t i = 1; exchange(reply), !pace.is_last(i); ++i) continue;
-  }
-  Measured measured;
-  constexpr uint64_t kReserved = 1 << 20;
-  measured.round_trips.reserve(options_.iterations != 0 ? options_.iterations : kReserved);
-  Pace pace = Pace::measure(options_, parameters_.size);
-  uint64_t before = now_ns();
-  do {
-    exchange(reply);
-    const uint64_t now = now_ns();
-    measured.round_trips.push_back(now - before);
-    before = now;
-  } while (!pace.is_last(measured.round_trips.size()));
-  SioEndpoint::release(*reply);
-  return measured;
 }
 
 // Returns how many messages the server has confirmed.
