@@ -10,6 +10,9 @@
 //   (incoming) kGreeting ──request──> kAsked ──accept─────────┴──> kConnected ──> kLeaving ──>
 //   kGone
 //
+// What becomes of one of them is in conversations.cc; events, time and questions are in
+// connection_manager.cc.
+//
 // Locks: this one, then a channel's, then that of the events.
 #pragma once
 
