@@ -6,8 +6,6 @@
 #include <cstring>
 #include <new>
 
-#include "provider/soft/stream_calls.h"
-
 namespace sio::internal::provider::soft {
 
 void Inlet::Layout::add(char* data, size_t size, bool payload) noexcept {
@@ -33,10 +31,6 @@ Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
 Inlet::Result Inlet::read(int fd, FrameSink& sink) noexcept {
   if (broken_) return Result::kBroken;
   if (stalled_) return resume(sink);
-  return in_payload_ || expected_ > kShort ? read_in_place(fd, sink) : read_short(fd, sink);
-}
-
-Inlet::Result Inlet::read_in_place(int fd, FrameSink& sink) noexcept {
   const Layout layout = lay_out(sink);
   iovec pieces[kMostPieces];
   for (size_t i = 0; i < layout.count; ++i) {
@@ -51,15 +45,6 @@ Inlet::Result Inlet::read_in_place(int fd, FrameSink& sink) noexcept {
       came < layout.total ? std::clamp(brought_, 1u, kMostAhead) : std::min(ahead_ + 1, kMostAhead);
   const Result result = resume(sink);
   return result == Result::kMore && came < layout.total ? Result::kDrained : result;
-}
-
-Inlet::Result Inlet::read_short(int fd, FrameSink& sink) noexcept {
-  char bytes[kManyShort];
-  const ssize_t n = receive_now(fd, bytes, sizeof bytes);
-  if (n <= 0) return nothing_came(n);
-  const Result result = feed(bytes, static_cast<size_t>(n), sink);
-  return result == Result::kMore && static_cast<size_t>(n) < sizeof bytes ? Result::kDrained
-                                                                          : result;
 }
 
 Inlet::Result Inlet::nothing_came(ssize_t n) noexcept {

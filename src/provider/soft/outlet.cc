@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "provider/soft/memory_table.h"
-#include "provider/soft/stream_calls.h"
 
 namespace sio::internal::provider::soft {
 namespace {
@@ -50,11 +49,12 @@ void Outlet::Pieces::add(const void* data, size_t n) noexcept {
 
 // The call for one piece is the cheaper one.
 ssize_t Outlet::Pieces::send(int fd) const noexcept {
-  if (count == 1) return send_now(fd, list[0].iov_base, list[0].iov_len);
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  if (count == 1) return ::send(fd, list[0].iov_base, list[0].iov_len, kFlags);
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(list);
   message.msg_iovlen = count;
-  return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sendmsg(fd, &message, kFlags);
 }
 
 Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entries,

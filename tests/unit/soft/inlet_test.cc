@@ -97,6 +97,31 @@ TEST_F(InletTest, PutsFramesIntoReceivesInTheirOrder) {
   EXPECT_EQ(sink_.payloads, (std::vector<std::string>{"first", "", "", "second"}));
 }
 
+// Any number at once behind the rest of one: fewer than a read has room for, as many, and more.
+TEST_F(InletTest, TakesManyEqualFramesBehindHalfOfOne) {
+  constexpr size_t kLength = 1000;
+  constexpr size_t kHalf = FrameHeader::kSize + kLength / 2;
+  std::vector<std::string> sent;
+  std::string bytes;
+  for (size_t many = 1; many < 20; ++many) {
+    // Each time a half is left, so that a read begins with the other one.
+    for (int time = 0; time < 3; ++time) {
+      for (size_t i = 0; i < many; ++i) {
+        sink_.post();
+        sent.emplace_back(kLength, static_cast<char>('A' + sent.size() % 50));
+        bytes += frame(header_of(Opcode::kSend, kLength), sent.back());
+      }
+      const size_t part = bytes.size() - kHalf;
+      write(bytes.substr(0, part));
+      bytes.erase(0, part);
+      ASSERT_EQ(read(), Inlet::Result::kDrained) << many << " frames";
+    }
+  }
+  write(bytes);
+  EXPECT_EQ(read(), Inlet::Result::kDrained);
+  EXPECT_EQ(sink_.payloads, sent);
+}
+
 TEST_F(InletTest, StallsWithoutAReceiveAndGoesOnWithOne) {
   write(frame(header_of(Opcode::kSend, 4), "wait") + frame(header_of(Opcode::kSend, 4), "more"));
   EXPECT_EQ(read(), Inlet::Result::kStalled);
