@@ -25,6 +25,12 @@ constexpr QueueSizes kSizes{16, 16, 4, 64, nullptr};
 
 auto has_status(ibv_wc_status status) { return Field("status", &ibv_wc::status, status); }
 
+// Oftener than any provider could take for a program that is about to sleep.
+void poll_on_and_on(internal::provider::CompletionQueue& queue) {
+  ibv_wc wc;
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(queue.poll(1, &wc), 0);
+}
+
 class Connected : public testing::Test {
  protected:
   Desk near_{own_device()};
@@ -206,6 +212,34 @@ TEST_F(Connected, ArmedQueueNotifiesOfASolicitedMessage) {
   link_.near.send(near_, 0, 1, IBV_SEND_SIGNALED | IBV_SEND_SOLICITED);
   EXPECT_TRUE(far_.sleep(kSoon));
   EXPECT_THAT(wr_ids(far_.expect(1)), ElementsAre(0));
+}
+
+// However long a program has only polled, it can go to sleep.
+TEST_F(Connected, QueueThatWasPolledOnAndOnNotifiesOnceItIsArmed) {
+  for (size_t i = 0; i < 4; ++i) {
+    link_.far.receive_into(far_, i);
+    poll_on_and_on(far_.queue());
+    ASSERT_EQ(far_.queue().arm(false), 0);
+    link_.near.send(near_, 0, 1);
+    EXPECT_TRUE(far_.sleep(kSoon));
+    EXPECT_THAT(wr_ids(far_.expect(1)), ElementsAre(i));
+  }
+}
+
+// Without being armed again: the first completion after the arming is to be told of, though who
+// polled has seen it, or else the next one.
+TEST_F(Connected, ArmedQueueThatIsPolledOnAndOnStillNotifies) {
+  for (const bool long_before : {false, true}) {
+    for (size_t i = 0; i < 2; ++i) link_.far.receive_into(far_, i);
+    ASSERT_EQ(far_.queue().arm(false), 0);
+    if (long_before) poll_on_and_on(far_.queue());
+    link_.near.send(near_, 0, 1);
+    far_.expect(1);
+    poll_on_and_on(far_.queue());
+    link_.near.send(near_, 0, 1);
+    EXPECT_TRUE(far_.sleep(kSoon));
+    far_.expect(1);
+  }
 }
 
 TEST_F(Connected, EmptyWriteTakesNoReceive) {

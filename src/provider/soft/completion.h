@@ -5,9 +5,12 @@
 // a lock here, although the caller holds one.
 //
 // The channel's descriptor is an epoll set of the connections and an eventfd. Bytes that nobody has
-// read keep it readable, whether it was armed or not, so a program is woken by what verbs would not
-// tell (an acknowledgement, say), and never sleeps through anything. The eventfd is for completions
-// that come otherwise: they notify once per arming, as those of verbs.
+// read keep it readable, so a program is woken by what verbs would not tell (an acknowledgement,
+// say), and never sleeps through anything. The eventfd is for completions that come otherwise: they
+// notify once per arming, as those of verbs.
+//
+// A set that nobody sleeps on costs both ends: the kernel tells it of each segment, in the system
+// call of whoever sent that. So while a program polls and does not arm, the connections leave it.
 #pragma once
 
 #include <atomic>
@@ -26,7 +29,14 @@ class SoftCompletionChannel;
 // What a channel looks after: queue pairs of either kind. Called under the channel's lock.
 class Attended {
  public:
+  // What an epoll set is to wait for; nothing without events.
+  struct Watched {
+    int fd;
+    uint32_t events;
+  };
+
   virtual ~Attended() = default;
+  virtual Watched watched() const noexcept = 0;
   // Reads and writes what there is; true if there was anything.
   virtual bool advance() noexcept = 0;
   // Of what the channel has been told that it owes(): says now what was taken, or in which round.
@@ -55,6 +65,8 @@ class SoftCompletionQueue final : public CompletionQueue {
  private:
   enum class Armed : uint8_t { kNot, kSolicited, kAll };
 
+  void set_armed(Armed armed) noexcept;
+
   SoftCompletionChannel& channel_;
   const uint32_t capacity_;
   Cyclic<ibv_wc> entries_;
@@ -79,13 +91,20 @@ class SoftCompletionChannel final : public CompletionChannel {
   // The rest is called under the lock.
   void add(Attended* pair);
   void remove(Attended* pair) noexcept;
-  // A stream joins the epoll set, or wants other events, or leaves.
+  // A stream joins the epoll set, or wants other events, or leaves. Before or after that its
+  // watched() is to say so.
   int watch(Attended* pair, int fd, uint32_t events) noexcept;
   void change(Attended* pair, int fd, uint32_t events) noexcept;
   void forget(int fd) noexcept;
 
   // Moves what there is to be moved, on behalf of the queue that polls (or of nobody).
   void advance(const SoftCompletionQueue* polling) noexcept;
+  // A queue is armed, or no longer; and what is armed has been polled so often since that it is not
+  // going to be slept on.
+  void armed(bool one_more) noexcept;
+  bool is_hot() const noexcept { return polls_ > kHot; }
+  // The epoll set tells of all connections again: 0 or -errno.
+  int look() noexcept;
   // Counts the calls of advance.
   uint64_t round() const noexcept { return advances_; }
   // Completions of this queue are about to be looked at, so that they need not be announced.
@@ -105,13 +124,16 @@ class SoftCompletionChannel final : public CompletionChannel {
   void starves_no_more(Attended* pair) noexcept { std::erase(starving_, pair); }
 
   // For the attendant, who calls them without the lock.
-  bool ticking() noexcept;
+  bool ticking() const noexcept { return ticking_; }
   // Its descriptor has become readable. False: not for anything that is to be moved.
   bool begin_ticking() noexcept;
   // A tick is over: true if more are wanted. `look_for_dead_links` is expensive.
   bool tick(bool look_for_dead_links) noexcept;
 
  private:
+  static constexpr unsigned kHot = 64;  // polls
+
+  void look_away() noexcept;
   template <typename Which>
   void acknowledge_those(Which which) noexcept;
   void feed_the_starving() noexcept;
@@ -127,9 +149,12 @@ class SoftCompletionChannel final : public CompletionChannel {
   const SoftCompletionQueue* polling_ = nullptr;
   uint64_t advances_ = 0;
   uint64_t advances_at_tick_ = 0;
-  uint32_t outstanding_ = 0;  // requests that nobody has acknowledged
-  bool busy_ = false;         // something came or went since the last tick
-  bool ticking_ = false;
+  uint64_t polls_ = 0;                // since the last arming
+  unsigned armed_queues_ = 0;         // which sleepers trust in
+  bool away_ = false;                 // no connection is in the epoll set
+  uint32_t outstanding_ = 0;          // requests that nobody has acknowledged
+  bool busy_ = false;                 // something came or went since the last tick
+  std::atomic<bool> ticking_{false};  // written under the lock
   std::atomic<bool> notified_{false};
 };
 

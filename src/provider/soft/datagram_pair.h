@@ -5,6 +5,8 @@
 // somebody else, is dropped.
 #pragma once
 
+#include <sys/epoll.h>
+
 #include <atomic>
 
 #include "provider/provider.h"
@@ -40,6 +42,7 @@ class SoftDatagramPair final : public QueuePair, public Attended {
   void fail() noexcept override;
 
   // Attended
+  Watched watched() const noexcept override { return {socket_.fd, failed_ ? 0u : EPOLLIN}; }
   bool advance() noexcept override;
 
  private:

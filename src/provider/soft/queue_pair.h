@@ -57,6 +57,7 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   bool heard() noexcept;
 
   // Attended
+  Watched watched() const noexcept override { return {stream_.get(), stream_ ? watched_ : 0}; }
   bool advance() noexcept override;
   void acknowledge() noexcept override;
   void ask() noexcept override;
