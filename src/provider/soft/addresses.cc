@@ -44,6 +44,15 @@ bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept {
          std::memcmp(&a.sin6_addr, &b.sin6_addr, sizeof a.sin6_addr) == 0;
 }
 
+bool within_host(const sockaddr_storage& local, const sockaddr_storage& peer) noexcept {
+  if (same(without_port(local), without_port(peer))) return true;
+  const auto is_loopback = [](const sockaddr_storage& address) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    return address.ss_family == AF_INET && ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  };
+  return is_loopback(local) && is_loopback(peer);
+}
+
 // Connecting a datagram socket sends nothing, and makes the kernel choose.
 int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept {
   const OwnFd fd(::socket(peer->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));

@@ -21,6 +21,9 @@ sockaddr_storage without_port(sockaddr_storage address) noexcept;
 // Address and port.
 bool same(const sockaddr_storage& one, const sockaddr_storage& other) noexcept;
 
+// Whether a connection between them stays within this host: one address, or two of loopback's.
+bool within_host(const sockaddr_storage& local, const sockaddr_storage& peer) noexcept;
+
 // Which of this host's addresses packets to `peer` leave from: 0, or an errno when none do.
 int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept;
 
