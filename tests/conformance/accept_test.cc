@@ -75,6 +75,20 @@ TEST_F(WireAccept, RefusesWhatTheBacklogHasNoRoomFor) {
   EXPECT_TRUE(eventually([&] { return (late.ready() & EPOLLOUT) != 0; }));
 }
 
+// Whoever ends first leaves something of a TCP connection behind; that is in nobody's way.
+TEST_F(WireAccept, OnTheSamePortAgainWorksAtOnce) {
+  Address name = Address::self();
+  for (int round = 0; round < 3; ++round) {
+    Socket listener = Socket::make();
+    listener.bind(name).listen();
+    name = listener.name();
+    Peer peer = dial(listener, "dial");
+    Socket accepted = listener.accept();
+    accepted.close();
+    listener.close();
+  }
+}
+
 TEST_F(WireAccept, RefusesThoseThatWaitWhenTheListenerIsClosed) {
   Peer peer("mute");
   std::vector<Socket> sockets;

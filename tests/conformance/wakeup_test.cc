@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -175,6 +177,33 @@ TEST_F(WireIdle, ChannelUsesNoCpu) {
   EXPECT_EQ(ec_delay(channel.get(), &limit), -1);
   EXPECT_EQ(errno, ETIMEDOUT);
   EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
+}
+
+// How often the library's own threads have gone to sleep.
+uint64_t sleeps_of_other_threads() {
+  uint64_t all = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (task.path().filename() == std::to_string(gettid())) continue;
+    std::ifstream status(task.path() / "status");
+    for (std::string word; status >> word;) {
+      if (uint64_t sleeps = 0; word == "voluntary_ctxt_switches:" && status >> sleeps)
+        all += sleeps;
+    }
+  }
+  return all;
+}
+
+TEST_F(WireIdle, NoThreadLooksAgainAndAgain) {
+  Peer peer("serve");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  socket.send("once");
+  must(sio_flush(socket.get(), nullptr), "sio_flush");
+  std::this_thread::sleep_for(milliseconds(300));
+  const uint64_t before = sleeps_of_other_threads();
+  std::this_thread::sleep_for(kIdleTime);
+  // A keepalive, say; and the watchdog of these tests.
+  EXPECT_LT(sleeps_of_other_threads() - before, 10u);
 }
 
 TEST_F(WireIdle, DescriptorsSleepInPoll) {

@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <cstring>
@@ -71,16 +73,20 @@ class SoftPeer : public testing::Test {
     must(static_cast<int>(recv(stream_.get(), answer, sizeof answer, MSG_WAITALL)), "recv");
   }
 
-  void say(Opcode opcode, uint32_t length = 0, uint32_t taken = 0) {
+  static std::string frame(Opcode opcode, uint32_t length = 0, uint32_t taken = 0) {
     FrameHeader header;
     header.opcode = opcode;
     header.length = length;
     header.taken = taken;
-    char bytes[FrameHeader::kSize];
-    encode(header, bytes);
-    must(static_cast<int>(::send(stream_.get(), bytes, sizeof bytes, MSG_NOSIGNAL)), "send");
-    const std::string payload(length, 'p');
-    must(static_cast<int>(::send(stream_.get(), payload.data(), length, MSG_NOSIGNAL)), "send");
+    std::string bytes(FrameHeader::kSize, 0);
+    encode(header, bytes.data());
+    return bytes + std::string(length, 'p');
+  }
+  void put(std::string_view bytes) {
+    must(static_cast<int>(::send(stream_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL)), "send");
+  }
+  void say(Opcode opcode, uint32_t length = 0, uint32_t taken = 0) {
+    put(frame(opcode, length, taken));
   }
 
   void accept_and_get_ready() {
@@ -125,6 +131,52 @@ TEST_F(SoftPeer, ThatResetsWhileItIsStalledIsHeardOfAtNoCost) {
   expect_event(Kind::kDisconnected, end_.endpoint.get());
   EXPECT_THAT(desk_->expect(32), SizeIs(32));
   EXPECT_LT(processor_seconds() - before, 1.5);
+}
+
+TEST_F(SoftPeer, MaySayWhatItSaysByteByByte) {
+  accept_and_get_ready();
+  const int at_once = 1;
+  setsockopt(stream_.get(), IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
+  for (size_t i = 0; i < 3; ++i) end_.receive_into(*desk_, i);
+  std::vector<uint32_t> lengths;
+  for (const char byte : frame(Opcode::kSend, 5) + frame(Opcode::kSend) + frame(Opcode::kSend, 9)) {
+    put({&byte, 1});
+    for (const ibv_wc& wc : desk_->poll_for(milliseconds(0))) lengths.push_back(wc.byte_len);
+  }
+  for (const ibv_wc& wc : desk_->expect(3 - lengths.size())) lengths.push_back(wc.byte_len);
+  EXPECT_THAT(lengths, testing::ElementsAre(5, 0, 9));
+}
+
+// Nobody can tell whether it still listens, so it is given some time.
+TEST_F(SoftPeer, ThatHasSaidGoodbyeFailsWhatItDoesNotAcknowledge) {
+  accept_and_get_ready();
+  must(::shutdown(stream_.get(), SHUT_WR), "shutdown");
+  expect_event(Kind::kDisconnected, end_.endpoint.get());
+  send_until_blocked();
+  const auto completions = desk_->expect(32);
+  EXPECT_EQ(completions.front().status, IBV_WC_RETRY_EXC_ERR);
+  EXPECT_EQ(completions.back().status, IBV_WC_WR_FLUSH_ERR);
+}
+
+// A program may unmap what it has registered; of verbs the pages would live on.
+TEST_F(SoftPeer, IsSentNothingFromMemoryThatIsNoLongerMapped) {
+  accept_and_get_ready();
+  void* const memory = mmap(nullptr, kMuch, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const auto region = own_device().register_memory(memory, kMuch);
+  munmap(memory, kMuch);
+  end_.send(*desk_, 7, 100);
+  ibv_sge piece{reinterpret_cast<uintptr_t>(memory), kMuch, region->lkey()};
+  ibv_send_wr wr{};
+  wr.wr_id = 8;
+  wr.sg_list = &piece;
+  wr.num_sge = 1;
+  wr.opcode = IBV_WR_SEND;
+  ibv_send_wr* bad;
+  ASSERT_EQ(end_.pair->post_send(&wr, &bad), 0);
+  const auto completions = desk_->expect(2);
+  EXPECT_THAT(wr_ids(completions), testing::ElementsAre(7, 8));
+  EXPECT_THAT(completions, Each(Field("status", &ibv_wc::status, testing::Ne(IBV_WC_SUCCESS))));
 }
 
 TEST_F(SoftPeer, ThatNeverGetsReadyIsGivenUp) {
