@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // How connections come to stand, and how they fail to.
+#include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <poll.h>
 
@@ -143,6 +144,12 @@ TEST_F(WireConnect, ToAnAddressThatNobodyHasFails) {
   Socket socket = Socket::make();
   socket.set(SIO_CONNECT_TIMEOUT, 8000);
   EXPECT_EQ(socket.try_connect(nobody), EHOSTUNREACH);
+}
+
+TEST_F(WireConnect, ToEverybodyFails) {
+  Socket socket = Socket::make(0, AF_INET);
+  EXPECT_THAT(socket.try_connect(Address("255.255.255.255", 7)),
+              testing::AnyOf(EHOSTUNREACH, ENETUNREACH, ENODEV, EADDRNOTAVAIL));
 }
 
 TEST_F(WireConnect, ToAnAddressOfNoRdmaDeviceFails) {

@@ -57,7 +57,9 @@ bool within_host(const sockaddr_storage& local, const sockaddr_storage& peer) no
 int source_for(const sockaddr* peer, sockaddr_storage& source) noexcept {
   const OwnFd fd(::socket(peer->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return errno;
-  if (::connect(fd.get(), peer, size_of(peer)) != 0) return errno;
+  if (::connect(fd.get(), peer, size_of(peer)) != 0) {
+    return errno == EACCES ? EHOSTUNREACH : errno;  // a broadcast address
+  }
   source = without_port(name_of(fd.get()));
   return 0;
 }
