@@ -29,11 +29,14 @@
 #ifndef SIO_EC_H
 #define SIO_EC_H
 
+#include <mqueue.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include <sio/base.h>
@@ -56,6 +59,12 @@ typedef int ec_t;
 enum {
 	EC_FD = 1,        /* a descriptor is ready: `ready` */
 	EC_USER = 2,      /* ec_post: `value` */
+	EC_MQ = 3,        /* a message queue is ready: `ready` */
+	EC_SIGNAL = 4,    /* a signal came: `signal` */
+	EC_TIMER = 5,     /* a timer expired: `value`, how often */
+	EC_SEM = 6,       /* a semaphore was taken for the program */
+	EC_FUTEX = 7,     /* a word was woken or has changed: `value`, the word; ends the source */
+	EC_PROCESS = 8,   /* a process has ended: `signal`; ends the source */
 	EC_ACCEPT = 16,   /* a connection waits for sio_accept */
 	EC_CONNECT = 17,  /* a non-blocking sio_connect ended: established, or `error` */
 	EC_RECV = 18,     /* a message, the program's until sio_release: `data` */
@@ -77,26 +86,28 @@ struct ec_data {
 	const struct sockaddr *from; /* datagrams: the sender; else NULL */
 };
 
+/* Fields as those of siginfo_t. */
 struct ec_signal {
-	int32_t pid;
-	uint32_t uid;
-	int32_t code;
-	int32_t status;
-	union sigval value;
+	int32_t pid;        /* who sent the signal; the process that ended */
+	uint32_t uid;       /* of that process, real */
+	int32_t code;       /* si_code: SI_USER, SI_QUEUE, ...; CLD_EXITED, CLD_KILLED, ... */
+	int32_t status;     /* exit status or signal; SIGCHLD and EC_PROCESS */
+	union sigval value; /* as given to sigqueue(3) */
 };
 
 /* One event. 64 bytes, one layout for all kinds. */
 typedef struct event_data {
 	uint32_t kind;  /* EC_FD, EC_RECV, ... */
 	uint32_t flags; /* 0 */
-	int32_t fd;     /* the socket or descriptor; -1 for none */
+	int32_t fd;     /* socket, descriptor, message queue, or signal number; for timers,
+	                   semaphores, futexes and processes the id; -1 for none */
 	int32_t error;  /* an errno; 0 when all went well */
 	void *cookie;   /* as given when the source was added */
 	union {
 		struct ec_data data;     /* EC_RECV, EC_SENT */
-		struct ec_signal signal; /* signals and processes */
-		uint64_t value;          /* EC_USER: as posted */
-		uint32_t ready;          /* EC_FD: epoll bits */
+		struct ec_signal signal; /* EC_SIGNAL, EC_PROCESS */
+		uint64_t value;          /* EC_USER: as posted; EC_TIMER: expirations; EC_FUTEX: the word */
+		uint32_t ready;          /* EC_FD, EC_MQ: epoll bits */
 		uint64_t pad[5];         /* the record is 64 bytes on every 64-bit machine */
 	};
 } event_data_t;
@@ -120,7 +131,8 @@ SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
 
 /* Ends a channel; events that were not taken are dropped, and the messages that
  * they carried go back to their sockets' receive memory. Sockets of the channel
- * that were closed and still linger finish without it.
+ * that were closed and still linger finish without it. Other sources end as with
+ * ec_del.
  *
  * Errors: EBADF   not a channel
  *         EBUSY   sockets are attached: close them first
@@ -200,6 +212,99 @@ SIO_API int ec_mod_fd(ec_t ec, int fd, uint32_t events, void *cookie);
  *         EMFILE, ENFILE, ENOMEM  a socket: as eventfd(2)
  *         EPERM   called in a forked child */
 SIO_API int ec_del_fd(ec_t ec, int fd);
+
+/* What follows adds a source that is known by an id: the call returns it, from
+ * 1, and ec_del ends the source. Timers that do not repeat, futexes and processes
+ * yield one event and end when that is taken; ec_del then fails with ENOENT. An
+ * id is not used again soon. */
+
+/* A POSIX message queue; its readiness comes as EC_MQ with `cookie`, and `fd`
+ * being the queue. `events` are epoll's bits, as with ec_add_fd. The channel has
+ * a descriptor of its own for the queue until ec_del, so mq_close does not end
+ * the source.
+ *
+ * Errors: EBADF   ec is not a channel or queue not a message queue
+ *         EINVAL  no bit, or an unknown bit
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as fcntl(2) and epoll_ctl(2)
+ *         EPERM   called in a forked child */
+SIO_API int ec_add_mq(ec_t ec, mqd_t queue, uint32_t events, void *cookie);
+
+/* Signals that are sent to the process. The caller has blocked them in all
+ * threads, else they may be delivered instead; those sent to one thread are that
+ * thread's. Each comes as EC_SIGNAL, `fd` being its number. While the ring is
+ * full they stay pending. A signal that several channels wait for comes to one
+ * of them.
+ *
+ * Errors: EINVAL  signals is NULL, empty, or has SIGKILL or SIGSTOP
+ *         EBADF   ec is not a channel
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as signalfd(2) and epoll_ctl(2)
+ *         EPERM   called in a forked child */
+SIO_API int ec_add_signal(ec_t ec, const sigset_t *signals, void *cookie);
+
+/* A timer on any clock of timerfd_create(2). flags: 0 (times->it_value is
+ * relative), TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET. An expiration comes as
+ * EC_TIMER; those that come while an event waits are counted in the next one's
+ * `value`. When the clock is set, with TFD_TIMER_CANCEL_ON_SET, an event comes
+ * with error ECANCELED and value 0.
+ *
+ * Errors: EINVAL  no such clock or flag; times is NULL or no valid time, or its
+ *                 it_value is zero
+ *         EPERM   the clock is one that wakes the system, which takes a
+ *                 capability (CAP_WAKE_ALARM); or called in a forked child
+ *         EBADF   ec is not a channel
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as timerfd_create(2) and epoll_ctl(2) */
+SIO_API int ec_add_timer(ec_t ec, clockid_t clock, const struct itimerspec *times, int flags,
+                         void *cookie);
+
+/* A semaphore. Each time that it could be taken it is taken for the program, and
+ * EC_SEM says so; the next one is not before the program has taken the event.
+ * A helper thread per semaphore waits in sem_wait(3). The semaphore must last
+ * until ec_del has returned. One that was taken without the program being told
+ * is given back (sem_post) by ec_del and ec_destroy.
+ *
+ * Errors: EINVAL  semaphore is NULL
+ *         EBADF   ec is not a channel
+ *         ENOMEM  no memory, or no thread can be made
+ *         EPERM   called in a forked child */
+SIO_API int ec_add_sem(ec_t ec, sem_t *semaphore, void *cookie);
+
+/* ec_add_futex: the word is shared between processes. */
+#define EC_FUTEX_SHARED 0x1
+
+/* A futex word. One event, EC_FUTEX, says that it was woken (FUTEX_WAKE) or that
+ * it is no longer `value`; the event's `value` is what it was then. flags: 0 (a
+ * private futex) or EC_FUTEX_SHARED. The word must last until the event was
+ * taken or ec_del has returned; the event of one whose memory was unmapped has
+ * error EFAULT. A helper thread waits for 127 words, of all channels; a
+ * wake-up that leaves the word as it was may be missed while another of them is
+ * being told of.
+ *
+ * Errors: EINVAL  word is NULL or not aligned, or a flag is unknown
+ *         ENOSYS  the kernel has no futex_waitv(2): before Linux 5.16
+ *         EBADF   ec is not a channel
+ *         ENOMEM  no memory, or no thread can be made
+ *         EPERM   called in a forked child */
+SIO_API int ec_add_futex(ec_t ec, uint32_t *word, uint32_t value, int flags, void *cookie);
+
+/* The end of a process, child or not: one event, EC_PROCESS. Of a child that
+ * nobody has waited for, `signal` says how it ended; else only pid. The child is
+ * still to be waited for (waitpid(2)).
+ *
+ * Errors: ESRCH   no such process
+ *         EINVAL  pid is not positive, or that of a thread
+ *         EBADF   ec is not a channel
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as pidfd_open(2) and epoll_ctl(2)
+ *         ENOSYS  the kernel has no pidfd_open(2): before Linux 5.3
+ *         EPERM   called in a forked child */
+SIO_API int ec_add_process(ec_t ec, pid_t pid, void *cookie);
+
+/* Ends a source that was added with an id; its events, if some wait in the ring,
+ * are dropped.
+ *
+ * Errors: ENOENT  it is not in this channel, or has ended
+ *         EBADF   ec is not a channel
+ *         EPERM   called in a forked child */
+SIO_API int ec_del(ec_t ec, int id);
 
 /* Puts an event of the program's own into the channel.
  *

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <fcntl.h>
 #include <sio/ec.h>
+#include <sys/timerfd.h>
 
 #include "api/boundary.h"
 #include "base/error.h"
 #include "config/settings.h"
 #include "event/channel.h"
 #include "event/descriptor_table.h"
+#include "event/futex_source.h"
+#include "event/process_source.h"
+#include "event/semaphore_source.h"
+#include "event/signal_source.h"
+#include "event/timer_source.h"
 #include "socket/socket.h"
 
 using namespace sio::internal;
@@ -34,6 +41,34 @@ bool socket_events(uint32_t events) noexcept { return events == EC_DELIVER || ev
 
 bool plain_events(uint32_t events) noexcept {
   return events != 0 && (events & ~FdSource::kBits) == 0;
+}
+
+constexpr int kTimerFlags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+
+// At least one signal, and none that nobody can take. (glibc's sigisemptyset looks at the
+// first 32.)
+bool can_be_taken(const sigset_t& signals) noexcept {
+  bool any = false;
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) any |= sigismember(&signals, signal) == 1;
+  return any && sigismember(&signals, SIGKILL) == 0 && sigismember(&signals, SIGSTOP) == 0;
+}
+
+bool is_aligned(const uint32_t* word) noexcept {
+  return reinterpret_cast<uintptr_t>(word) % sizeof *word == 0;
+}
+
+// What starts once it has an id.
+template <typename Source, typename... Arguments>
+int add_and_start(Channel& channel, std::unique_ptr<Source> made, const Arguments&... arguments) {
+  Source& source = *made;
+  const int id = channel.add_source(std::move(made));
+  try {
+    if (id > 0) source.start(channel, arguments...);
+  } catch (...) {
+    channel.del_source(id);
+    throw;
+  }
+  return id;
 }
 
 bool is_socket(int fd) noexcept { return DescriptorTable::instance().socket(fd) != nullptr; }
@@ -66,8 +101,12 @@ ec_t ec_create_ring(unsigned flags, event_data_t* ring, size_t entries) {
 
 int ec_destroy(ec_t ec) {
   return call([&] {
+    Sources::Owners sources;  // go when the lock has been given up
     ChannelGuard channel = ChannelGuard::of(ec);
-    return channel ? channel->close() : -EBADF;
+    if (!channel) return -EBADF;
+    const int result = channel->close();
+    if (result == 0) sources = channel->del_sources();
+    return result;
   });
 }
 
@@ -141,6 +180,77 @@ int ec_del_fd(ec_t ec, int fd) {
     }
     ChannelGuard channel = ChannelGuard::of(ec);
     return channel ? channel->del_fd(fd) : -EBADF;
+  });
+}
+
+int ec_add_mq(ec_t ec, mqd_t queue, uint32_t events, void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    mq_attr attributes;
+    if (mq_getattr(queue, &attributes) != 0) return -EBADF;
+    if (!plain_events(events)) return -EINVAL;
+    OwnFd own(check_errno(fcntl(queue, F_DUPFD_CLOEXEC, 0), "fcntl"));
+    return channel->add_source(
+        std::make_unique<MessageQueueSource>(std::move(own), queue, events, cookie));
+  });
+}
+
+int ec_add_signal(ec_t ec, const sigset_t* signals, void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    if (signals == nullptr || !can_be_taken(*signals)) return -EINVAL;
+    return channel->add_source(std::make_unique<SignalSource>(*signals, cookie));
+  });
+}
+
+int ec_add_timer(ec_t ec, clockid_t clock, const struct itimerspec* times, int flags,
+                 void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    if (times == nullptr || (flags & ~kTimerFlags) != 0) return -EINVAL;
+    if (times->it_value.tv_sec == 0 && times->it_value.tv_nsec == 0) return -EINVAL;
+    return channel->add_source(std::make_unique<TimerSource>(clock, *times, flags, cookie));
+  });
+}
+
+int ec_add_sem(ec_t ec, sem_t* semaphore, void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    if (semaphore == nullptr) return -EINVAL;
+    return add_and_start(*channel, std::make_unique<SemaphoreSource>(semaphore, cookie));
+  });
+}
+
+int ec_add_futex(ec_t ec, uint32_t* word, uint32_t value, int flags, void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    if (word == nullptr || !is_aligned(word) || (flags & ~EC_FUTEX_SHARED) != 0) return -EINVAL;
+    const FutexWatch::Word watched{word, value, (flags & EC_FUTEX_SHARED) != 0};
+    return add_and_start(*channel, std::make_unique<FutexSource>(cookie), watched);
+  });
+}
+
+int ec_add_process(ec_t ec, pid_t pid, void* cookie) {
+  return call([&] {
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    if (pid <= 0) return -EINVAL;
+    return channel->add_source(std::make_unique<ProcessSource>(pid, cookie));
+  });
+}
+
+int ec_del(ec_t ec, int id) {
+  return call([&] {
+    Sources::Owner source;  // goes when the lock has been given up
+    ChannelGuard channel = ChannelGuard::of(ec);
+    if (!channel) return -EBADF;
+    source = channel->del_source(id);
+    return source ? 0 : -ENOENT;
   });
 }
 

@@ -3,14 +3,13 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 
 #include <algorithm>
-#include <csignal>
 
 #include "base/deferred.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 namespace sio::internal {
 
@@ -26,22 +25,11 @@ ControlThread::ControlThread()
   event.events = EPOLLIN;
   event.data.fd = wake_.get();
   check_errno(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event), "epoll_ctl");
-  // All signals are the program's: none may be delivered to a thread it does not know of, but for
-  // those that a fault of this thread raises, which the program's handlers are to see.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
-    sigdelset(&all, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    std::thread([this] { run(); }).detach();
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const auto run = [](void* self) -> void* {
+    static_cast<ControlThread*>(self)->run();
+    return nullptr;
+  };
+  pthread_detach(start_thread("sio-control", run, this));
 }
 
 void ControlThread::wake() noexcept {
@@ -161,7 +149,6 @@ void ControlThread::run_ready(const epoll_event* events, int n) {
 }
 
 void ControlThread::run() noexcept {
-  prctl(PR_SET_NAME, "sio-control");
   constexpr int kMostEvents = 32;
   epoll_event events[kMostEvents];
   for (;;) {

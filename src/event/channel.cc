@@ -72,6 +72,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   ++channel->generation_;
   channel->hub_.emplace(epoll.get(), kNotification, options.hidden == nullptr);
   channel->ring_.emplace(std::move(ring));
+  channel->sources_.emplace(epoll.get());
   channel->epoll_ = std::move(epoll);
   channel->kick_ = std::move(kick);
   channel->hidden_ = options.hidden;
@@ -109,9 +110,8 @@ bool Channel::progress() noexcept {
 
 void Channel::offer(EventSource* source) noexcept {
   changed_ = true;
-  if (hidden() || closed_ || source->held_back_ || source->emit(*ring_)) return;
-  source->held_back_ = true;
-  held_back_.push_back(source);
+  if (hidden() || closed_ || source->is_linked() || source->emit(*ring_)) return;
+  held_back_.push_back(*source);
   signal_overflow();
 }
 
@@ -119,16 +119,14 @@ void Channel::emit_held_back() noexcept {
   // Each has its turn; who is not done goes on waiting, behind the others.
   size_t left = held_back_.size();
   while (left-- > 0 && !ring_->full()) {
-    EventSource* source = held_back_.front();
-    held_back_.erase(held_back_.begin());
-    source->held_back_ = !source->emit(*ring_);
-    if (source->held_back_) held_back_.push_back(source);
+    EventSource& source = held_back_.front();
+    held_back_.pop_front();
+    if (!source.emit(*ring_)) held_back_.push_back(source);
   }
 }
 
 void Channel::forget(EventSource* source) noexcept {
-  std::erase(held_back_, source);
-  source->held_back_ = false;
+  if (source->is_linked()) held_back_.erase(held_back_.iterator_to(*source));
   ring_->disown(source);
 }
 
@@ -140,10 +138,21 @@ void Channel::signal_overflow() noexcept {
 
 void Channel::taken(const EventNote& note) noexcept {
   note.source->taken(note);
-  if (note.kind != EC_FD) return;
-  auto* source = static_cast<FdSource*>(note.source);
-  if (source->pending()) offer(source);
-  if (source->wants_rearming()) rearm_.push_back(source);
+  if (note.kind >= EC_ACCEPT) return;  // a socket's
+  auto* source = static_cast<AddedSource*>(note.source);
+  switch (source->after_taken()) {
+    case AddedSource::Next::kNothing:
+      break;
+    case AddedSource::Next::kOffer:
+      offer(source);
+      break;
+    case AddedSource::Next::kRearm:
+      sources_->rearm_later(*source);
+      break;
+    case AddedSource::Next::kEnd:
+      del_source(source->id());
+      break;
+  }
 }
 
 int Channel::next_events(event_data_t* events, int n) noexcept {
@@ -160,7 +169,7 @@ int Channel::next_events(event_data_t* events, int n) noexcept {
     if (note.source != nullptr) this->taken(note);
   }
   if (!held_back_.empty()) emit_held_back();
-  if (leading_) rearm_taken();  // this thread may not come back before that one wakes
+  if (leading_) sources_->rearm();  // this thread may not come back before that one wakes
   if (taken == 0) return -EAGAIN;
   empties_ = 0;
   // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
@@ -290,7 +299,7 @@ int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
   took_kick_ = false;
   if (apart_) kick();
   const uint64_t generation = generation_;
-  rearm_taken();  // of events that were taken after this thread looked last
+  sources_->rearm();  // of events that were taken after this thread looked last
   const int result = apart_ ? sleep_apart(lock, deadline) : sleep(lock, deadline);
   if (generation_ == generation) {
     leading_ = apart_ = false;
@@ -345,9 +354,8 @@ void Channel::dispose(Lock& lock) noexcept {
   extension_.reset();
   hub_.reset();
   ring_.reset();
-  fds_.clear();
-  rearm_.clear();
   held_back_.clear();
+  sources_.reset();
   kick_.reset();
   wake_apart_.reset();
   epoll_.reset();
@@ -387,7 +395,7 @@ int Channel::close() {
     DescriptorTable::instance().clear(epoll_.get());
   }
   closed_ = true;
-  for (EventSource* source : held_back_) source->channel_closed();
+  for (EventSource& source : held_back_) source.channel_closed();
   ring_->for_each_source([](EventSource* source) { source->channel_closed(); });
   while (!waiters_.empty()) waiters_.wake_any();
   if (leading_) kick();
@@ -395,80 +403,74 @@ int Channel::close() {
   return 0;
 }
 
-// -------------------------------------------------------------------------- plain descriptors
+// ------------------------------------------------------------------------- what is no socket
 
 void Channel::take_ready(const epoll_event* ready, int n) noexcept {
   for (int i = 0; i < n; ++i) {
     // Perhaps of a completion that has been taken: then nothing but this tells of it.
     if (ready[i].data.u64 == kNotification) hub_->notified();
     if ((ready[i].data.u64 & kOurs) != 0) continue;
-    const auto found = fds_.find(static_cast<int>(ready[i].data.u64));
-    if (found == fds_.end()) continue;
-    found->second->becomes_ready(ready[i].events);
-    offer(found->second.get());
+    AddedSource* source = sources_->named(ready[i].data.u64);
+    if (source == nullptr) continue;
+    source->becomes_ready(ready[i].events);
+    offer(source);
   }
 }
 
-void Channel::rearm_taken() noexcept {
-  for (FdSource* source : rearm_) {
-    epoll_event event{};
-    event.events = source->epoll_bits();
-    event.data.u64 = static_cast<uint64_t>(source->fd());
-    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, source->fd(), &event);
-  }
-  rearm_.clear();
-}
-
-// What plain descriptors have to say. Those whose event was taken are armed again first.
+// What the sources have to say. Those whose event was taken are armed again first.
 void Channel::harvest() noexcept {
-  if (fds_.empty()) return;
-  rearm_taken();
+  if (sources_->empty()) return;
+  sources_->rearm();
   epoll_event ready[kMostReady];
   take_ready(ready, std::max(epoll_wait(epoll_.get(), ready, kMostReady, 0), 0));
 }
 
 int Channel::add_fd(int fd, uint32_t events, void* cookie) {
-  if (const auto found = fds_.find(fd); found != fds_.end()) {
-    epoll_event same{};
-    same.events = found->second->epoll_bits();
-    same.data.u64 = static_cast<uint64_t>(fd);
-    if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &same) == 0) return -EEXIST;
-    del_fd(fd);  // it was closed, and the number is another descriptor's now
+  int result = sources_->add_fd(fd, events, cookie);
+  if (result == -ESTALE) {
+    del_fd(fd);
+    result = sources_->add_fd(fd, events, cookie);
   }
-  auto source = std::make_unique<FdSource>(fd, events, cookie);
-  rearm_.reserve(fds_.size() + 1);
-  held_back_.reserve(held_back_.size() + fds_.size() + 1);
-  epoll_event event{};
-  event.events = source->epoll_bits();
-  event.data.u64 = static_cast<uint64_t>(fd);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return -errno;
-  fds_.emplace(fd, std::move(source));
-  return 0;
+  return result;
 }
 
 int Channel::mod_fd(int fd, uint32_t events, void* cookie) noexcept {
-  const auto found = fds_.find(fd);
-  if (found == fds_.end()) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOENT;
-  FdSource& source = *found->second;
-  ring_->drop(&source, [](const EventNote&) { return true; });
-  source.dropped();
-  source.set(events, cookie);
-  epoll_event event{};
-  event.events = source.epoll_bits();
-  event.data.u64 = static_cast<uint64_t>(fd);
-  return epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : -errno;
+  FdSource* source = sources_->find_fd(fd);
+  if (source == nullptr) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOENT;
+  drop(source);
+  source->dropped();
+  return sources_->mod_fd(*source, events, cookie);
 }
 
 int Channel::del_fd(int fd) noexcept {
-  const auto found = fds_.find(fd);
-  if (found == fds_.end()) return -ENOENT;
-  FdSource* source = found->second.get();
-  ring_->drop(source, [](const EventNote&) { return true; });
+  FdSource* source = sources_->find_fd(fd);
+  if (source == nullptr) return -ENOENT;
+  drop(source);
   forget(source);
-  std::erase(rearm_, source);
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);  // fails if the program closed it before
-  fds_.erase(found);
+  sources_->remove_fd(*source);
   return 0;
+}
+
+void Channel::drop(AddedSource* source) noexcept {
+  ring_->drop(source, [](const EventNote&) { return true; });
+}
+
+Sources::Owner Channel::del_source(int id) noexcept {
+  Sources::Owner source = sources_->remove(id);
+  if (source) {
+    drop(source.get());
+    forget(source.get());
+  }
+  return source;
+}
+
+Sources::Owners Channel::del_sources() noexcept {
+  Sources::Owners all = sources_->remove_all();
+  for (const auto& [id, source] : all) {
+    drop(source.get());
+    forget(source.get());
+  }
+  return all;
 }
 
 }  // namespace sio::internal

@@ -21,7 +21,6 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -32,8 +31,8 @@
 #include "base/fd.h"
 #include "event/completion_hub.h"
 #include "event/event_source.h"
-#include "event/fd_source.h"
 #include "event/ring.h"
+#include "event/sources.h"
 #include "event/spin.h"
 #include "event/waiters.h"
 
@@ -105,6 +104,11 @@ class Channel {
   int add_fd(int fd, uint32_t events, void* cookie);
   int mod_fd(int fd, uint32_t events, void* cookie) noexcept;
   int del_fd(int fd) noexcept;
+  // Other sources: the id or -errno. Who gets one back destroys it without the lock.
+  int add_source(Sources::Owner source) { return sources_->add(std::move(source)); }
+  AddedSource* find_source(int id) noexcept { return sources_->find(id); }
+  Sources::Owner del_source(int id) noexcept;
+  Sources::Owners del_sources() noexcept;
 
   // Sockets. A channel can be destroyed when none is attached; one that was closed and is not
   // done yet lingers, and keeps the object alive.
@@ -172,8 +176,8 @@ class Channel {
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
   bool spinning() noexcept;
   void harvest() noexcept;
+  void drop(AddedSource* source) noexcept;
   void take_ready(const epoll_event* ready, int n) noexcept;
-  void rearm_taken() noexcept;
   void taken(const EventNote& note) noexcept;
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
@@ -202,12 +206,11 @@ class Channel {
   HiddenOwner* hidden_ = nullptr;
   Waiters waiters_;
   AdaptiveSpin spin_;
-  std::map<int, std::unique_ptr<FdSource>> fds_;
-  std::vector<FdSource*> rearm_;         // level-triggered, their event was taken
-  std::vector<EventSource*> held_back_;  // in the order in which they get room
-  uint64_t activity_ = 0;                // counts calls of progress
-  size_t told_ = 0;                      // ring_->pushed() when threads were last woken
-  unsigned empties_ = 0;                 // times in a row that it was seen empty
+  std::optional<Sources> sources_;
+  HeldBack held_back_;     // in the order in which they get room
+  uint64_t activity_ = 0;  // counts calls of progress
+  size_t told_ = 0;        // ring_->pushed() when threads were last woken
+  unsigned empties_ = 0;   // times in a row that it was seen empty
   TimePoint empty_since_{};
   int attached_ = 0;
   int lingering_ = 0;

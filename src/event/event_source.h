@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #pragma once
 
+#include <boost/intrusive/list.hpp>
+
 #include "event/ring.h"
 #include "wire/wr_id.h"
 
@@ -8,8 +10,9 @@ struct ibv_wc;
 
 namespace sio::internal {
 
-// Something that puts events into a channel's ring. All calls come under the channel's lock.
-class EventSource {
+// Something that puts events into a channel's ring. All calls come under the channel's lock. What
+// it is linked into is the channel's list of those that wait for room in the ring.
+class EventSource : public boost::intrusive::list_base_hook<> {
  public:
   virtual ~EventSource() = default;
 
@@ -21,11 +24,8 @@ class EventSource {
 
   // An event of this source was taken by the program.
   virtual void taken(const EventNote& note) noexcept = 0;
-
- private:
-  friend class Channel;
-  bool held_back_ = false;  // waits in the channel's list for room in the ring
 };
+using HeldBack = boost::intrusive::list<EventSource, boost::intrusive::constant_time_size<true>>;
 
 // Who posted work requests, and hears of their completions under the channel's lock.
 class CompletionHandler {

@@ -50,6 +50,14 @@ class WireFork : public WireTest {
         {"ec_add_fd", [=] { return ec_add_fd(ec, 0, EPOLLIN, nullptr); }, EPERM},
         {"ec_mod_fd", [=] { return ec_mod_fd(ec, 0, EPOLLIN, nullptr); }, EPERM},
         {"ec_del_fd", [=] { return ec_del_fd(ec, 0); }, EPERM},
+        {"ec_add_mq", [=] { return ec_add_mq(ec, 0, EPOLLIN, nullptr); }, EPERM},
+        {"ec_add_signal", [=, this] { return ec_add_signal(ec, &signals_, nullptr); }, EPERM},
+        {"ec_add_timer",
+         [=, this] { return ec_add_timer(ec, CLOCK_MONOTONIC, &times_, 0, nullptr); }, EPERM},
+        {"ec_add_sem", [=, this] { return ec_add_sem(ec, &semaphore_, nullptr); }, EPERM},
+        {"ec_add_futex", [=, this] { return ec_add_futex(ec, &word_, 0, 0, nullptr); }, EPERM},
+        {"ec_add_process", [=] { return ec_add_process(ec, getppid(), nullptr); }, EPERM},
+        {"ec_del", [=] { return ec_del(ec, 1); }, EPERM},
         {"ec_post", [=] { return ec_post(ec, 0, nullptr); }, EPERM},
         {"sio_socket", [] { return sio_socket(AF_INET, SOCK_SEQPACKET, 0); }, EPERM},
         {"sio_bind", [=, this] { return sio_bind(fd, address, to_.size()); }, EPERM},
@@ -98,6 +106,10 @@ class WireFork : public WireTest {
   void* data_ = nullptr;
   event_data_t ring_[2]{};
   timespec zero_{};
+  sigset_t signals_{};
+  itimerspec times_{{}, {1, 0}};
+  sem_t semaphore_{};
+  uint32_t word_ = 0;
   sockaddr_storage storage_{};
   socklen_t size_ = sizeof storage_;
   int value_ = 0;

@@ -2,16 +2,55 @@
 //
 // Every call of <sio/ec.h> with wrong handles, sizes, states and NULLs.
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstddef>
+#include <future>
+#include <iterator>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/lines.h"
 
 namespace sio::test {
 namespace {
+
+// While this lasts the process can have no more descriptors.
+class NoDescriptorsLeft {
+ public:
+  NoDescriptorsLeft() {
+    must(getrlimit(RLIMIT_NOFILE, &before_), "getrlimit");
+    const rlimit none{3, before_.rlim_max};
+    must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
+  }
+  ~NoDescriptorsLeft() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+// Has this system call fail in this thread, for good.
+void forbid_call(long number, uint32_t error = ENOSYS) {
+  sock_filter filter[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, static_cast<uint32_t>(number)},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | error},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog program{std::size(filter), filter};
+  must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
+  must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
+}
 
 using MisuseOfChannels = PlainTest;
 using MisuseOfSocketsInChannels = DeviceTest;
@@ -21,15 +60,8 @@ TEST_F(MisuseOfChannels, Create) {
       {"an unknown flag", [] { return ec_create(2); }, EINVAL},
       {"a signal, without a ring", [] { return ec_create(EC_OVERFLOW_SIGNAL(10)); }, EINVAL},
   });
-  rlimit before{};
-  must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
-  const rlimit none{3, before.rlim_max};
-  must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
-  const int result = ec_create(0);
-  const int error = errno;
-  must(setrlimit(RLIMIT_NOFILE, &before), "setrlimit");
-  EXPECT_EQ(result, -1);
-  EXPECT_EQ(error, EMFILE);
+  const NoDescriptorsLeft none;
+  expect_errors({{"no descriptor", [] { return ec_create(0); }, EMFILE}});
 }
 
 TEST_F(MisuseOfChannels, CreateRing) {
@@ -49,6 +81,11 @@ TEST_F(MisuseOfChannels, CreateRing) {
 TEST_F(MisuseOfChannels, WrongHandles) {
   event_data_t event;
   timespec zero{};
+  sigset_t signals;
+  sigemptyset(&signals);
+  const itimerspec times{{}, {1, 0}};
+  sem_t semaphore;
+  uint32_t word = 0;
   const Fd plain(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
   ec_t gone;
   {
@@ -66,6 +103,14 @@ TEST_F(MisuseOfChannels, WrongHandles) {
         {"ec_add_fd", [&] { return ec_add_fd(ec, plain.get(), EPOLLIN, nullptr); }, EBADF},
         {"ec_mod_fd", [&] { return ec_mod_fd(ec, plain.get(), EPOLLIN, nullptr); }, EBADF},
         {"ec_del_fd", [&] { return ec_del_fd(ec, plain.get()); }, EBADF},
+        {"ec_add_mq", [&] { return ec_add_mq(ec, 0, EPOLLIN, nullptr); }, EBADF},
+        {"ec_add_signal", [&] { return ec_add_signal(ec, &signals, nullptr); }, EBADF},
+        {"ec_add_timer", [&] { return ec_add_timer(ec, CLOCK_MONOTONIC, &times, 0, nullptr); },
+         EBADF},
+        {"ec_add_sem", [&] { return ec_add_sem(ec, &semaphore, nullptr); }, EBADF},
+        {"ec_add_futex", [&] { return ec_add_futex(ec, &word, 0, 0, nullptr); }, EBADF},
+        {"ec_add_process", [&] { return ec_add_process(ec, getpid(), nullptr); }, EBADF},
+        {"ec_del", [&] { return ec_del(ec, 1); }, EBADF},
         {"ec_post", [&] { return ec_post(ec, 0, nullptr); }, EBADF},
     });
   }
@@ -87,6 +132,143 @@ TEST_F(MisuseOfChannels, WrongArguments) {
       {"negative ns", [&] { return ec_delay(ec, &negative_ns); }, EINVAL},
       {"negative s", [&] { return ec_delay(ec, &negative); }, EINVAL},
   });
+}
+
+TEST_F(MisuseOfChannels, Sources) {
+  const Channel channel;
+  const ec_t ec = channel.get();
+  const Fd counter(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
+  const auto signals = [ec](std::initializer_list<int> numbers) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : numbers) sigaddset(&set, number);
+    return ec_add_signal(ec, &set, nullptr);
+  };
+  const auto timer = [ec](itimerspec times, int clock = CLOCK_MONOTONIC, int flags = 0) {
+    return ec_add_timer(ec, clock, &times, flags, nullptr);
+  };
+  const itimerspec good{{}, {60, 0}};
+  alignas(4) char words[8] = {};
+  const auto futex = [&](size_t at, int flags = 0) {
+    return ec_add_futex(ec, reinterpret_cast<uint32_t*>(words + at), 0, flags, nullptr);
+  };
+  int thread = 0;
+  std::promise<void> end;
+  std::promise<void> begun;
+  std::thread other([&] {
+    thread = gettid();
+    begun.set_value();
+    end.get_future().wait();
+  });
+  begun.get_future().wait();
+  expect_errors({
+      {"no queue", [&] { return ec_add_mq(ec, -1, EPOLLIN, nullptr); }, EBADF},
+      {"not a queue", [&] { return ec_add_mq(ec, counter.get(), EPOLLIN, nullptr); }, EBADF},
+      {"no set", [&] { return ec_add_signal(ec, nullptr, nullptr); }, EINVAL},
+      {"no signal", [&] { return signals({}); }, EINVAL},
+      {"SIGKILL",
+       [&] {
+         return signals({SIGKILL, SIGUSR1});
+       },
+       EINVAL},
+      {"SIGSTOP", [&] { return signals({SIGSTOP}); }, EINVAL},
+      {"no times", [&] { return ec_add_timer(ec, CLOCK_MONOTONIC, nullptr, 0, nullptr); }, EINVAL},
+      {"never", [&] { return timer({}); }, EINVAL},
+      {"only again",
+       [&] {
+         return timer({{1, 0}, {}});
+       },
+       EINVAL},
+      {"too many ns",
+       [&] {
+         return timer({{}, {0, 1'000'000'000}});
+       },
+       EINVAL},
+      {"negative",
+       [&] {
+         return timer({{}, {-1, 0}});
+       },
+       EINVAL},
+      {"negative interval",
+       [&] {
+         return timer({{-1, 0}, {1, 0}});
+       },
+       EINVAL},
+      {"no clock", [&] { return timer(good, 12345); }, EINVAL},
+      {"no timer's clock", [&] { return timer(good, CLOCK_THREAD_CPUTIME_ID); }, EINVAL},
+      {"unknown flag", [&] { return timer(good, CLOCK_MONOTONIC, 1 << 5); }, EINVAL},
+      {"no semaphore", [&] { return ec_add_sem(ec, nullptr, nullptr); }, EINVAL},
+      {"no word", [&] { return ec_add_futex(ec, nullptr, 0, 0, nullptr); }, EINVAL},
+      {"crooked", [&] { return futex(2); }, EINVAL},
+      {"unknown flag", [&] { return futex(0, 2); }, EINVAL},
+      {"process 0", [&] { return ec_add_process(ec, 0, nullptr); }, EINVAL},
+      {"a group", [&] { return ec_add_process(ec, -getpid(), nullptr); }, EINVAL},
+      {"a thread", [&] { return ec_add_process(ec, thread, nullptr); }, EINVAL},
+      {"nobody", [&] { return ec_add_process(ec, INT_MAX, nullptr); }, ESRCH},
+      {"no id", [&] { return ec_del(ec, 0); }, ENOENT},
+      {"a descriptor", [&] { return ec_del(ec, ec); }, ENOENT},
+      {"unknown id", [&] { return ec_del(ec, INT_MAX); }, ENOENT},
+  });
+  end.set_value();
+  other.join();
+}
+
+TEST_F(MisuseOfChannels, SourcesWithoutDescriptors) {
+  const Channel channel;
+  const ec_t ec = channel.get();
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGUSR2);
+  const itimerspec times{{}, {60, 0}};
+  const NoDescriptorsLeft none;
+  expect_errors({
+      {"signal", [&] { return ec_add_signal(ec, &signals, nullptr); }, EMFILE},
+      {"timer", [&] { return ec_add_timer(ec, CLOCK_REALTIME, &times, 0, nullptr); }, EMFILE},
+      {"process", [&] { return ec_add_process(ec, getpid(), nullptr); }, EMFILE},
+  });
+}
+
+TEST_F(MisuseOfChannels, SourcesThatTheKernelDoesNotHave) {
+  const Channel channel;
+  const ec_t ec = channel.get();
+  std::thread([ec] {
+    forbid_call(SYS_futex_waitv);
+    forbid_call(SYS_pidfd_open);
+    uint32_t word = 0;
+    expect_errors({
+        {"futex", [&] { return ec_add_futex(ec, &word, 0, 0, nullptr); }, ENOSYS},
+        {"process", [&] { return ec_add_process(ec, getpid(), nullptr); }, ENOSYS},
+    });
+  }).join();
+}
+
+TEST_F(MisuseOfChannels, SourcesWithoutThreads) {
+  const Channel channel;
+  const ec_t ec = channel.get();
+  std::thread([ec] {
+    forbid_call(SYS_clone);
+    forbid_call(SYS_clone3, EAGAIN);
+    sem_t semaphore;
+    must(sem_init(&semaphore, 0, 1), "sem_init");
+    expect_errors({{"semaphore", [&] { return ec_add_sem(ec, &semaphore, nullptr); }, ENOMEM}});
+    int value = 0;
+    EXPECT_EQ(sem_getvalue(&semaphore, &value), 0);
+    EXPECT_EQ(value, 1);
+  }).join();
+}
+
+TEST_F(MisuseOfChannels, TimersThatWakeTheSystemWithoutTheRightTo) {
+  const Channel channel;
+  const ec_t ec = channel.get();
+  std::thread([ec] {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[2] = {};
+    must(static_cast<int>(syscall(SYS_capset, &header, none)), "capset");
+    const itimerspec times{{}, {60, 0}};
+    expect_errors(
+        {{"timer", [&] { return ec_add_timer(ec, CLOCK_BOOTTIME_ALARM, &times, 0, nullptr); },
+          EPERM}});
+  }).join();
 }
 
 TEST_F(MisuseOfChannels, Descriptors) {

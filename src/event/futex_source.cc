@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/futex_source.h"
+
+#include "event/channel.h"
+
+namespace sio::internal {
+
+void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
+  // Perhaps this source has gone when its word is heard of.
+  const auto heard = [place = &channel, generation = channel.generation(), id = id()](uint32_t now,
+                                                                                      int error) {
+    ChannelGuard guard(place);
+    if (guard->generation() != generation) return;
+    auto* const source = static_cast<FutexSource*>(guard->find_source(id));
+    if (source == nullptr) return;
+    source->state_ = State::kHeard;
+    source->now_ = now;
+    source->error_ = error;
+    guard->offer(source);
+  };
+  ticket_ = FutexWatch::instance().add(word, heard);
+}
+
+bool FutexSource::emit(EventRing& ring) noexcept {
+  if (state_ != State::kHeard) return true;
+  if (ring.full()) return false;
+  event_data_t& event = push(ring, EC_FUTEX, id());
+  event.value = now_;
+  event.error = error_;
+  state_ = State::kTold;
+  return true;
+}
+
+}  // namespace sio::internal

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Waits for futex words on behalf of all channels: futex_waitv(2) takes 128, so a thread waits for
+// 127, and for one of its own by which it is told that the list has changed.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace sio::internal {
+
+class FutexWatch {
+ public:
+  struct Word {
+    uint32_t* address;
+    uint32_t value;  // as long as it is this
+    bool shared;     // between processes
+  };
+  // What the word is now, and 0; or EFAULT: there is no memory there. Called once, by a thread of
+  // the watch, without its lock.
+  using Heard = std::function<void(uint32_t now, int error)>;
+
+  static FutexWatch& instance();
+
+  // Throws std::system_error: ENOSYS, if the kernel has no futex_waitv (before 5.16); ENOMEM.
+  uint64_t add(const Word& word, Heard heard);
+  // Afterwards the word is not read any more; `heard` may be running.
+  void remove(uint64_t ticket) noexcept;
+
+ private:
+  class Group;
+
+  FutexWatch();
+
+  std::mutex mutex_;  // guards what follows, and all groups
+  std::vector<std::unique_ptr<Group>> groups_;
+  uint64_t tickets_ = 0;
+};
+
+}  // namespace sio::internal
