@@ -39,14 +39,20 @@ SIO_BEGIN_DECLS
  * is recognised as such (EINVAL) until 2^32 further areas were made. */
 typedef struct dma_mem *dma_mem_t;
 
-/* dma_assoc: limit the association to one direction. Neither: both. */
+/* dma_assoc: limit the association to one direction. Neither: both.
+ * dma_import: DMA_SEND for memory that is only to be sent from. */
 #define DMA_SEND 0x1u
 #define DMA_RECV 0x2u
+
+/* dma_alloc: on pages of this size, which must have been set apart (hugetlbfs).
+ * Without either: on transparent huge pages where the kernel gives them. */
+#define DMA_HUGE_2MB 0x10u
+#define DMA_HUGE_1GB 0x20u
 
 /* Who owns the bytes of an area. The five lower figures add up to `size`. */
 struct dma_stat {
 	void *base;           /* first byte of the area */
-	size_t size;          /* bytes, a multiple of the page size */
+	size_t size;          /* bytes: of dma_alloc a multiple of the page size */
 	size_t free;          /* owned by the area */
 	size_t largest_free;  /* the largest block that sio_reserve could give now */
 	size_t reserved;      /* owned by the program through sio_reserve */
@@ -57,18 +63,35 @@ struct dma_stat {
 
 /* Makes an area of `size` bytes (rounded up to whole pages): maps it, faults it
  * in and registers it with every RDMA device that has an active port, for local
- * access only. `flags` must be 0.
+ * access only. flags: 0, DMA_HUGE_2MB or DMA_HUGE_1GB.
  *
  * Any thread. The area is the program's until dma_free.
- * Errors: EINVAL  handlep is NULL, size is 0, or a flag is unknown
- *         ENOMEM  no memory, or the memlock limit is too low: then the log says
- *                 what the limit is, what was wanted and what to do
+ * Errors: EINVAL  handlep is NULL, size is 0, a flag is unknown, or two sizes
+ *         ENOMEM  no memory, no huge pages, or the memlock limit is too low: then
+ *                 the log says what there is, what was wanted and what to do
  *         ENODEV  no RDMA device has an active port
  *         EMFILE  1024 areas are in use
  *         EPERM   called in a forked child */
 SIO_API int dma_alloc(dma_mem_t *handlep, size_t size, unsigned int flags);
 
-/* Ends an area. `size` is the size given to dma_alloc.
+/* The same of memory that the program has mapped: a file, shared memory, an
+ * arena of its own. `addr` and `size` are multiples of 64 (a page of a file that
+ * ends within it is there as a whole). The memory stays mapped until dma_free,
+ * which never unmaps it. What it holds is kept: the program takes possession of
+ * it by sio_reserve of all, and may then send any part. With DMA_SEND it may be
+ * mapped read-only (a shared mapping: on RDMA devices since Linux 6.2, before that
+ * EFAULT), and no socket can receive into it.
+ *
+ * Errors: EINVAL  handlep or addr is NULL, a number is no multiple of 64, size is
+ *                 0, some of it is in another area, or a flag is unknown
+ *         EFAULT  not all of it is mapped, or it is beyond the end of the file
+ *         EACCES  it is mapped read-only, and DMA_SEND is not given
+ *         ENOMEM, ENODEV, EMFILE, EPERM  as dma_alloc; and what ibv_reg_mr(3)
+ *                 says of memory that the device or the file system does not let
+ *                 be registered (EFAULT, EOPNOTSUPP) */
+SIO_API int dma_import(dma_mem_t *handlep, void *addr, size_t size, unsigned int flags);
+
+/* Ends an area. `size` is the size given to dma_alloc or dma_import.
  *
  * Errors: EINVAL  not an area, or another size
  *         EBUSY   it is associated with a socket (one that was closed and still
@@ -92,6 +115,7 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  *                 for 2 slots besides the 4 of the control frames, or a flag is
  *                 unknown
  *         ENOBUFS the area has no contiguous `size` bytes left
+ *         EACCES  to receive into an area that was imported with DMA_SEND
  *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas
  *         EISCONN the socket is connected, connecting, listening or closed
  *         EBADF   not a sio socket

@@ -8,11 +8,42 @@
 
 using namespace sio::internal;
 
+namespace {
+
+// The flags of dma_alloc; false: not known.
+bool page_size_of(unsigned flags, PageSize& pages) noexcept {
+  switch (flags) {
+    case 0:
+      pages = PageSize::kAny;
+      return true;
+    case DMA_HUGE_2MB:
+      pages = PageSize::kHuge2M;
+      return true;
+    case DMA_HUGE_1GB:
+      pages = PageSize::kHuge1G;
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 int dma_alloc(dma_mem_t* handlep, size_t size, unsigned int flags) {
   return call([&] {
-    if (handlep == nullptr || size == 0 || flags != 0) return -EINVAL;
+    PageSize pages;
+    if (handlep == nullptr || size == 0 || !page_size_of(flags, pages)) return -EINVAL;
     register_areas_with_provider();
-    *handlep = Area::create(size, flags)->handle();
+    *handlep = Area::create(size, pages)->handle();
+    return 0;
+  });
+}
+
+int dma_import(dma_mem_t* handlep, void* addr, size_t size, unsigned int flags) {
+  return call([&] {
+    if (handlep == nullptr || (flags & ~DMA_SEND) != 0) return -EINVAL;
+    register_areas_with_provider();
+    *handlep = Area::import(addr, size, flags == 0)->handle();
     return 0;
   });
 }

@@ -16,20 +16,36 @@ namespace {
 // Under the mutex, or where any value that was true lately will do.
 constexpr auto kRelaxed = std::memory_order_relaxed;
 
-size_t in_whole_pages(size_t size) {
-  const size_t page = page_size();
+size_t in_whole_pages(size_t size, PageSize pages) {
+  const size_t page = pages == PageSize::kAny ? page_size() : size_t{1} << unsigned(pages);
   if (size > Blocks::kMaxLines * kLine - page) throw_errno(ENOMEM, "an area can not be so large");
   return (size + page - 1) / page * page;
 }
 
 }  // namespace
 
-Area* Area::create(size_t size, unsigned flags) {
-  if (size == 0 || flags != 0) throw_errno(EINVAL, "size or flags of an area");
+Area* Area::create(size_t size, PageSize pages) {
+  if (size == 0) throw_errno(EINVAL, "size of an area");
+  return on(Mapping::for_area(in_whole_pages(size, pages), pages), size, true);
+}
+
+Area* Area::import(void* p, size_t size, bool writable) {
+  const auto at = reinterpret_cast<uintptr_t>(p);
+  if (at == 0 || at % kLine != 0 || size == 0 || size % kLine != 0 || size > SIZE_MAX - at) {
+    throw_errno(EINVAL, "memory that is no whole cache lines");
+  }
+  if (size > Blocks::kMaxLines * kLine) throw_errno(ENOMEM, "an area can not be so large");
+  static std::mutex one_at_a_time;  // so that no two can take the same memory
+  const std::lock_guard lock(one_at_a_time);
+  if (AreaTable::overlaps(p, size)) throw_errno(EINVAL, "memory of another area");
+  return on(Mapping::of_program(p, size, writable), size, writable);
+}
+
+Area* Area::on(Mapping memory, size_t requested, bool writable) {
   dma_mem_t handle = nullptr;
   Area* area = AreaTable::take(handle);
   try {
-    area->open(size, handle);
+    area->open(std::move(memory), requested, writable, handle);
   } catch (...) {
     AreaTable::give_back(handle);
     throw;
@@ -76,12 +92,11 @@ uint32_t Area::lkey(unsigned device) const noexcept { return lkeys_[device].load
 
 bool Area::contains(const void* p) const noexcept { return offset_of(p) < size(); }
 
-void Area::open(size_t requested, dma_mem_t handle) {
-  const size_t size = in_whole_pages(requested);
+void Area::open(Mapping memory, size_t requested, bool writable, dma_mem_t handle) {
+  const size_t size = memory.size();
   const Registrar& devices = registrar();
-  Mapping memory = Mapping::for_area(size);
   std::array<uint32_t, kMaxDevices> lkeys{};
-  void* token = devices.register_memory(memory.base(), size, lkeys);
+  void* token = devices.register_memory(memory.base(), size, writable, lkeys);
   try {
     const std::lock_guard lock(mutex_);
     blocks_.open(static_cast<uint32_t>(size / kLine));
@@ -90,6 +105,7 @@ void Area::open(size_t requested, dma_mem_t handle) {
     memory_ = std::move(memory);
     token_ = token;
     for (size_t i = 0; i < kMaxDevices; ++i) lkeys_[i].store(lkeys[i], kRelaxed);
+    writable_.store(writable, kRelaxed);
     size_.store(size, kRelaxed);
     // Release, both: whoever sees it sees the area complete.
     base_.store(reinterpret_cast<uintptr_t>(memory_.base()), std::memory_order_release);

@@ -46,9 +46,13 @@ struct Flight {
 class Area {
  public:
   // Maps `size` bytes (rounded up to pages), faults them in and registers them. Throws
-  // std::system_error: EINVAL (size 0, a flag), ENOMEM, EMFILE (kMaxAreas are in use), ENODEV (no
+  // std::system_error: EINVAL (size 0), ENOMEM, EMFILE (kMaxAreas are in use), ENODEV (no
   // registrar), or what the registrar throws.
-  static Area* create(size_t size, unsigned flags);
+  static Area* create(size_t size, PageSize pages = PageSize::kAny);
+
+  // The same of memory that stays the program's: both numbers whole lines (kLine), and none of it
+  // in another area, else EINVAL. Not `writable`: for sending from. Throws also EFAULT and EACCES.
+  static Area* import(void* p, size_t size, bool writable);
 
   // The area of a handle; null for NULL, a stale handle, garbage. Lock-free.
   static Area* from_handle(dma_mem_t handle) noexcept;
@@ -73,6 +77,7 @@ class Area {
   dma_mem_t handle() const noexcept;
   char* base() const noexcept;
   size_t size() const noexcept;
+  bool writable() const noexcept { return writable_.load(std::memory_order_relaxed); }
   uint32_t lkey(unsigned device) const noexcept;
   bool contains(const void* p) const noexcept;
 
@@ -122,7 +127,8 @@ class Area {
     dma_mem_t handle = nullptr;  // null: nothing to bury
   };
 
-  void open(size_t requested, dma_mem_t handle);
+  static Area* on(Mapping memory, size_t requested, bool writable);
+  void open(Mapping memory, size_t requested, bool writable, dma_mem_t handle);
   int close(dma_mem_t handle, size_t size, Remains& remains) noexcept;
   bool idle() const noexcept { return associated_ == 0 && blocks_.all_free(); }  // mutex_ is held
   Remains take_apart() noexcept;                                                 // mutex_ is held
@@ -148,7 +154,8 @@ class Area {
   // under mutex_ by open() and close().
   std::atomic<uintptr_t> handle_{0};  // 0: no area
   std::atomic<uintptr_t> base_{0};    // 0: no area
-  std::atomic<size_t> size_{0};       // bytes, whole pages
+  std::atomic<size_t> size_{0};       // bytes, whole lines
+  std::atomic<bool> writable_{true};
   std::array<std::atomic<uint32_t>, kMaxDevices> lkeys_{};
   Blocks blocks_;  // lookups without, changes with mutex_
 

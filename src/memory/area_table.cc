@@ -49,6 +49,17 @@ Area* AreaTable::find(const void* p) noexcept {
   return nullptr;
 }
 
+bool AreaTable::overlaps(const void* p, size_t size) noexcept {
+  const auto first = reinterpret_cast<uintptr_t>(p);
+  const uint32_t count = object_count.load(std::memory_order_acquire);  // as in find()
+  for (uint32_t i = 0; i < count; ++i) {
+    const Area* area = objects[i].load(std::memory_order_relaxed);
+    const auto base = reinterpret_cast<uintptr_t>(area->base());
+    if (base != 0 && base < first + size && first < base + area->size()) return true;
+  }
+  return false;
+}
+
 Area* AreaTable::take(dma_mem_t& handle) {
   const std::lock_guard lock(mutex);
   uint32_t number = 0;

@@ -6,6 +6,7 @@
 
 #include <sio/dma.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace sio::internal {
@@ -20,6 +21,8 @@ class AreaTable {
 
   // Lock-free. The area that p lies in, or null.
   static Area* find(const void* p) noexcept;
+  // Whether some area has any of these bytes.
+  static bool overlaps(const void* p, size_t size) noexcept;
 
   // An Area object that nobody uses, and the handle for it. Throws EMFILE, std::bad_alloc.
   static Area* take(dma_mem_t& handle);

@@ -12,9 +12,11 @@ namespace sio::internal {
 inline constexpr unsigned kMaxDevices = 8;
 
 struct Registrar {
-  // Registers [p, p+n) with every selected device for local access only, fills lkeys by device
-  // index and returns a token (not null) for deregister. Throws std::system_error.
-  void* (*register_memory)(void* p, size_t n, std::array<uint32_t, kMaxDevices>& lkeys) = nullptr;
+  // Registers [p, p+n) with every selected device for local access only (not `writable`: for
+  // sending from), fills lkeys by device index and returns a token (not null) for deregister.
+  // Throws std::system_error.
+  void* (*register_memory)(void* p, size_t n, bool writable,
+                           std::array<uint32_t, kMaxDevices>& lkeys) = nullptr;
   void (*deregister)(void* token) noexcept = nullptr;
 };
 

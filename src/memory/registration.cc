@@ -13,10 +13,10 @@ namespace {
 // An area's registrations, one per device.
 using Regions = std::vector<std::unique_ptr<provider::MemoryRegion>>;
 
-void* register_memory(void* p, size_t n, std::array<uint32_t, kMaxDevices>& lkeys) {
+void* register_memory(void* p, size_t n, bool writable, std::array<uint32_t, kMaxDevices>& lkeys) {
   auto regions = std::make_unique<Regions>();
   for (provider::Device* device : provider::instance().devices()) {
-    regions->push_back(device->register_memory(p, n));
+    regions->push_back(device->register_memory(p, n, writable));
     lkeys[device->index()] = regions->back()->lkey();
   }
   return regions.release();

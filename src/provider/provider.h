@@ -81,7 +81,11 @@ class Device {
   virtual const std::string& name() const noexcept = 0;
   virtual unsigned index() const noexcept = 0;  // of the area's lkeys
   virtual const DeviceLimits& limits() const noexcept = 0;
-  virtual std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) = 0;
+  // For local access only; not `writable`: for sending from.
+  virtual std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size, bool writable) = 0;
+  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) {
+    return register_memory(base, size, true);
+  }
   virtual std::unique_ptr<CompletionChannel> create_completion_channel() = 0;
   virtual std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) = 0;
 };

@@ -20,6 +20,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
   const bool both = (flags & (DMA_SEND | DMA_RECV)) == 0;
   const bool receive = both || (flags & DMA_RECV) != 0;
   const bool send = both || (flags & DMA_SEND) != 0;
+  if (receive && !area.writable()) return -EACCES;
   if (receive && receive_area_ != nullptr) return -EBUSY;
   if (send && send_areas_.size() >= kMostSendAreas) return -EBUSY;
   send_areas_.reserve(kMostSendAreas + 1);
@@ -75,7 +76,7 @@ void Socket::prepare_receive_memory() {
   if (receive_area_ == nullptr) {
     register_areas_with_provider();
     const size_t wanted = std::max<size_t>(options_.receive_bytes(), settings().default_area);
-    own_area_ = Area::create(wanted, 0);
+    own_area_ = Area::create(wanted);
     own_area_->associate();
     receive_area_ = own_area_;
     send_areas_.push_back(own_area_);

@@ -34,6 +34,7 @@ class WireFork : public WireTest {
     auto* name = reinterpret_cast<sockaddr*>(&storage_);
     return {
         {"dma_alloc", [=, this] { return dma_alloc(&handle_, 4096, 0); }, EPERM},
+        {"dma_import", [=, this] { return dma_import(&handle_, ring_, 64, 0); }, EPERM},
         {"dma_free", [=, this] { return dma_free(area_.get(), area_.bytes()); }, EPERM},
         {"dma_assoc", [=, this] { return dma_assoc(fd, area_.get(), 4096, 0); }, EPERM},
         {"dma_disassoc", [=, this] { return dma_disassoc(fd, area_.get(), 4096); }, EPERM},

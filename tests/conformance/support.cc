@@ -76,7 +76,9 @@ milliseconds since(Clock::time_point start) {
 
 // ------------------------------------------------------------------------------------- memory
 
-Area::Area(size_t bytes) : bytes_(bytes) { must(dma_alloc(&handle_, bytes, 0), "dma_alloc"); }
+Area::Area(size_t bytes, unsigned flags) : bytes_(bytes) {
+  must(dma_alloc(&handle_, bytes, flags), "dma_alloc");
+}
 
 Area::Area(Area&& other) noexcept
     : handle_(std::exchange(other.handle_, nullptr)), bytes_(other.bytes_) {}

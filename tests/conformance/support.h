@@ -83,7 +83,8 @@ std::string global_ipv6_of(const std::string& interface);
 class Area {
  public:
   Area() = default;
-  explicit Area(size_t bytes);
+  explicit Area(size_t bytes, unsigned flags = 0);
+  Area(dma_mem_t handle, size_t bytes) : handle_(handle), bytes_(bytes) {}
   Area(Area&& other) noexcept;
   Area& operator=(Area&& other) noexcept;
   // All that was taken comes back soon (messages in flight), else a complaint.

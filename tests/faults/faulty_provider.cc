@@ -170,9 +170,9 @@ class FaultyDevice final : public Device {
   const std::string& name() const noexcept override { return inner_.name(); }
   unsigned index() const noexcept override { return inner_.index(); }
   const DeviceLimits& limits() const noexcept override { return inner_.limits(); }
-  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override {
+  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size, bool writable) override {
     if (plan().strikes(&Faults::register_memory)) strike(ENOMEM, "memory");
-    return std::make_unique<FaultyRegion>(inner_.register_memory(base, size));
+    return std::make_unique<FaultyRegion>(inner_.register_memory(base, size, writable));
   }
   std::unique_ptr<CompletionChannel> create_completion_channel() override {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a completion channel");

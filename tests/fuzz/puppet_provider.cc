@@ -307,7 +307,7 @@ class PuppetDevice final : public Device {
   const std::string& name() const noexcept override { return name_; }
   unsigned index() const noexcept override { return 0; }
   const DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override {
+  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size, bool) override {
     return std::make_unique<PuppetRegion>(base, size);
   }
   std::unique_ptr<CompletionChannel> create_completion_channel() override {

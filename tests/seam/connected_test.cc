@@ -164,6 +164,21 @@ TEST_F(Connected, MemoryOfNobodyFailsTheSendThatNamesIt) {
   }
 }
 
+TEST_F(Connected, NothingIsReceivedIntoMemoryThatIsForSending) {
+  alignas(64) static char memory[128];
+  const auto region = own_device().register_memory(memory, sizeof memory, false);
+  ibv_sge piece{reinterpret_cast<uintptr_t>(memory), sizeof memory, region->lkey()};
+  ibv_recv_wr wr{};
+  wr.sg_list = &piece;
+  wr.num_sge = 1;
+  ibv_recv_wr* bad;
+  ASSERT_EQ(link_.far.pair->post_recv(&wr, &bad), 0);
+  std::memset(near_.slot(0), 'x', 100);
+  link_.near.send(near_, 0, 100);
+  EXPECT_NE(near_.expect(1).front().status, IBV_WC_SUCCESS);
+  EXPECT_EQ(memory[0], 0);
+}
+
 TEST_F(Connected, SendToAQueuePairThatHasFailedIsTold) {
   link_.far.pair->fail();
   link_.near.send(near_, 0, 10);

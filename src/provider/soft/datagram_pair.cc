@@ -63,8 +63,8 @@ void SoftDatagramPair::fail() noexcept {
   flush();
 }
 
-bool SoftDatagramPair::covers(const ibv_sge& place) const noexcept {
-  return place.length == 0 || memory_.covers(place.lkey, place.addr, place.length);
+bool SoftDatagramPair::covers(const ibv_sge& place, bool to_write) const noexcept {
+  return place.length == 0 || memory_.covers(place.lkey, place.addr, place.length, to_write);
 }
 
 // --------------------------------------------------------------------------------------- sending
@@ -158,7 +158,7 @@ bool SoftDatagramPair::read_one() noexcept {
   message.msg_iovlen = 1;
   if (!receives_.empty()) {
     const Receive& next = receives_.at(0);
-    if (!covers(next.place)) {
+    if (!covers(next.place, true)) {
       complete(receives_.pop().wr_id, IBV_WC_RECV, IBV_WC_LOC_PROT_ERR);
       flush();
       return true;

@@ -53,7 +53,7 @@ class SoftDatagramPair final : public QueuePair, public Attended {
   void answer(const DatagramHeader& question, const sockaddr_storage& from) noexcept;
   void complete(uint64_t wr_id, ibv_wc_opcode opcode, ibv_wc_status status) noexcept;
   void flush() noexcept;
-  bool covers(const ibv_sge& place) const noexcept;
+  bool covers(const ibv_sge& place, bool to_write = false) const noexcept;
 
   const DatagramSocket& socket_;
   const MemoryTable& memory_;

@@ -12,8 +12,8 @@ namespace {
 
 class SoftMemoryRegion final : public MemoryRegion {
  public:
-  SoftMemoryRegion(MemoryTable& table, const void* base, size_t size)
-      : table_(table), key_(table.add(base, size)) {}
+  SoftMemoryRegion(MemoryTable& table, const void* base, size_t size, bool writable)
+      : table_(table), key_(table.add(base, size, writable)) {}
   ~SoftMemoryRegion() override { table_.remove(key_); }
   SoftMemoryRegion(const SoftMemoryRegion&) = delete;
   SoftMemoryRegion& operator=(const SoftMemoryRegion&) = delete;
@@ -26,8 +26,8 @@ class SoftMemoryRegion final : public MemoryRegion {
 
 }  // namespace
 
-std::unique_ptr<MemoryRegion> SoftDevice::register_memory(void* base, size_t size) {
-  return std::make_unique<SoftMemoryRegion>(memory_, base, size);
+std::unique_ptr<MemoryRegion> SoftDevice::register_memory(void* base, size_t size, bool writable) {
+  return std::make_unique<SoftMemoryRegion>(memory_, base, size, writable);
 }
 
 std::unique_ptr<CompletionChannel> SoftDevice::create_completion_channel() {

@@ -12,7 +12,7 @@ MemoryTable::Entry* MemoryTable::find(uint32_t index) const noexcept {
   return page == nullptr ? nullptr : &(*page)[index % kPage];
 }
 
-uint32_t MemoryTable::add(const void* base, size_t size) {
+uint32_t MemoryTable::add(const void* base, size_t size, bool writable) {
   const std::lock_guard lock(mutex_);
   uint32_t index;
   uint32_t turn = 0;
@@ -34,7 +34,8 @@ uint32_t MemoryTable::add(const void* base, size_t size) {
   const uint32_t key = index << kTurnBits | turn;
   entry.base.store(reinterpret_cast<uintptr_t>(base), std::memory_order_relaxed);
   entry.size.store(size, std::memory_order_relaxed);
-  entry.key.store(key, std::memory_order_release);  // who reads the key finds base and size
+  entry.writable.store(writable, std::memory_order_relaxed);
+  entry.key.store(key, std::memory_order_release);  // who reads the key finds the rest
   return key;
 }
 
@@ -44,11 +45,13 @@ void MemoryTable::remove(uint32_t key) noexcept {
   free_.push_back(key);
 }
 
-bool MemoryTable::covers(uint32_t key, uint64_t address, size_t size) const noexcept {
+bool MemoryTable::covers(uint32_t key, uint64_t address, size_t size,
+                         bool to_write) const noexcept {
   const Entry* entry = find(key >> kTurnBits);
   if (key == 0 || entry == nullptr || entry->key.load(std::memory_order_acquire) != key) {
     return false;
   }
+  if (to_write && !entry->writable.load(std::memory_order_relaxed)) return false;
   const uint64_t base = entry->base.load(std::memory_order_relaxed);
   const uint64_t whole = entry->size.load(std::memory_order_relaxed);
   return address >= base && size <= whole && address - base <= whole - size;

@@ -19,17 +19,18 @@ class MemoryTable {
   static constexpr size_t kMost = 65'536;  // registrations at once
 
   // The key; throws ENOMEM when there are too many.
-  uint32_t add(const void* base, size_t size);
+  uint32_t add(const void* base, size_t size, bool writable = true);
   void remove(uint32_t key) noexcept;
 
-  // Whether all of these bytes lie in what `key` names.
-  bool covers(uint32_t key, uint64_t address, size_t size) const noexcept;
+  // Whether all of these bytes lie in what `key` names; `to_write`: and may be written.
+  bool covers(uint32_t key, uint64_t address, size_t size, bool to_write = false) const noexcept;
 
  private:
   struct Entry {
     std::atomic<uint32_t> key{0};  // 0: none
     std::atomic<uint64_t> base{0};
     std::atomic<uint64_t> size{0};
+    std::atomic<bool> writable{false};
   };
   // Keys are index << 8 | turn, so that a key that was given back is not soon given out again.
   static constexpr unsigned kTurnBits = 8;

@@ -110,7 +110,7 @@ void SoftQueuePair::fail() noexcept {
 // ------------------------------------------------------------------------------------- posting
 
 bool SoftQueuePair::covers(const ibv_sge& place) const noexcept {
-  return place.length == 0 || memory_.covers(place.lkey, place.addr, place.length);
+  return place.length == 0 || memory_.covers(place.lkey, place.addr, place.length, true);
 }
 
 int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {

@@ -62,9 +62,9 @@ VerbsDevice::VerbsDevice(ibv_context* context, unsigned index)
 
 VerbsDevice::~VerbsDevice() { ibv_dealloc_pd(pd_); }
 
-std::unique_ptr<MemoryRegion> VerbsDevice::register_memory(void* base, size_t size) {
+std::unique_ptr<MemoryRegion> VerbsDevice::register_memory(void* base, size_t size, bool writable) {
   // Local access only: no key that leaves the process could ever open it to a peer.
-  ibv_mr* mr = ibv_reg_mr(pd_, base, size, IBV_ACCESS_LOCAL_WRITE);
+  ibv_mr* mr = ibv_reg_mr(pd_, base, size, writable ? IBV_ACCESS_LOCAL_WRITE : 0);
   if (mr == nullptr) {
     const int error = errno;
     explain_failed_registration(size, error);

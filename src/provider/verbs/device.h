@@ -17,7 +17,8 @@ class VerbsDevice final : public Device {
   const std::string& name() const noexcept override { return name_; }
   unsigned index() const noexcept override { return index_; }
   const DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size) override;
+  using Device::register_memory;
+  std::unique_ptr<MemoryRegion> register_memory(void* base, size_t size, bool writable) override;
   std::unique_ptr<CompletionChannel> create_completion_channel() override;
   std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override;
 

@@ -52,7 +52,7 @@ struct FakeDevice final : provider::Device {
   const std::string& name() const noexcept override { return name_; }
   unsigned index() const noexcept override { return 0; }
   const provider::DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t) override {
+  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t, bool) override {
     return nullptr;
   }
   std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {

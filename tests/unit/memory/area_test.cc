@@ -20,14 +20,14 @@ class AreaLife : public test::MemoryTest {};
 
 TEST_F(AreaLife, RoundsUpToPages) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  Area* area = Area::create(page + 1, 0);
+  Area* area = Area::create(page + 1);
   EXPECT_EQ(area->size(), 2 * page);
   EXPECT_EQ(area->destroy(page + 1), 0);
 }
 
 TEST_F(AreaLife, IsZeroedWritableAndAligned) {
   for (size_t size : {size_t{4096}, size_t{1} << 20, (size_t{4} << 20) + 4096}) {
-    Area* area = Area::create(size, 0);
+    Area* area = Area::create(size);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(area->base()) % 4096, 0u);
     for (size_t i = 0; i < size; i += 4096) EXPECT_EQ(area->base()[i], 0);
     std::memset(area->base(), 0xff, area->size());
@@ -36,38 +36,37 @@ TEST_F(AreaLife, IsZeroedWritableAndAligned) {
 }
 
 TEST_F(AreaLife, HasTheKeysThatTheRegistrarGave) {
-  Area* area = Area::create(4096, 0);
+  Area* area = Area::create(4096);
   for (unsigned i = 0; i < kMaxDevices; ++i) EXPECT_EQ(area->lkey(i), 100 + i);
   EXPECT_EQ(area->destroy(4096), 0);
 }
 
 TEST_F(AreaLife, CreateRefusesWhatItCanNotMake) {
-  EXPECT_EQ(error_of([] { Area::create(0, 0); }), EINVAL);
-  EXPECT_EQ(error_of([] { Area::create(4096, 1); }), EINVAL);
-  EXPECT_EQ(error_of([] { Area::create(SIZE_MAX, 0); }), ENOMEM);
-  EXPECT_EQ(error_of([] { Area::create(size_t{1} << 50, 0); }), ENOMEM);
+  EXPECT_EQ(error_of([] { Area::create(0); }), EINVAL);
+  EXPECT_EQ(error_of([] { Area::create(SIZE_MAX); }), ENOMEM);
+  EXPECT_EQ(error_of([] { Area::create(size_t{1} << 50); }), ENOMEM);
   EXPECT_EQ(FakeRegistrar::registered, 0);
 }
 
 TEST_F(AreaLife, CreateLeavesNothingWhenTheRegistrarFails) {
   FakeRegistrar::fail_with = ENOMEM;
   for (unsigned i = 0; i < kMaxAreas + 1; ++i) {
-    EXPECT_EQ(error_of([] { Area::create(4096, 0); }), ENOMEM);
+    EXPECT_EQ(error_of([] { Area::create(4096); }), ENOMEM);
   }
   FakeRegistrar::fail_with = 0;
-  Area* area = Area::create(4096, 0);
+  Area* area = Area::create(4096);
   EXPECT_EQ(area->destroy(4096), 0);
 }
 
 TEST_F(AreaLife, CreateSaysWhenThereIsNoRegistrar) {
   set_registrar({});
-  EXPECT_EQ(error_of([] { Area::create(4096, 0); }), ENODEV);
+  EXPECT_EQ(error_of([] { Area::create(4096); }), ENODEV);
 }
 
 TEST_F(AreaLife, SaysEmfileWhenAllAreInUse) {
   std::vector<Area*> areas;
-  while (areas.size() < kMaxAreas) areas.push_back(Area::create(4096, 0));
-  EXPECT_EQ(error_of([] { Area::create(4096, 0); }), EMFILE);
+  while (areas.size() < kMaxAreas) areas.push_back(Area::create(4096));
+  EXPECT_EQ(error_of([] { Area::create(4096); }), EMFILE);
   for (Area* area : areas) {
     EXPECT_EQ(Area::find(area->base() + 4095), area);
     EXPECT_EQ(Area::from_handle(area->handle()), area);
@@ -76,12 +75,12 @@ TEST_F(AreaLife, SaysEmfileWhenAllAreInUse) {
 }
 
 TEST_F(AreaLife, HandleIsGoodUntilDestroyAndNeverAgain) {
-  Area* area = Area::create(4096, 0);
+  Area* area = Area::create(4096);
   const dma_mem_t handle = area->handle();
   EXPECT_EQ(Area::from_handle(handle), area);
   EXPECT_EQ(area->destroy(4096), 0);
   EXPECT_EQ(Area::from_handle(handle), nullptr);
-  Area* next = Area::create(4096, 0);
+  Area* next = Area::create(4096);
   EXPECT_NE(next->handle(), handle);
   EXPECT_EQ(Area::from_handle(handle), nullptr);
   EXPECT_EQ(Area::destroy(handle, 4096), -EINVAL);
@@ -89,7 +88,7 @@ TEST_F(AreaLife, HandleIsGoodUntilDestroyAndNeverAgain) {
 }
 
 TEST_F(AreaLife, GarbageIsNoHandle) {
-  Area* area = Area::create(4096, 0);
+  Area* area = Area::create(4096);
   const auto good = reinterpret_cast<uintptr_t>(area->handle());
   for (uintptr_t bits : {uintptr_t{0}, uintptr_t{1}, good + 1, good ^ (uintptr_t{1} << 40), ~good,
                          good << 32, uintptr_t{kMaxAreas}, uintptr_t{kMaxAreas} + 1, UINTPTR_MAX}) {
@@ -100,7 +99,7 @@ TEST_F(AreaLife, GarbageIsNoHandle) {
 }
 
 TEST_F(AreaLife, FindKnowsTheBounds) {
-  Area* area = Area::create(8192, 0);
+  Area* area = Area::create(8192);
   const char* base = area->base();
   EXPECT_EQ(Area::find(base), area);
   EXPECT_EQ(Area::find(base + 8191), area);
@@ -112,17 +111,17 @@ TEST_F(AreaLife, FindKnowsTheBounds) {
 }
 
 TEST_F(AreaLife, DestroyTakesTheSizeAskedForOrThatInPages) {
-  Area* area = Area::create(5000, 0);
+  Area* area = Area::create(5000);
   for (size_t size : {size_t{0}, size_t{4999}, size_t{5001}, size_t{4096}, size_t{12288}}) {
     EXPECT_EQ(area->destroy(size), -EINVAL) << size;
   }
   EXPECT_EQ(area->destroy(5000), 0);
-  area = Area::create(5000, 0);
+  area = Area::create(5000);
   EXPECT_EQ(area->destroy(8192), 0);
 }
 
 TEST_F(AreaLife, DestroyIsBusyWhileAnythingIsInUse) {
-  Area* area = Area::create(8192, 0);
+  Area* area = Area::create(8192);
   void* p;
   ASSERT_EQ(area->reserve(&p, 100), 0);
   EXPECT_EQ(area->destroy(8192), -EBUSY);
@@ -137,7 +136,7 @@ TEST_F(AreaLife, DestroyIsBusyWhileAnythingIsInUse) {
 }
 
 TEST_F(AreaLife, DestroyWhenFreeEndsAFreeAreaAtOnce) {
-  Area* area = Area::create(8192, 0);
+  Area* area = Area::create(8192);
   const dma_mem_t handle = area->handle();
   area->destroy_when_free();
   EXPECT_EQ(Area::from_handle(handle), nullptr);
@@ -146,7 +145,7 @@ TEST_F(AreaLife, DestroyWhenFreeEndsAFreeAreaAtOnce) {
 
 TEST_F(AreaLife, DestroyWhenFreeWaitsForTheLastThatHoldsOn) {
   for (int last = 0; last < 4; ++last) {
-    Area* area = Area::create(65536, 0);
+    Area* area = Area::create(65536);
     const dma_mem_t handle = area->handle();
     void* p;
     void* q;
@@ -184,9 +183,9 @@ TEST_F(AreaLife, DestroyWhenFreeWaitsForTheLastThatHoldsOn) {
 }
 
 TEST_F(AreaLife, AReusedObjectForgetsThatItsFormerAreaWasToEnd) {
-  Area* area = Area::create(8192, 0);
+  Area* area = Area::create(8192);
   area->destroy_when_free();
-  area = Area::create(8192, 0);
+  area = Area::create(8192);
   void* p;
   ASSERT_EQ(area->reserve(&p, 100), 0);
   ASSERT_EQ(area->release(p, 100), 0);
@@ -194,7 +193,7 @@ TEST_F(AreaLife, AReusedObjectForgetsThatItsFormerAreaWasToEnd) {
 }
 
 TEST_F(AreaLife, CallsOnAnEndedAreaAreRefused) {
-  Area* area = Area::create(8192, 0);
+  Area* area = Area::create(8192);
   void* p;
   ASSERT_EQ(area->reserve(&p, 100), 0);
   ASSERT_EQ(area->release(p, 100), 0);
@@ -213,7 +212,7 @@ TEST_F(AreaLife, CallsOnAnEndedAreaAreRefused) {
 TEST_F(AreaLife, ObjectsAndTablesAreReusedForOtherSizes) {
   for (int round = 0; round < 3; ++round) {
     for (size_t size : {size_t{4096}, size_t{3} << 20, size_t{12288}, size_t{9} << 20}) {
-      Area* area = Area::create(size, 0);
+      Area* area = Area::create(size);
       void* p;
       ASSERT_EQ(area->reserve(&p, size), 0);
       EXPECT_EQ(p, area->base());

@@ -106,7 +106,7 @@ int destroy_despite_strangers(Area& area, size_t size) {
 
 TEST(AreaThreadsLife, StrangersAreRefusedWhileAreasComeAndGo) {
   test::FakeRegistrar::install();
-  Area* object = Area::create(size_t{1} << 16, 0);
+  Area* object = Area::create(size_t{1} << 16);
   const dma_mem_t old = object->handle();
   Stranger stranger(object, size_t{1} << 16, 5);
   ASSERT_EQ(object->destroy(size_t{1} << 16), 0);
@@ -124,7 +124,7 @@ TEST(AreaThreadsLife, StrangersAreRefusedWhileAreasComeAndGo) {
   Random random(6);
   for (int round = 0; round < 400; ++round) {
     const size_t size = size_t{4096} << random.below(6);
-    Area* area = Area::create(size, 0);
+    Area* area = Area::create(size);
     Region* region = Region::create(*area, 1024, 256, 4);
     void* p;
     EXPECT_EQ(area->reserve(&p, 500), 0);

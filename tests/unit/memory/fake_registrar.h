@@ -25,7 +25,7 @@ struct FakeRegistrar {
     set_registrar({register_memory, deregister});
   }
 
-  static void* register_memory(void* p, size_t, std::array<uint32_t, kMaxDevices>& lkeys) {
+  static void* register_memory(void* p, size_t, bool, std::array<uint32_t, kMaxDevices>& lkeys) {
     if (fail_with != 0) throw std::system_error(fail_with, std::generic_category(), "fake");
     const int n = ++registered;
     for (uint32_t i = 0; i < kMaxDevices; ++i) lkeys[i] = static_cast<uint32_t>(n) * 100 + i;
@@ -48,7 +48,7 @@ class AreaFixture : public MemoryTest {
 
   void SetUp() override {
     MemoryTest::SetUp();
-    area = Area::create(kSize, 0);
+    area = Area::create(kSize);
   }
   void TearDown() override {
     const struct dma_stat s = stat();
