@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What a peer says, as bytes: private data, immediate data, trains.
+// What a peer says, as bytes: private data, immediate data, trains, the soft provider's datagrams.
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "provider/provider.h"
+#include "provider/soft/datagram_frame.h"
 #include "wire/frame.h"
 #include "wire/hello.h"
 
 using namespace sio::internal::wire;
+namespace soft = sio::internal::provider::soft;
 
 namespace {
 
@@ -46,6 +52,22 @@ void try_train(const char* data, uint32_t size) {
   must(!reader.at_end() ? count == 0 : count == records);
 }
 
+// The header of a datagram of the soft provider; and an answer goes to where the receive says that
+// the question came from.
+void try_datagram(const uint8_t* bytes, size_t size) {
+  soft::DatagramBytes frame{};
+  std::memcpy(frame.data(), bytes, std::min(size, frame.size()));
+  soft::DatagramHeader header;
+  if (soft::decode(frame, header)) must(soft::encode(header) == frame);
+  sockaddr_storage from{};
+  from.ss_family = bytes[0] % 2 == 0 ? AF_INET : AF_INET6;
+  char grh[sio::internal::provider::QueuePair::kGrhBytes];
+  soft::write_grh(grh, from, from, size);
+  must(soft::read_grh(grh).ss_family == from.ss_family);
+  std::memcpy(grh, frame.data(), frame.size());
+  soft::read_grh(grh);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
@@ -55,6 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   std::memcpy(&word, bytes, 4);
   Immediate immediate;
   if (decode_immediate(word, immediate)) must(encode_immediate(immediate) == word);
+  try_datagram(bytes, size);
   // As in a slot: exactly so long, so that a look beyond it is seen.
   const std::vector<char> train(bytes + 4, bytes + size);
   try_train(train.data(), static_cast<uint32_t>(train.size()));
