@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <string>
 
+#include "base/fd.h"
+#include "provider/soft/datagram_frame.h"
 #include "seam/desk.h"
 #include "seam/events.h"
 
@@ -129,6 +132,41 @@ TEST_P(Datagrams, ForOthersAreDropped) {
   EXPECT_THAT(far_desk_.poll_for(milliseconds(50)), IsEmpty());
   send_to(near_, desk_, *to_far_, 0, 5);
   EXPECT_THAT(wr_ids(far_desk_.expect(1)), ElementsAre(0));
+}
+
+// What comes to the soft provider's port is anybody's.
+TEST_P(Datagrams, OfStrangersAreDropped) {
+  using internal::provider::soft::DatagramHeader;
+  if (!on_soft()) GTEST_SKIP() << "only the soft provider speaks UDP";
+  const sockaddr_storage name = far_.endpoint->local_address();
+  const internal::OwnFd stranger(socket(GetParam(), SOCK_DGRAM, 0));
+  const socklen_t size = GetParam() == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  must(::connect(stranger.get(), reinterpret_cast<const sockaddr*>(&name), size), "connect");
+  const auto say = [&](std::string_view bytes) {
+    must(static_cast<int>(::send(stranger.get(), bytes.data(), bytes.size(), 0)), "send");
+  };
+  DatagramHeader header;
+  header.kind = DatagramHeader::Kind::kMessage;
+  header.destination = to_far_->queue_pair();
+  header.key = to_far_->key();
+  const auto good = encode(header);
+  const std::string whole(good.begin(), good.end());
+  far_.receive_into(far_desk_, 0, 2 * Desk::kSlot);
+  say("");
+  say("hello");
+  say(std::string(60'000, 'x'));
+  say(whole.substr(0, DatagramHeader::kSize - 1));
+  say(whole + std::string(4097, 'x'));  // longer than any of ours
+  for (size_t i = 0; i < 20; ++i) {     // of these nothing may differ
+    std::string bent = whole + "payload";
+    bent[i] = static_cast<char>(bent[i] ^ 0x40);
+    if (i < 12 || i >= 16) say(bent);  // the source is whatever it says
+  }
+  EXPECT_THAT(far_desk_.poll_for(milliseconds(50)), IsEmpty());
+  say(whole + "payload");
+  const ibv_wc wc = far_desk_.expect(1).front();
+  EXPECT_EQ(wc.byte_len, kGrh + 7);
+  EXPECT_EQ(far_desk_.text(0, kGrh, 7), "payload");
 }
 
 TEST_P(Datagrams, WithoutAReceiveAreLost) {

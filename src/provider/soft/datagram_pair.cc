@@ -171,13 +171,15 @@ bool SoftDatagramPair::read_one() noexcept {
   const ssize_t n = recvmsg(socket_.fd, &message, MSG_DONTWAIT);
   if (n < 0) return errno != EAGAIN && errno != EINTR;  // an error of an earlier send: it is lost
   DatagramHeader header;
-  if (static_cast<size_t>(n) < bytes.size() || !decode(bytes, header)) return true;
+  const auto whole = static_cast<size_t>(n);
+  if (whole < bytes.size() || whole > bytes.size() + kDatagramMtu) return true;
+  if (!decode(bytes, header)) return true;
   if (header.kind == Kind::kWho) {
     answer(header, from);
   } else if (header.kind != Kind::kHere && header.destination == number_ &&
              header.key == kDatagramKey && message.msg_iovlen == 2 &&
              (message.msg_flags & MSG_TRUNC) == 0) {
-    received(header, from, static_cast<size_t>(n) - bytes.size());
+    received(header, from, whole - bytes.size());
   }
   return true;
 }
