@@ -232,14 +232,41 @@ SIO_API int sio_nonblock(int sock, int on);
  *         ENOTCONN  not connected
  *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so (once; then EPIPE)
  *         EINTR     a signal was caught while waiting
- *         EBADF, EPERM */
+ *         EBADF, EPERM
+ *
+ * flags: MSG_DONTWAIT, SIO_RELEASE, MSG_MORE (the message may wait for the next
+ * send, and travel with it; if none comes it leaves all the same), MSG_NOSIGNAL
+ * (no signal is ever raised). */
 SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
+
+/* The same to an address. On a socket that is connected `to` is NULL and tolen 0.
+ *
+ * Errors: EISCONN   there is an address
+ *         and those of sio_send */
+SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const struct sockaddr *to, socklen_t tolen);
+
+/* The same from several places: `buf` is a struct msghdr and `size` its size. The
+ * pieces in msg_iov become one message. Those in associated areas are lent, as with
+ * sio_send, and nothing of them is copied unless the message is small; what is
+ * elsewhere is copied, up to SIO_COPY_MAX bytes in all. One EC_SENT tells that all
+ * pieces are the program's again; it names the first that was lent. With
+ * SIO_RELEASE each is the whole of a block or message, and goes back by itself.
+ * msg_name and msg_control are empty.
+ *
+ * Errors: EMSGSIZE  more than 16 pieces with bytes in them (or more than the device
+ *                   gathers), or together larger than the peer takes
+ *         EISCONN   there is a msg_name
+ *         EINVAL    size is another one, a piece is NULL with a length, or there is
+ *                   a msg_control
+ *         and those of sio_send */
+SIO_API int sio_sendmsg(int sock, const void *buf, size_t size, int flags);
 
 /* Takes the next message: returns its length and puts its address into *buf. It
  * lies in receive memory and is the program's until sio_release; *buf is 8-byte
  * aligned and never NULL, for an empty message either. 0 with *buf NULL: the peer
  * sends no more. One longer than `size` stays queued.
- * flags: MSG_DONTWAIT.
+ * flags: MSG_DONTWAIT, MSG_PEEK (the message stays the next one, and the library's:
+ * the program may read it until it is taken).
  *
  * Errors: EAGAIN    none is there
  *         EMSGSIZE  the next one is longer than `size`
@@ -249,6 +276,23 @@ SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
  *         EINTR     a signal was caught while waiting
  *         EBADF, EPERM */
 SIO_API int sio_recv(int sock, void **buf, size_t size, int flags);
+
+/* The same with the sender's address, which is the peer's, in `to`, cut to tolen;
+ * `to` may be NULL.
+ *
+ * Errors: EINVAL    tolen without to
+ *         and those of sio_recv */
+SIO_API int sio_recvfrom(int sock, const void **buf, size_t size, int flags, struct sockaddr *to, socklen_t tolen);
+
+/* The same for a message in pieces: on entry *buf is the program's struct msghdr and
+ * `size` its size. Returns the message's length; msg_iov tells where its pieces lie,
+ * msg_iovlen how many there are (none: the peer sends no more; of a message on a
+ * connection 1), msg_name, if it is not NULL, who sent it. The program releases
+ * each piece.
+ *
+ * Errors: EINVAL    *buf is NULL, size is another one, or there is no msg_iov
+ *         and those of sio_recv, but for EMSGSIZE */
+SIO_API int sio_recvmsg(int sock, const void **buf, size_t size, int flags);
 
 /* Waits until all that was sent is acknowledged by the peer. `tout` is the longest
  * wait, relative; NULL waits for ever; 0 asks. It does not wait for the program to

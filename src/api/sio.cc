@@ -3,7 +3,9 @@
 #include <sio/sio.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
+#include <span>
 
 #include "api/boundary.h"
 #include "socket/socket.h"
@@ -11,6 +13,9 @@
 using namespace sio::internal;
 
 namespace {
+
+constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | SIO_RELEASE;
+constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK;
 
 // 0 if it is a whole address of a family that we know, else -errno.
 int check_address(const sockaddr* address, socklen_t length) noexcept {
@@ -158,9 +163,32 @@ int sio_send(int sock, const void* buf, size_t size, int flags) {
   return call([&] {
     SocketGuard socket = SocketGuard::of(sock);
     if (!socket) return -EBADF;
-    if ((flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | SIO_RELEASE)) != 0) return -EINVAL;
+    if ((flags & ~kSendFlags) != 0) return -EINVAL;
     if (buf == nullptr && size > 0) return -EINVAL;
     return Socket::send(socket, buf, size, flags);
+  });
+}
+
+int sio_sendto(int sock, const void* buf, size_t size, int flags, const struct sockaddr* to,
+               socklen_t tolen) {
+  if (to == nullptr && tolen == 0) return sio_send(sock, buf, size, flags);
+  return call([&] { return SocketGuard::of(sock) ? -EISCONN : -EBADF; });
+}
+
+int sio_sendmsg(int sock, const void* buf, size_t size, int flags) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if ((flags & ~kSendFlags) != 0 || buf == nullptr || size != sizeof(msghdr)) return -EINVAL;
+    const auto& message = *static_cast<const msghdr*>(buf);
+    if (message.msg_name != nullptr) return -EISCONN;
+    if (message.msg_controllen > 0) return -EINVAL;
+    if (message.msg_iovlen > IOV_MAX) return -EMSGSIZE;
+    const std::span pieces(message.msg_iov, message.msg_iovlen);
+    const auto is_nowhere = [](const iovec& one) { return !one.iov_base && one.iov_len > 0; };
+    if (message.msg_iov == nullptr && message.msg_iovlen > 0) return -EINVAL;
+    if (std::any_of(pieces.begin(), pieces.end(), is_nowhere)) return -EINVAL;
+    return Socket::send_pieces(socket, pieces, flags);
   });
 }
 
@@ -168,8 +196,45 @@ int sio_recv(int sock, void** buf, size_t size, int flags) {
   return call([&] {
     SocketGuard socket = SocketGuard::of(sock);
     if (!socket) return -EBADF;
-    if (buf == nullptr || (flags & ~MSG_DONTWAIT) != 0) return -EINVAL;
+    if (buf == nullptr || (flags & ~kReceiveFlags) != 0) return -EINVAL;
     return Socket::receive(socket, buf, size, flags);
+  });
+}
+
+int sio_recvfrom(int sock, const void** buf, size_t size, int flags, struct sockaddr* to,
+                 socklen_t tolen) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (buf == nullptr || (flags & ~kReceiveFlags) != 0) return -EINVAL;
+    if (to == nullptr && tolen > 0) return -EINVAL;
+    void* data = nullptr;
+    const int result = Socket::receive(socket, &data, size, flags);
+    if (result < 0) return result;
+    *buf = data;
+    if (to != nullptr) socket->name(true, to, &tolen);
+    return result;
+  });
+}
+
+int sio_recvmsg(int sock, const void** buf, size_t size, int flags) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (buf == nullptr || *buf == nullptr || size != sizeof(msghdr)) return -EINVAL;
+    auto& message = *static_cast<msghdr*>(const_cast<void*>(*buf));
+    if (message.msg_iov == nullptr || message.msg_iovlen == 0) return -EINVAL;
+    if ((flags & ~kReceiveFlags) != 0) return -EINVAL;
+    void* data = nullptr;
+    const int result = Socket::receive(socket, &data, SIZE_MAX, flags);
+    if (result < 0) return result;
+    message.msg_iovlen = data != nullptr ? 1 : 0;
+    if (data != nullptr) message.msg_iov[0] = {data, static_cast<size_t>(result)};
+    auto* const name = static_cast<sockaddr*>(message.msg_name);
+    if (name != nullptr) socket->name(true, name, &message.msg_namelen);
+    message.msg_controllen = 0;
+    message.msg_flags = MSG_EOR;
+    return result;
   });
 }
 

@@ -16,9 +16,9 @@ void Outcomes::prepare(bool told) {
 }
 
 // Doubles until it is as large as it may get: no allocation once the traffic has settled.
-bool Outcomes::make_room() noexcept {
-  if (accepted_ - taken_ < records_.size()) return true;
-  if (full()) return false;
+bool Outcomes::make_room(uint32_t n) noexcept {
+  if (accepted_ - taken_ + n <= records_.size()) return true;
+  if (full(n)) return false;
   try {
     std::vector<SendRecord> larger(records_.size() * 2);
     for (uint32_t i = taken_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = at(i);

@@ -24,6 +24,7 @@ struct SendRecord {
   Flight flight;
   bool release;  // SIO_RELEASE: nobody is told, the area gets it back
   int error;
+  bool silent = false;  // nobody is told: the record before it, of the same message, is
 };
 
 class Outcomes {
@@ -31,9 +32,9 @@ class Outcomes {
   // For the next messages: whether the program is told of each (sockets in a channel).
   void prepare(bool told);
 
-  // Whether there is room for another message.
-  bool full() const noexcept { return accepted_ - taken_ >= kMostRecords; }
-  bool make_room() noexcept;
+  // Whether there is room for another message, or n pieces of one.
+  bool full(uint32_t n = 1) const noexcept { return accepted_ - taken_ + n > kMostRecords; }
+  bool make_room(uint32_t n = 1) noexcept;
   void add(const SendRecord& record) noexcept { at(accepted_++) = record; }
 
   // What became of the n oldest that are under way.
@@ -61,7 +62,9 @@ class Outcomes {
   static constexpr uint32_t kMostRecords = 1024;
 
   SendRecord& at(uint32_t index) noexcept { return records_[index & (records_.size() - 1)]; }
-  bool is_told(const SendRecord& record) const noexcept { return tell_ && !record.release; }
+  bool is_told(const SendRecord& record) const noexcept {
+    return tell_ && !record.release && !record.silent;
+  }
   void pass_over_untold() noexcept;
 
   std::vector<SendRecord> records_;

@@ -64,15 +64,28 @@ bool Sender::window_may_be_open() const noexcept {
   return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
-int Sender::send(const OutgoingMessage& message, bool alone) noexcept {
+// Part of two functions that are called for each message.
+[[gnu::always_inline]] inline bool Sender::make_room_in_train(uint32_t length,
+                                                              bool copied) noexcept {
+  if (!train_.has_room(length, copied)) {
+    if (!can_post_data()) return false;
+    post_train();
+  }
+  return !train_.empty() || take_buffer();
+}
+
+int Sender::send(const OutgoingMessage& message, bool alone, bool more) noexcept {
   if (message.record != nullptr && !outcomes_.make_room()) return -EAGAIN;
   // What every peer takes; how much this one does is not known yet.
   if (!open_ && message.length > wire::kMinSlotSize) return -EAGAIN;
   if (alone && !train_.empty() && can_post_data()) post_train();
-  if (train_.empty() && can_post_data() && (alone || window_open())) {
+  if (train_.empty() && can_post_data() && (alone || (window_open() && !more))) {
     return send_alone(message);
   }
-  return alone ? -EAGAIN : send_in_train(message);
+  if (alone) return -EAGAIN;
+  const int result = send_in_train(message);
+  if (!more && window_open() && can_post_data() && result == 0) post_train();
+  return result;
 }
 
 int Sender::send_alone(const OutgoingMessage& message) noexcept {
@@ -87,28 +100,29 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
     sge.lkey = posted.buffer->lkey;
   }
   if (message.record != nullptr) outcomes_.add(*message.record);
+  post_message(&sge, message.length > 0 ? 1 : 0, message.length, inlined, posted);
+  return 0;
+}
+
+void Sender::post_message(ibv_sge* sges, int count, uint32_t length, bool inlined,
+                          Posted posted) noexcept {
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.sg_list = &sge;
-  wr.num_sge = message.length > 0 ? 1 : 0;
-  if (inlined && message.length > 0) wr.send_flags = IBV_SEND_INLINE;
+  wr.sg_list = sges;
+  wr.num_sge = count;
+  if (inlined && count > 0) wr.send_flags = IBV_SEND_INLINE;
   wr.imm_data = wire::encode_immediate({Kind::kMessage, take_owed()});
   --credits_;
   ++link_.info.sends_posted;
   ++link_.info.messages_sent;
-  link_.info.bytes_sent += message.length;
+  link_.info.bytes_sent += length;
   post(wr, posted);
   messages_end_ = posted_;
-  return 0;
 }
 
 int Sender::send_in_train(const OutgoingMessage& message) noexcept {
   const bool copied = message.record == nullptr || message.length <= kCopyInTrain;
-  if (!train_.has_room(message.length, copied)) {
-    if (!can_post_data()) return -EAGAIN;
-    post_train();
-  }
-  if (train_.empty() && !take_buffer()) return -EAGAIN;
+  if (!make_room_in_train(message.length, copied)) return -EAGAIN;
   if (copied) {
     train_.add_copy(message.data, message.length);
   } else {
@@ -120,6 +134,65 @@ int Sender::send_in_train(const OutgoingMessage& message) noexcept {
   }
   ++link_.info.messages_sent;
   link_.info.bytes_sent += message.length;
+  return 0;
+}
+
+// Small ones, and those of which nothing is lent, are copied and go as others do. What is gathered
+// where it lies is a SEND of its own, window or not.
+int Sender::send(const Gather& gather, bool alone, bool more) noexcept {
+  if (!outcomes_.make_room(gather.lent)) return -EAGAIN;
+  if (!open_ && gather.length > wire::kMinSlotSize) return -EAGAIN;
+  const bool at_once = train_.empty() && can_post_data() && window_open() && !more;
+  if (gather.is_copied() && !alone && !at_once) {
+    const int result = send_in_train(gather);
+    if (!more && window_open() && can_post_data() && result == 0) post_train();
+    return result;
+  }
+  if (!train_.empty() && can_post_data()) post_train();
+  return train_.empty() && can_post_data() ? send_alone(gather) : -EAGAIN;
+}
+
+int Sender::send_in_train(const Gather& gather) noexcept {
+  if (!make_room_in_train(gather.length, true)) return -EAGAIN;
+  train_.add_filled(gather.length, [&gather](char* to) { gather.copy_to(to); });
+  for (uint32_t i = 0; i < gather.lent; ++i) {
+    outcomes_.add(gather.records[i]);
+    train_.add_record();
+  }
+  ++link_.info.messages_sent;
+  link_.info.bytes_sent += gather.length;
+  return 0;
+}
+
+int Sender::send_alone(const Gather& gather) noexcept {
+  const auto most = std::min(link_.queue_pair->max_send_sge(), Gather::kMostPieces);
+  const bool inlined = gather.length <= link_.queue_pair->max_inline() && gather.count <= most;
+  const bool copied = !inlined && gather.is_copied();
+  if (!copied && gather.count > most) return -EMSGSIZE;
+  Posted posted{nullptr, gather.lent, false};
+  if (copied || (!inlined && gather.lent < gather.count)) {
+    posted.buffer = link_.staging->take(buffers_held_);
+    if (posted.buffer == nullptr) return -EAGAIN;
+  }
+  ibv_sge sges[Gather::kMostPieces];
+  int count = 0;
+  char* to = posted.buffer != nullptr ? posted.buffer->data : nullptr;
+  if (copied) {
+    gather.copy_to(to);
+    sges[count++] = {reinterpret_cast<uintptr_t>(to), gather.length, posted.buffer->lkey};
+  }
+  for (uint32_t i = 0; !copied && i < gather.count; ++i) {
+    const Gather::Piece& piece = gather.pieces[i];
+    ibv_sge& sge = sges[count++];
+    sge = {reinterpret_cast<uintptr_t>(piece.data), piece.length, piece.lkey};
+    if (inlined || piece.lent) continue;
+    std::memcpy(to, piece.data, piece.length);
+    sge.addr = reinterpret_cast<uintptr_t>(to);
+    sge.lkey = posted.buffer->lkey;
+    to += piece.length;
+  }
+  for (uint32_t i = 0; i < gather.lent; ++i) outcomes_.add(gather.records[i]);
+  post_message(sges, count, gather.length, inlined, posted);
   return 0;
 }
 

@@ -15,7 +15,9 @@
 // 4. Each message that lent a buffer has a record (outcomes.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "socket/link.h"
@@ -24,6 +26,31 @@
 #include "wire/frame.h"
 
 namespace sio::internal {
+
+// A message that lies in several places.
+struct Gather {
+  struct Piece {
+    const void* data;
+    uint32_t length;  // not 0
+    uint32_t lkey;    // of the area that it lies in, if any
+    bool lent;        // else copied
+  };
+  static constexpr uint32_t kMostPieces = kMaxGather;
+
+  std::array<Piece, kMostPieces> pieces;
+  uint32_t count = 0;
+  uint32_t length = 0;                          // of all
+  std::array<SendRecord, kMostPieces> records;  // of those that are lent
+  uint32_t lent = 0;
+
+  // It costs less than to gather so little, or nothing of it is lent.
+  bool is_copied() const noexcept { return lent == 0 || length <= kCopyInTrain; }
+  void copy_to(char* to) const noexcept {
+    for (uint32_t i = 0; i < count; to += pieces[i++].length) {
+      std::memcpy(to, pieces[i].data, pieces[i].length);
+    }
+  }
+};
 
 // A message as send() takes it.
 struct OutgoingMessage {
@@ -60,8 +87,10 @@ class Sender {
   // time ago, so this is no burst, and a message should not wait for others.
   bool window_may_be_open() const noexcept;
 
-  // 0 or -EAGAIN. alone: a SEND of its own, now.
-  int send(const OutgoingMessage& message, bool alone) noexcept;
+  // 0 or -EAGAIN. alone: a SEND of its own, now. more: may wait for the next message.
+  int send(const OutgoingMessage& message, bool alone, bool more) noexcept;
+  // The same; -EMSGSIZE: the device gathers fewer pieces.
+  int send(const Gather& gather, bool alone, bool more) noexcept;
 
   // Posts what can be posted: the train if the window allows (force: in any case), credits that
   // are due, the end.
@@ -140,7 +169,12 @@ class Sender {
   bool wants_signal(const Posted& posted) const noexcept;
   bool take_buffer() noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
+  int send_alone(const Gather& gather) noexcept;
+  void post_message(ibv_sge* sges, int count, uint32_t length, bool inlined,
+                    Posted posted) noexcept;
   int send_in_train(const OutgoingMessage& message) noexcept;
+  int send_in_train(const Gather& gather) noexcept;
+  bool make_room_in_train(uint32_t length, bool copied) noexcept;
   void post_train() noexcept;
   void post_frame(wire::Kind kind, bool awaited) noexcept;
   void post(ibv_send_wr& wr, Posted posted) noexcept;

@@ -194,6 +194,7 @@ class Socket final : public EventSource,
 
   // -- socket_send.cc, socket_receive.cc
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags);
+  static int send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags);
   static int flush(SocketGuard& guard, TimePoint deadline);
   static int receive(SocketGuard& guard, void** buf, size_t size, int flags);
 
@@ -266,7 +267,11 @@ class Socket final : public EventSource,
   static void wait_again(Socket* listener, uint64_t generation, Pending pending);
 
   int sendable(size_t size) const noexcept;
-  static int queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock);
+  template <typename Put, typename FindKeys>
+  static int queue(SocketGuard& guard, size_t length, int flags, Put put, FindKeys find_keys);
+  int add_piece(Gather& gather, const iovec& piece, int flags, size_t& elsewhere) const noexcept;
+  uint32_t key_of(const Area& area) const noexcept;
+  void find_keys(Gather& gather) const noexcept;
   int take_error() noexcept;
   void after_sending() noexcept;
   void update_hold() noexcept;

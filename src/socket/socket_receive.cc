@@ -280,8 +280,9 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
     IncomingMessage message;
     if (socket.receiver_ != nullptr && socket.receiver_->peek(message)) {
       if (message.length > size) return -EMSGSIZE;
-      socket.receiver_->take(message);
       *buf = message.data;
+      if ((flags & MSG_PEEK) != 0) return static_cast<int>(message.length);
+      socket.receiver_->take(message);
       socket.readable_told_ = socket.readable_told_ && socket.receiver_->has_next();
       return static_cast<int>(message.length);
     }

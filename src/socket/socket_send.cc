@@ -32,6 +32,49 @@ int Socket::take_error() noexcept {
   return -failure_;
 }
 
+// Queues a message of that length, now or when there is room: put() gives it to the sender, and
+// find_keys() looks again when the device may not have been known before.
+template <typename Put, typename FindKeys>
+int Socket::queue(SocketGuard& guard, size_t length, int flags, Put put, FindKeys find_keys) {
+  Socket& socket = *guard;
+  Channel& channel = *guard.channel();
+  bool looked = false;
+  for (;;) {
+    if (const int error = socket.sendable(length)) {
+      return error == -EPIPE ? socket.take_error() : error;
+    }
+    if (socket.sender_ != nullptr) {
+      if (!looked && socket.sender_->window_may_be_open()) {
+        looked = true;
+        channel.progress();
+        continue;
+      }
+      const int result = put(*socket.sender_);
+      if (result == 0) {
+        socket.want_writable_ = false;
+        socket.after_sending();
+        return 0;
+      }
+      if (result != -EAGAIN) return result;
+      if (!looked) {
+        looked = true;
+        channel.progress();
+        continue;
+      }
+    }
+    ++socket.link_.info.credit_stalls;
+    socket.want_writable_ = true;
+    if (socket.nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
+    const int result = guard.wait(kNever, [&] {
+      return socket.sendable(length) != 0 ||
+             (socket.sender_ != nullptr && socket.sender_->has_room());
+    });
+    if (result != 0) return result;
+    socket.want_writable_ = false;
+    find_keys();
+  }
+}
+
 int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags) {
   Socket& socket = *guard;
   if (const int error = socket.sendable(size)) return error == -EPIPE ? socket.take_error() : error;
@@ -42,56 +85,87 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags) {
     if (const int error = area->begin_flight(buf, size, record.flight, record.release))
       return error;
     message.record = &record;
-    if (socket.link_.device != nullptr) message.lkey = area->lkey(socket.link_.device->index());
+    message.lkey = socket.key_of(*area);
   } else if (record.release) {
     return -EINVAL;
   } else if (size > socket.options_.copy_max) {
     return -EFAULT;
   }
-  const int result = queue(guard, message, socket.nonblock_ || (flags & MSG_DONTWAIT) != 0);
+  const bool more = (flags & MSG_MORE) != 0;
+  const auto put = [&](Sender& sender) {
+    return sender.send(message, socket.options_.no_delay && !more, more);
+  };
+  const auto find_key = [&] {
+    if (area != nullptr) message.lkey = socket.key_of(*area);
+  };
+  const int result = queue(guard, size, flags, put, find_key);
   // Not queued: the buffer is as it was.
   if (result != 0 && area != nullptr) Area::end_flight(record.flight, false);
   return result;
 }
 
-// Queues the message, now or when there is room.
-int Socket::queue(SocketGuard& guard, OutgoingMessage& message, bool nonblock) {
+int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags) {
   Socket& socket = *guard;
-  Channel& channel = *guard.channel();
-  bool looked = false;
-  for (;;) {
-    if (const int error = socket.sendable(message.length)) {
-      return error == -EPIPE ? socket.take_error() : error;
+  Gather gather;
+  size_t size = 0;
+  size_t elsewhere = 0;
+  int result = 0;
+  for (auto piece = pieces.begin(); piece != pieces.end() && result == 0; ++piece) {
+    if (piece->iov_len == 0) continue;
+    if (piece->iov_len > SIZE_MAX - size || gather.count == Gather::kMostPieces) {
+      result = -EMSGSIZE;
+      break;
     }
-    if (socket.sender_ != nullptr) {
-      if (!looked && socket.sender_->window_may_be_open()) {
-        looked = true;
-        channel.progress();
-        continue;
-      }
-      if (socket.sender_->send(message, socket.options_.no_delay) == 0) {
-        socket.want_writable_ = false;
-        socket.after_sending();
-        return 0;
-      }
-      if (!looked) {
-        looked = true;
-        channel.progress();
-        continue;
-      }
-    }
-    ++socket.link_.info.credit_stalls;
-    socket.want_writable_ = true;
-    if (nonblock) return -EAGAIN;
-    const int result = guard.wait(kNever, [&] {
-      return socket.sendable(message.length) != 0 ||
-             (socket.sender_ != nullptr && socket.sender_->has_room());
-    });
-    if (result != 0) return result;
-    socket.want_writable_ = false;
-    if (message.record != nullptr && message.lkey == 0 && socket.link_.device != nullptr) {
-      message.lkey = message.record->flight.area->lkey(socket.link_.device->index());
-    }
+    size += piece->iov_len;
+    result = socket.sendable(size);
+    if (result == 0) result = socket.add_piece(gather, *piece, flags, elsewhere);
+  }
+  if (result == 0) {
+    const bool more = (flags & MSG_MORE) != 0;
+    const auto put = [&](Sender& sender) {
+      return sender.send(gather, socket.options_.no_delay && !more, more);
+    };
+    result = queue(guard, size, flags, put, [&] { socket.find_keys(gather); });
+  } else if (result == -EPIPE) {
+    result = socket.take_error();
+  }
+  for (uint32_t i = 0; result != 0 && i < gather.lent; ++i) {
+    Area::end_flight(gather.records[i].flight, false);
+  }
+  return result;
+}
+
+// One event tells of them all: it names the first that was lent.
+int Socket::add_piece(Gather& gather, const iovec& piece, int flags,
+                      size_t& elsewhere) const noexcept {
+  SendRecord record{piece.iov_base, piece.iov_len, {}, (flags & SIO_RELEASE) != 0, 0,
+                    gather.lent > 0};
+  Area* const area = sending_area(piece.iov_base);
+  if (area != nullptr) {
+    const int error =
+        area->begin_flight(piece.iov_base, piece.iov_len, record.flight, record.release);
+    if (error != 0) return error;
+    gather.records[gather.lent++] = record;
+  } else if (record.release) {
+    return -EINVAL;
+  } else if ((elsewhere += piece.iov_len) > options_.copy_max) {
+    return -EFAULT;
+  }
+  gather.length += static_cast<uint32_t>(piece.iov_len);
+  gather.pieces[gather.count++] = {piece.iov_base, static_cast<uint32_t>(piece.iov_len),
+                                   area != nullptr ? key_of(*area) : 0, area != nullptr};
+  return 0;
+}
+
+// Of an area, for the device of this connection; 0: that is not known yet.
+uint32_t Socket::key_of(const Area& area) const noexcept {
+  return link_.device != nullptr ? area.lkey(link_.device->index()) : 0;
+}
+
+void Socket::find_keys(Gather& gather) const noexcept {
+  const SendRecord* record = gather.records.data();
+  for (uint32_t i = 0; i < gather.count; ++i) {
+    if (gather.pieces[i].lent) gather.pieces[i].lkey = key_of(*(record++)->flight.area);
   }
 }
 

@@ -41,8 +41,13 @@ class Train {
   // Precondition: has_room, and when empty a buffer was given.
   void begin(StagingBuffer* buffer) noexcept { buffer_ = buffer; }
   void add_copy(const void* data, uint32_t length) noexcept {
+    add_filled(length, [=](char* to) { std::memcpy(to, data, length); });
+  }
+  // fill(to) writes the message.
+  template <typename Fill>
+  void add_filled(uint32_t length, Fill fill) noexcept {
     char* at = add_header(length);
-    std::memcpy(at, data, length);
+    fill(at);
     add_padding(length, length);
   }
   void add_gathered(const void* data, uint32_t length, uint32_t lkey) noexcept {

@@ -78,6 +78,13 @@ class WireFork : public WireTest {
          [=, this] { return sio_setsockopt(fd, SOL_SIO, SIO_NODELAY, &value_, 4); }, EPERM},
         {"sio_nonblock", [=] { return sio_nonblock(fd, 1); }, EPERM},
         {"sio_send", [=] { return sio_send(fd, "x", 1, 0); }, EPERM},
+        {"sio_sendto", [=] { return sio_sendto(fd, "x", 1, 0, nullptr, 0); }, EPERM},
+        {"sio_sendmsg", [=, this] { return sio_sendmsg(fd, &message_, sizeof message_, 0); },
+         EPERM},
+        {"sio_recvfrom", [=, this] { return sio_recvfrom(fd, &const_data_, 1, 0, nullptr, 0); },
+         EPERM},
+        {"sio_recvmsg", [=, this] { return sio_recvmsg(fd, &const_data_, sizeof message_, 0); },
+         EPERM},
         {"sio_recv", [=, this] { return sio_recv(fd, &data_, 1, 0); }, EPERM},
         {"sio_flush", [=, this] { return sio_flush(fd, &zero_); }, EPERM},
     };
@@ -106,6 +113,8 @@ class WireFork : public WireTest {
   Accounts stat_{};
   void* data_ = nullptr;
   event_data_t ring_[2]{};
+  msghdr message_{};
+  const void* const_data_ = &message_;
   timespec zero_{};
   sigset_t signals_{};
   itimerspec times_{{}, {1, 0}};
