@@ -36,6 +36,8 @@ SemaphoreSource::~SemaphoreSource() {
   pthread_join(thread_, nullptr);
   sem_destroy(&told_);
   if (holds_) sem_post(semaphore_);
+  // A post may have woken that thread as it ended, and nobody else who waits: it is passed on.
+  if (sem_trywait(semaphore_) == 0) sem_post(semaphore_);
 }
 
 void SemaphoreSource::run() {
