@@ -6,6 +6,7 @@
 // schedule, SIO_FAULT_SCHEDULES=N so many.
 #include <gtest/gtest.h>
 #include <sio/sio.h>
+#include <sys/uio.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -54,7 +55,7 @@ class Side {
   }
 
   void act() {
-    switch (below(12)) {
+    switch (below(14)) {
       case 0:
       case 1:
       case 2:
@@ -65,8 +66,10 @@ class Side {
       case 5:
         return send_lent(true);
       case 6:
+        return send_pieces();
+      case 7:
         return release_one();
-      case 7: {
+      case 8: {
         timespec zero{};
         sio_flush(socket_, &zero);
         return;
@@ -114,7 +117,7 @@ class Side {
       return lent_.empty() || channel_ < 0;
     });
     EXPECT_TRUE(all_told) << lent_.size() << " outcomes are missing" << trace();
-    for (const auto& [data, size] : lent_) EXPECT_EQ(sio_release(area_, data, size), 0) << trace();
+    for (const auto& [first, pieces] : lent_) release(pieces, "the socket has gone");
     release_all();
     if (channel_ >= 0) {
       EXPECT_EQ(ec_destroy(channel_), 0) << trace();
@@ -137,7 +140,35 @@ class Side {
     char text[400];
     const size_t size = 8 + below(sizeof text - 8);
     std::memcpy(text, &sent_, 8);
-    if (sio_send(socket_, text, size, MSG_DONTWAIT) == 0) ++sent_;
+    const int more = below(4) == 0 ? MSG_MORE : 0;
+    if (sio_send(socket_, text, size, MSG_DONTWAIT | more) == 0) ++sent_;
+  }
+
+  // A few bytes from elsewhere and up to three blocks, of which the first is told of.
+  void send_pieces() {
+    std::vector<iovec> pieces = {{&sent_, 8}};
+    for (uint64_t left = below(4); left > 0; --left) {
+      void* block;
+      const size_t size = 1 + below(kLargest / 4);
+      if (sio_reserve(area_, &block, size) == 0) pieces.push_back({block, size});
+    }
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    const int result = sio_sendmsg(socket_, &message, sizeof message, MSG_DONTWAIT);
+    pieces.erase(pieces.begin());
+    if (result == 0) {
+      ++sent_;
+      if (!pieces.empty()) lent_[pieces.front().iov_base] = pieces;
+      return;
+    }
+    release(pieces, "not queued, so still ours");
+  }
+
+  void release(const std::vector<iovec>& pieces, const char* why) {
+    for (const auto& [data, size] : pieces) {
+      EXPECT_EQ(sio_release(area_, data, size), 0) << why << trace();
+    }
   }
 
   void send_lent(bool release) {
@@ -150,7 +181,7 @@ class Side {
       return;
     }
     ++sent_;
-    if (!release) lent_[block] = size;
+    if (!release) lent_[block] = {{block, size}};
   }
 
   void received(void* data, size_t size) {
@@ -177,7 +208,8 @@ class Side {
       if (event.kind == EC_SENT) {
         const auto found = lent_.find(event.data.buf);
         ASSERT_NE(found, lent_.end()) << "an outcome of nothing, or twice" << trace();
-        EXPECT_EQ(sio_release(area_, event.data.buf, event.data.len), 0) << trace();
+        EXPECT_EQ(event.data.len, found->second.front().iov_len) << trace();
+        release(found->second, "told of");
         lent_.erase(found);
       }
       over_ |= event.kind == EC_EOF || event.kind == EC_HUP;
@@ -192,7 +224,7 @@ class Side {
   ec_t channel_ = -1;
   uint64_t sent_ = 0;
   uint64_t received_ = 0;
-  std::map<void*, size_t> lent_;
+  std::map<void*, std::vector<iovec>> lent_;  // by the first piece
   std::vector<std::pair<void*, size_t>> held_;
   bool over_ = false;
   bool ended_ = false;

@@ -118,7 +118,7 @@ void Program::end() {
   MUST(puppet().pairs.empty() && puppet().endpoints.empty());
   MUST(!joined_ || lent_.empty());
   MUST(!joined_ || held_.empty());
-  for (const auto& [data, size] : lent_) MUST(sio_release(area_, data, size) == 0);
+  for (const auto& [first, pieces] : lent_) MUST(release(pieces));
   for (Held& held : held_) MUST(try_release(held));
   add_up();
   MUST(dma_free(area_, kAreaBytes) == 0);
@@ -251,24 +251,61 @@ bool Program::send(const void* data, size_t size, int flags) {
   return false;
 }
 
-void Program::send_copy(int flags) {
-  const size_t size = input_.word() % 1200;
-  if (socket_ < 0) return;
-  const std::string text(size, static_cast<char>(++pattern_));
-  send(text.data(), size, flags);
+// Several pieces are one message.
+bool Program::send(std::vector<iovec> pieces, int flags) {
+  std::deque<std::string>& outgoing = talk_->outgoing;
+  std::string& whole = outgoing.emplace_back();
+  for (const iovec& piece : pieces) {
+    whole.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  }
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  if (sio_sendmsg(socket_, &message, sizeof message, flags) == 0) return true;
+  outgoing.pop_back();
+  return false;
 }
 
+bool Program::release(const std::vector<iovec>& pieces) const {
+  return std::all_of(pieces.begin(), pieces.end(), [this](const iovec& piece) {
+    return sio_release(area_, piece.iov_base, piece.iov_len) == 0;
+  });
+}
+
+void Program::send_copy(int flags) {
+  const uint32_t word = input_.word();
+  const size_t size = word % 1200;
+  if (socket_ < 0) return;
+  const std::string text(size, static_cast<char>(++pattern_));
+  send(text.data(), size, flags | (word >= 60'000 ? MSG_MORE : 0));
+}
+
+// One block; or two with something from elsewhere between them.
 void Program::send_lent() {
   const uint32_t word = input_.word();
-  const size_t size = 1 + word % 2500;
-  const bool release = (word & 0x8000) != 0;
-  void* block;
-  if (socket_ < 0 || sio_reserve(area_, &block, size) != 0) return;
-  std::memset(block, ++pattern_, size);
-  if (!send(block, size, MSG_DONTWAIT | (release ? SIO_RELEASE : 0))) {
-    MUST(sio_release(area_, block, size) == 0);  // still ours
-  } else if (!release) {
-    MUST(lent_.emplace(block, size).second);
+  const int flags = MSG_DONTWAIT | ((word & 0x8000) != 0 ? SIO_RELEASE : 0);
+  const bool gathers = (word & 0x4000) != 0;
+  std::vector<iovec> blocks;
+  for (size_t size = 1 + word % 2500; blocks.size() < (gathers ? 2 : 1); size = 1 + size / 3) {
+    void* block;
+    if (socket_ < 0 || sio_reserve(area_, &block, size) != 0) break;
+    std::memset(block, ++pattern_, size);
+    blocks.push_back({block, size});
+  }
+  if (blocks.empty()) return;
+  bool sent;
+  if (blocks.size() == 1) {
+    sent = send(blocks[0].iov_base, blocks[0].iov_len, flags);
+  } else if ((flags & SIO_RELEASE) != 0) {
+    sent = send(blocks, flags);
+  } else {
+    std::string between(word % 64, static_cast<char>(++pattern_));
+    sent = send({blocks[0], {between.data(), between.size()}, blocks[1]}, flags);
+  }
+  if (!sent) {
+    MUST(release(blocks));  // still ours
+  } else if ((flags & SIO_RELEASE) == 0) {
+    MUST(lent_.emplace(blocks[0].iov_base, blocks).second);
   }
 }
 
@@ -324,8 +361,8 @@ void Program::take(const event_data_t& event) {
 
 void Program::take_outcome(const event_data_t& event) {
   if (const auto found = lent_.find(event.data.buf); found != lent_.end()) {
-    MUST(found->second == event.data.len);
-    MUST(sio_release(area_, event.data.buf, event.data.len) == 0);
+    MUST(found->second.front().iov_len == event.data.len);
+    MUST(release(found->second));
     lent_.erase(found);
     return;
   }
@@ -359,8 +396,11 @@ void Program::received(void* data, size_t size) {
 void Program::release_one() {
   const uint32_t which = input_.byte();
   if (which >= 128 && !joined_ && !lent_.empty()) {
-    const auto [data, size] = *lent_.begin();
-    if (sio_release(nullptr, data, size) == 0) lent_.erase(data);
+    // All of it, or nothing yet.
+    const std::vector<iovec> pieces = lent_.begin()->second;
+    if (sio_release(nullptr, pieces[0].iov_base, pieces[0].iov_len) != 0) return;
+    MUST(release({pieces.begin() + 1, pieces.end()}));
+    lent_.erase(pieces[0].iov_base);
   } else if (!held_.empty()) {
     try_release(held_[which % held_.size()]);
     erase_released();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <sio/sio.h>
+#include <sys/uio.h>
 
 #include <map>
 #include <memory>
@@ -47,6 +48,8 @@ class Program {
   void send_lent();
   void send_on();
   bool send(const void* data, size_t size, int flags);
+  bool send(std::vector<iovec> pieces, int flags);
+  bool release(const std::vector<iovec>& pieces) const;
   void receive();
   void take_events(unsigned most);
   void take(const event_data_t& event);
@@ -78,7 +81,7 @@ class Program {
   int listener_ = -1;
   int socket_ = -1;
   std::shared_ptr<Talk> talk_ = std::make_shared<Talk>();
-  std::map<void*, size_t> lent_;
+  std::map<void*, std::vector<iovec>> lent_;  // by the piece that the event names
   std::vector<Held> held_;
   uint8_t pattern_ = 0;
   bool over_ = false;  // EC_HUP or EC_EOF has come
