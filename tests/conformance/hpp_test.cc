@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// <sio/sio.hpp>: what it adds to the calls. (That these do what they should is tested elsewhere.)
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <sio/sio.hpp>
+#include <type_traits>
+#include <vector>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+
+namespace sio::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A socket to `peer`.
+sio::Socket to(Peer& peer, const sio::Channel* channel = nullptr, const sio::Area* area = nullptr) {
+  sio::Socket socket(peer.address().family());
+  if (channel != nullptr) socket.join(*channel);
+  if (area != nullptr) socket.associate(*area, DMA_SEND);
+  sockaddr_storage name{};
+  std::memcpy(&name, peer.address().get(), peer.address().size());
+  socket.connect(name);
+  return socket;
+}
+
+// The next event of this kind.
+event_data_t await(const sio::Channel& channel, uint32_t kind) {
+  for (;;) {
+    while (const auto event = channel.next()) {
+      if (event->kind == kind) return *event;
+    }
+    if (!channel.wait(kSoon)) fail("no %s in time", kind_name(kind));
+  }
+}
+
+size_t reserved(const sio::Area& area) { return area.stat().reserved; }
+
+template <typename Owner>
+constexpr bool kIsOwner =
+    std::is_nothrow_move_constructible_v<Owner>&& std::is_nothrow_move_assignable_v<Owner> &&
+    !std::is_copy_constructible_v<Owner> && std::is_nothrow_default_constructible_v<Owner>;
+static_assert(kIsOwner<sio::Area> && kIsOwner<sio::Buffer> && kIsOwner<sio::Channel> &&
+              kIsOwner<sio::Socket>);
+
+using WireCpp = WireTest;
+using Cpp = PlainTest;
+
+TEST_F(WireCpp, BufferReleasesItselfOnce) {
+  const sio::Area area(65536);
+  sio::Buffer first = area.reserve(1000);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first.bytes().size(), 1000u);
+  EXPECT_EQ(reserved(area), 1024u);
+  sio::Buffer second = std::move(first);
+  EXPECT_FALSE(first);
+  EXPECT_EQ(reserved(area), 1024u);
+  second = area.reserve(100);
+  EXPECT_EQ(reserved(area), 128u);
+  second = {};
+  EXPECT_EQ(reserved(area), 0u);
+  EXPECT_FALSE(area.reserve(65537));
+  EXPECT_EQ(errno, EMSGSIZE);
+}
+
+TEST_F(WireCpp, MessagesGoThereAndBack) {
+  Peer peer("echo");
+  const sio::Socket socket = to(peer);
+  ASSERT_TRUE(socket.send("hello"));
+  const auto [status, message] = socket.receive();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(message.text(), "hello");
+  EXPECT_TRUE(socket.receive(MSG_DONTWAIT).status.again());
+  EXPECT_TRUE(socket.flush());
+  EXPECT_TRUE(socket.flush(1s));
+  ASSERT_TRUE(socket.shutdown(SHUT_WR));
+  const auto end = socket.receive();
+  EXPECT_TRUE(end.status);
+  EXPECT_FALSE(end.buffer);
+  EXPECT_EQ(socket.send("more").error(), EPIPE);
+}
+
+TEST_F(WireCpp, BufferThatIsSentIsGivenAway) {
+  Peer peer("echo");
+  const sio::Area area(65536);
+  const sio::Channel channel(0u);
+  const sio::Socket socket = to(peer, &channel, &area);
+  sio::Buffer buffer = area.reserve(64);
+  std::memset(buffer.data(), 'x', 64);
+  ASSERT_TRUE(socket.send(std::move(buffer)));
+  EXPECT_FALSE(buffer);
+  const event_data_t event = await(channel, EC_RECV);
+  EXPECT_EQ(sio::buffer_of(event).text(), std::string(64, 'x'));
+  EXPECT_TRUE(socket.flush());
+  EXPECT_EQ(area.stat().free, area.size());
+  sio::Buffer large = area.reserve(40'000);
+  EXPECT_EQ(socket.send(std::move(large)).error(), EMSGSIZE);
+  EXPECT_TRUE(large) << "not sent, so still ours";
+}
+
+TEST_F(WireCpp, ListenerAcceptsWhatItsPeersSend) {
+  sio::Socket listener(Address::self().family(), SOCK_SEQPACKET | SOCK_NONBLOCK);
+  sockaddr_storage name{};
+  std::memcpy(&name, Address::self().get(), Address::self().size());
+  const sio::Channel channel(0u);
+  listener.join(channel).set(SIO_RECV_SLOTS, 8).bind(name).listen();
+  EXPECT_EQ(listener.get<int>(SIO_RECV_SLOTS), 8);
+  EXPECT_FALSE(listener.accept());
+  Peer peer("source size=10 count=1 to=" + Address::self().text() +
+            " port=" + std::to_string(Address(listener.descriptor(), sio_getsockname).port()));
+  await(channel, EC_ACCEPT);
+  const sio::Socket accepted = listener.accept();
+  ASSERT_TRUE(accepted);
+  const sio::Buffer message = sio::buffer_of(await(channel, EC_RECV));
+  EXPECT_EQ(message.size(), 10u);
+}
+
+TEST_F(WireCpp, AreaMayBeOfOurMemory) {
+  alignas(64) static std::byte memory[4096];
+  const sio::Area area = sio::Area::import(memory);
+  EXPECT_EQ(area.reserve(4096).data(), memory);
+}
+
+TEST_F(Cpp, FailureToSetUpThrows) {
+  const auto error_of = [](auto&& action) {
+    try {
+      action();
+    } catch (const std::system_error& error) {
+      return error.code().value();
+    }
+    return 0;
+  };
+  sio::Channel channel(0u);
+  EXPECT_EQ(error_of([] { sio::Channel{4u}; }), EINVAL);
+  EXPECT_EQ(error_of([] { sio::Socket(AF_UNIX); }), EAFNOSUPPORT);
+  EXPECT_EQ(error_of([] { sio::Area(0); }), EINVAL);
+  EXPECT_EQ(error_of([&] { channel.add(-1, EPOLLIN); }), EBADF);
+  EXPECT_EQ(error_of([&] { channel.remove(0); }), ENOENT);
+  EXPECT_EQ(error_of([&] { channel.add_timer(0s); }), EINVAL);
+  EXPECT_EQ(error_of([] { sio::Socket(AF_INET).bind(sockaddr_in{}); }), EAFNOSUPPORT);
+  EXPECT_EQ(error_of([] { sio::Socket(AF_INET).set(SIO_SLOT_SIZE, 1); }), EINVAL);
+}
+
+TEST_F(Cpp, ChannelTellsOfWhatWasAdded) {
+  std::vector<event_data_t> ring(4);
+  const sio::Channel channel(0, ring);
+  EXPECT_FALSE(channel.next());
+  EXPECT_EQ(channel.wait(10ms).error(), ETIMEDOUT);
+  EXPECT_TRUE(channel.post(5));
+  EXPECT_EQ(channel.next()->value, 5u);
+  const int timer = channel.add_timer(10ms, 10ms);
+  EXPECT_EQ(await(channel, EC_TIMER).fd, timer);
+  EXPECT_TRUE(channel.end(timer));
+  EXPECT_FALSE(channel.end(timer));
+  for (uint64_t i = 0; i < 4; ++i) EXPECT_TRUE(channel.post(i));
+  EXPECT_TRUE(channel.post(4).again());
+  std::vector<event_data_t> room(8);
+  const auto events = channel.next(room);
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events.back().value, 3u);
+  EXPECT_TRUE(channel.next(room).empty());
+  EXPECT_EQ(channel.descriptor(), channel.handle());
+}
+
+}  // namespace
+}  // namespace sio::test
