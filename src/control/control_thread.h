@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The one thread of the library: what a kernel would do behind a socket's back. It sleeps in
+// The control thread: what a kernel would do behind a socket's back. It sleeps in
 // epoll_wait until a descriptor is ready, a timer is due or a task is given to it. It knows
 // nothing of sockets: what it runs is given to it as functions.
 //
