@@ -318,6 +318,7 @@ class Socket {
     if (status) buffer.give_up();
     return status;
   }
+  // The message is the program's, so MSG_PEEK has no effect here: that is sio_recv's.
   Received receive(int flags = 0, size_t most = SIZE_MAX) const noexcept {
     void* data = nullptr;
     const int n = sio_recv(fd_, &data, most, flags & ~MSG_PEEK);
