@@ -63,7 +63,9 @@ struct dma_stat {
 
 /* Makes an area of `size` bytes (rounded up to whole pages): maps it, faults it
  * in and registers it with every RDMA device that has an active port, for local
- * access only. flags: 0, DMA_HUGE_2MB or DMA_HUGE_1GB.
+ * access only. flags: 0, DMA_HUGE_2MB or DMA_HUGE_1GB. A fork(2) copies the pages of
+ * an area that a device has registered: of huge ones it needs as many more, set apart
+ * and free, or it fails.
  *
  * Any thread. The area is the program's until dma_free.
  * Errors: EINVAL  handlep is NULL, size is 0, a flag is unknown, or two sizes
@@ -105,7 +107,10 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * For receiving (no flag, or DMA_RECV): `size` bytes of the area become the
  * socket's receive memory, cut into slots (64 of 8 KiB unless SIO_RECV_SLOTS and
  * SIO_SLOT_SIZE say otherwise, plus 4 for control frames) that are posted to the
- * queue pair. sio_reserve never takes from receive memory. A socket has one
+ * queue pair. What is left, if it is more than a slot, takes messages larger than a
+ * slot, each in a block of its own: the largest one is as large as that memory, and
+ * several wait for each other when together they do not fit.
+ * sio_reserve never takes from receive memory. A socket has one
  * receiving association; a listener's is the template for each connection that
  * it accepts, which takes `size` bytes of its own at sio_accept.
  * For sending (no flag, or DMA_SEND): buffers of the area may be given to
@@ -114,7 +119,7 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * Errors: EINVAL  mem is not an area, size is larger than the area or too small
  *                 for 2 slots besides the 4 of the control frames, or a flag is
  *                 unknown
- *         ENOBUFS the area has no contiguous `size` bytes left
+ *         ENOBUFS the area has not so much left, each of the two parts in one piece
  *         EACCES  to receive into an area that was imported with DMA_SEND
  *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas
  *         EISCONN the socket is connected, connecting, listening or closed

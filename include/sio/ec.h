@@ -65,6 +65,7 @@ enum {
 	EC_SEM = 6,       /* a semaphore was taken for the program */
 	EC_FUTEX = 7,     /* a word was woken or has changed: `value`, the word; ends the source */
 	EC_PROCESS = 8,   /* a process has ended: `signal`; ends the source */
+	EC_AIO = 9,       /* a request of <sio/aio.h> has ended: `data`, or `error` */
 	EC_ACCEPT = 16,   /* a connection waits for sio_accept */
 	EC_CONNECT = 17,  /* a non-blocking sio_connect ended: established, or `error` */
 	EC_RECV = 18,     /* a message, the program's until sio_release: `data` */
@@ -102,9 +103,9 @@ typedef struct event_data {
 	int32_t fd;     /* socket, descriptor, message queue, or signal number; for timers,
 	                   semaphores, futexes and processes the id; -1 for none */
 	int32_t error;  /* an errno; 0 when all went well */
-	void *cookie;   /* as given when the source was added */
+	void *cookie;   /* as given when the source was added; EC_AIO: the struct aio_cb */
 	union {
-		struct ec_data data;     /* EC_RECV, EC_SENT */
+		struct ec_data data;     /* EC_RECV, EC_SENT, EC_AIO */
 		struct ec_signal signal; /* EC_SIGNAL, EC_PROCESS */
 		uint64_t value;          /* EC_USER: as posted; EC_TIMER: expirations; EC_FUTEX: the word */
 		uint32_t ready;          /* EC_FD, EC_MQ: epoll bits */
@@ -135,7 +136,8 @@ SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
  * ec_del.
  *
  * Errors: EBADF   not a channel
- *         EBUSY   sockets are attached: close them first
+ *         EBUSY   sockets are attached: close them first; or requests are under
+ *                 way (<sio/aio.h>)
  *         EPERM   called in a forked child */
 SIO_API int ec_destroy(ec_t ec);
 
@@ -245,7 +247,8 @@ SIO_API int ec_add_signal(ec_t ec, const sigset_t *signals, void *cookie);
  * relative), TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET. An expiration comes as
  * EC_TIMER; those that come while an event waits are counted in the next one's
  * `value`. When the clock is set, with TFD_TIMER_CANCEL_ON_SET, an event comes
- * with error ECANCELED and value 0.
+ * with error ECANCELED and value 0; then the timer goes on, and expirations that
+ * the program was not told of yet come.
  *
  * Errors: EINVAL  no such clock or flag; times is NULL or no valid time, or its
  *                 it_value is zero
@@ -275,12 +278,19 @@ SIO_API int ec_add_sem(ec_t ec, sem_t *semaphore, void *cookie);
  * it is no longer `value`; the event's `value` is what it was then. flags: 0 (a
  * private futex) or EC_FUTEX_SHARED. The word must last until the event was
  * taken or ec_del has returned; the event of one whose memory was unmapped has
- * error EFAULT. A helper thread waits for 127 words, of all channels; a
- * wake-up that leaves the word as it was may be missed while another of them is
- * being told of.
+ * error EFAULT.
+ *
+ * A change of the word that lasts is never missed. A wake-up that leaves the word
+ * as it was, or a change that was undone at once, may be: a helper thread waits
+ * for 127 words, of all channels, and such a wake-up is lost unless that thread
+ * sleeps in the kernel when it comes. It does not for a moment after ec_add_futex
+ * has returned, nor whenever another of its words is added, taken out or told
+ * of. FUTEX_WAKE says then that it woke nobody, or it woke another waiter. So who
+ * wakes changes the word first, as with any futex.
  *
  * Errors: EINVAL  word is NULL or not aligned, or a flag is unknown
- *         ENOSYS  the kernel has no futex_waitv(2): before Linux 5.16
+ *         ENOSYS  the kernel has no futex_waitv(2): before Linux 5.16, or a filter
+ *                 of system calls refuses it
  *         EBADF   ec is not a channel
  *         ENOMEM  no memory, or no thread can be made
  *         EPERM   called in a forked child */

@@ -89,6 +89,9 @@ struct sio_info {
 	uint64_t receives_posted;
 	uint64_t credit_stalls;  /* times that sio_send found no room */
 	uint64_t keepalives;
+	uint64_t bulk_sent;      /* messages larger than the peer's slots, of those sent */
+	uint64_t bulk_received;  /* messages larger than our slots, of those received */
+	uint64_t bulk_stalls;    /* times that one of these had to wait for receive memory */
 	int32_t error;           /* errno that ended the connection, 0 for none */
 	uint32_t wc_status;      /* enum ibv_wc_status of the first failed completion */
 	uint32_t wc_vendor_err;
@@ -216,7 +219,8 @@ SIO_API int sio_nonblock(int sock, int on);
  * sio_flush or a later completion; with SIO_RELEASE it goes back to its area by itself. From
  * elsewhere it is copied, no event follows, and `buf` is free on return.
  * Without MSG_DONTWAIT or O_NONBLOCK it blocks for room and takes in what arrives
- * meanwhile.
+ * meanwhile. A message larger than the peer's slots leaves when the peer has memory
+ * for it; those behind it keep their place.
  *
  * Errors: EAGAIN    no room: the peer's slots or the send queue are full, 1024
  *                   EC_SENT are owed, or a connect is under way (which takes a
@@ -228,6 +232,8 @@ SIO_API int sio_nonblock(int sock, int on);
  *                   area but not the program's
  *         EINVAL    an unknown flag, NULL with a size, or SIO_RELEASE on memory
  *                   that is not the whole of a reserved block or received message
+ *         ENOMEM    no queue pair could be made for messages larger than the peer's
+ *                   slots (or what else the device says to that)
  *         EPIPE     shut down for sending, or the connection has ended
  *         ENOTCONN  not connected
  *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so (once; then EPIPE)

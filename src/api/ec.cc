@@ -102,11 +102,14 @@ ec_t ec_create_ring(unsigned flags, event_data_t* ring, size_t entries) {
 int ec_destroy(ec_t ec) {
   return call([&] {
     Sources::Owners sources;  // go when the lock has been given up
+    std::unique_ptr<RequestSource> requests;
     ChannelGuard channel = ChannelGuard::of(ec);
     if (!channel) return -EBADF;
     const int result = channel->close();
-    if (result == 0) sources = channel->del_sources();
-    return result;
+    if (result != 0) return result;
+    sources = channel->del_sources();
+    requests = channel->del_requests();
+    return 0;
   });
 }
 

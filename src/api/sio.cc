@@ -212,7 +212,7 @@ int sio_recvfrom(int sock, const void** buf, size_t size, int flags, struct sock
     const int result = Socket::receive(socket, &data, size, flags);
     if (result < 0) return result;
     *buf = data;
-    if (to != nullptr) socket->name(true, to, &tolen);
+    if (to != nullptr) socket->sender_name(to, &tolen);
     return result;
   });
 }
@@ -231,7 +231,7 @@ int sio_recvmsg(int sock, const void** buf, size_t size, int flags) {
     message.msg_iovlen = data != nullptr ? 1 : 0;
     if (data != nullptr) message.msg_iov[0] = {data, static_cast<size_t>(result)};
     auto* const name = static_cast<sockaddr*>(message.msg_name);
-    if (name != nullptr) socket->name(true, name, &message.msg_namelen);
+    if (name != nullptr) socket->sender_name(name, &message.msg_namelen);
     message.msg_controllen = 0;
     message.msg_flags = MSG_EOR;
     return result;

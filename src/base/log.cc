@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "base/log.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -29,12 +31,29 @@ std::mutex& log_mutex() noexcept {
 sio_log_fn callback = nullptr;
 void* callback_arg = nullptr;
 
+// A line to a pipe that nobody reads is lost, and that is all: the calling thread gets no SIGPIPE,
+// and one that it had pending it keeps.
+void write_quietly(int fd, const char* line, size_t n) noexcept {
+  sigset_t pipe_only;
+  sigset_t pending;
+  sigset_t before;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  sigpending(&pending);
+  pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+  const ssize_t written = ::write(fd, line, n);
+  constexpr timespec kNow{0, 0};
+  if (written < 0 && errno == EPIPE && sigismember(&pending, SIGPIPE) == 0) {
+    sigtimedwait(&pipe_only, nullptr, &kNow);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 void write_stderr(int level, const char* text) noexcept {
   char line[kMaxLine + 32];
   const int n = std::snprintf(line, sizeof line, "libsio %s: %s\n", kLevelNames[level], text);
   // One write, so that lines of several threads do not mix. Nothing can be done about failure.
-  if (n > 0) [[maybe_unused]]
-    const ssize_t written = ::write(2, line, static_cast<size_t>(n));
+  if (n > 0) write_quietly(STDERR_FILENO, line, static_cast<size_t>(n));
 }
 
 }  // namespace

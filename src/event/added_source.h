@@ -30,11 +30,14 @@ class AddedSource : public EventSource {
   virtual void becomes_ready(uint32_t) noexcept {}
   virtual Next after_taken() noexcept { return Next::kNothing; }
 
-  // What epoll_event.data says of it: a descriptor's number, or kId and the id.
-  static constexpr uint64_t kId = uint64_t{1} << 32;
+  // What epoll_event.data says of it: the id or, of a descriptor that is not ours, the number and,
+  // above it, a generation from 1. A result that epoll gave before such a descriptor was deleted,
+  // or gives of a closed one that has a duplicate, is not to be told of who has the number next.
+  static constexpr unsigned kGenerationShift = 32;
+  static constexpr uint32_t kMostGenerations = 0x7fff'ffff;  // the channel's own have the top bit
   uint64_t name() const noexcept { return name_; }
   void set_name(uint64_t name) noexcept { name_ = name; }
-  int id() const noexcept { return static_cast<int>(name_ & ~kId); }
+  int id() const noexcept { return static_cast<int>(name_); }
 
  protected:
   // Precondition: the ring is not full.

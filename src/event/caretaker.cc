@@ -9,15 +9,22 @@ namespace sio::internal {
 namespace {
 
 constexpr milliseconds kTick{1};
-constexpr milliseconds kRest{20};  // when nothing tells that there is something to do
+// When nothing is in a hurry, or nothing tells that there is something to do.
+constexpr milliseconds kRest{20};
 
 struct Charge {
   Channel* channel;
   uint64_t generation;  // of the channel's use: tells when it has gone
   uint64_t activity;    // of the program, as last seen
+  uint32_t turn;        // of caretakers: tells when another has been called
 };
 
 void look(Charge charge, bool notified);
+
+milliseconds pause_for(Channel::Care care) noexcept {
+  if (care == Channel::Care::kAtOnce) return milliseconds(0);
+  return care == Channel::Care::kPrompt ? kTick : kRest;
+}
 
 void look_again_at(const Charge& charge, milliseconds after) {
   ControlThread::instance().at(Clock::now() + after, [charge] { look(charge, false); });
@@ -31,25 +38,27 @@ void adopt(Channel& channel, Charge charge) {
   // behind then finds a caretaker again.
   if (!channel.somebody_leads()) channel.arm_for_others();
   charge.activity = channel.activity();
-  if (!channel.needs_care() || channel.somebody_leads()) {
-    channel.care_ended();
-    return;
+  if (channel.needed_care() == Channel::Care::kNone || channel.somebody_leads()) {
+    return channel.cared_for(Channel::Care::kNone);
   }
+  channel.cared_for(Channel::Care::kAtOnce);
   if (!channel.care_when_ready([charge] { look(charge, true); })) look_again_at(charge, kRest);
 }
 
 void look(Charge charge, bool notified) {
   Channel& channel = *charge.channel;
   ChannelGuard guard(&channel);
-  if (channel.generation() != charge.generation) return;
+  if (channel.generation() != charge.generation || channel.care_turn() != charge.turn) return;
   // Perhaps of a completion that has been taken: only the next arming takes the notification.
   if (notified) channel.hub().notified();
   channel.forget_care();
-  if (!channel.needs_care()) {
-    channel.care_ended();
-  } else if (channel.activity() != charge.activity) {
+  const Channel::Care needed = channel.needed_care();
+  if (needed == Channel::Care::kNone) {
+    channel.cared_for(needed);
+  } else if (channel.activity() != charge.activity && needed != Channel::Care::kAtOnce) {
     charge.activity = channel.activity();
-    look_again_at(charge, kTick);
+    channel.cared_for(needed);
+    look_again_at(charge, pause_for(needed));
   } else {
     adopt(channel, charge);
   }
@@ -59,10 +68,11 @@ void look(Charge charge, bool notified) {
 
 void take_care_of(Channel* channel) noexcept {
   try {
-    look_again_at({channel, channel->generation(), channel->activity()}, kTick);
+    look_again_at({channel, channel->generation(), channel->activity(), channel->care_turn()},
+                  pause_for(channel->needed_care()));
   } catch (const std::exception& error) {
     LOG_ERROR("nobody takes care of a channel: %s", error.what());
-    channel->care_ended();
+    channel->cared_for(Channel::Care::kNone);
   }
 }
 

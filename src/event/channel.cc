@@ -24,6 +24,7 @@ namespace {
 constexpr uint64_t kOurs = uint64_t{1} << 63;
 constexpr uint64_t kKick = kOurs;
 constexpr uint64_t kNotification = kOurs | 1;
+constexpr uint64_t kRequests = kOurs | 2;
 
 // A program that polls is not to pay for the arming (two system calls, and two more at the next
 // completion) because one message took longer than others; so it is left alone for this long at
@@ -70,7 +71,8 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   Channel* channel = pool().take();
   const Lock lock(channel->mutex_);
   ++channel->generation_;
-  channel->hub_.emplace(epoll.get(), kNotification, options.hidden == nullptr);
+  channel->hub_.emplace(epoll.get(), kNotification, options.hidden == nullptr,
+                        [channel](int fd) { channel->forget_closed_fd(fd); });
   channel->ring_.emplace(std::move(ring));
   channel->sources_.emplace(epoll.get());
   channel->epoll_ = std::move(epoll);
@@ -80,12 +82,13 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->wake_all_ = (options.flags & EC_WAKE_ALL) != 0;
   channel->overflow_signal_ = options.overflow_signal;
   channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
-  channel->claimed_ = channel->changed_ = channel->cared_for_ = channel->closed_ = false;
+  channel->claimed_ = channel->changed_ = channel->closed_ = false;
+  channel->care_ = Care::kNone;
   channel->took_kick_ = channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
   channel->empties_ = 0;
-  channel->attached_ = channel->lingering_ = channel->tended_ = 0;
+  channel->attached_ = channel->lingering_ = channel->tended_ = channel->relied_on_ = 0;
   return channel;
 }
 
@@ -102,6 +105,7 @@ bool Channel::progress() noexcept {
   ++activity_;
   const bool any = hub_->poll() > 0;
   changed_ |= any;
+  look_at_requests();
   if (!held_back_.empty()) emit_held_back();
   return any;
 }
@@ -339,8 +343,9 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (ring_->pushed() != told_ || changed_) tell();
   if (std::exchange(took_kick_, false) && has_content()) kick();
   claimed_ = false;
-  if (needs_care() && !cared_for_) {
-    cared_for_ = true;
+  if (care_ < needed_care()) {
+    care_ = needed_care();
+    ++care_turn_;
     take_care_of(this);
   }
   if (closed_ && !leading_ && lingering_ == 0 && attached_ == 0) dispose(lock);
@@ -350,12 +355,13 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
 // Not while a thread is in epoll_wait: closing the descriptors would not wake it.
 void Channel::dispose(Lock& lock) noexcept {
   ++generation_;
-  if (cared_for_) forget_care();
+  if (care_ != Care::kNone) forget_care();
   extension_.reset();
   hub_.reset();
   ring_.reset();
   held_back_.clear();
   sources_.reset();
+  requests_.reset();
   kick_.reset();
   wake_apart_.reset();
   epoll_.reset();
@@ -382,7 +388,7 @@ OwnFd Channel::close_and_keep_descriptor() noexcept {
 }
 
 int Channel::close() {
-  if (attached_ > 0) return -EBUSY;
+  if (attached_ > 0 || (requests_ != nullptr && requests_->under_way())) return -EBUSY;
   if (lingering_ > 0) {
     // The sockets go on under another number: this one is the program's to see closed now.
     OwnFd other(check_errno(fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0), "fcntl"));
@@ -409,6 +415,7 @@ void Channel::take_ready(const epoll_event* ready, int n) noexcept {
   for (int i = 0; i < n; ++i) {
     // Perhaps of a completion that has been taken: then nothing but this tells of it.
     if (ready[i].data.u64 == kNotification) hub_->notified();
+    if (ready[i].data.u64 == kRequests) look_at_requests();
     if ((ready[i].data.u64 & kOurs) != 0) continue;
     AddedSource* source = sources_->named(ready[i].data.u64);
     if (source == nullptr) continue;
@@ -451,6 +458,11 @@ int Channel::del_fd(int fd) noexcept {
   return 0;
 }
 
+int Channel::add_source(Sources::Owner source) {
+  if (source->fd() >= 0) forget_closed_fd(source->fd());
+  return sources_->add(std::move(source));
+}
+
 void Channel::drop(AddedSource* source) noexcept {
   ring_->drop(source, [](const EventNote&) { return true; });
 }
@@ -462,6 +474,28 @@ Sources::Owner Channel::del_source(int id) noexcept {
     forget(source.get());
   }
   return source;
+}
+
+void Channel::set_requests(std::unique_ptr<RequestSource> requests) noexcept {
+  requests_ = std::move(requests);
+}
+
+void Channel::run() noexcept {
+  const ChannelGuard guard(this);
+  if (ring_) look_at_requests();
+}
+
+void Channel::watch_requests(int fd) {
+  forget_closed_fd(fd);
+  add_to_epoll(epoll_.get(), fd, EPOLLIN, kRequests);
+}
+
+std::unique_ptr<RequestSource> Channel::del_requests() noexcept {
+  if (requests_ != nullptr) {
+    drop(requests_.get());
+    forget(requests_.get());
+  }
+  return std::move(requests_);
 }
 
 Sources::Owners Channel::del_sources() noexcept {

@@ -31,6 +31,7 @@
 #include "base/fd.h"
 #include "event/completion_hub.h"
 #include "event/event_source.h"
+#include "event/request_source.h"
 #include "event/ring.h"
 #include "event/sources.h"
 #include "event/spin.h"
@@ -59,7 +60,7 @@ struct ChannelOptions {
   HiddenOwner* hidden = nullptr;
 };
 
-class Channel {
+class Channel : private Deferred {
  public:
   using Lock = std::unique_lock<std::mutex>;
 
@@ -105,10 +106,19 @@ class Channel {
   int mod_fd(int fd, uint32_t events, void* cookie) noexcept;
   int del_fd(int fd) noexcept;
   // Other sources: the id or -errno. Who gets one back destroys it without the lock.
-  int add_source(Sources::Owner source) { return sources_->add(std::move(source)); }
+  int add_source(Sources::Owner source);
   AddedSource* find_source(int id) noexcept { return sources_->find(id); }
   Sources::Owner del_source(int id) noexcept;
   Sources::Owners del_sources() noexcept;
+  // Requests; NULL: there were none yet.
+  RequestSource* requests() const noexcept { return requests_.get(); }
+  void set_requests(std::unique_ptr<RequestSource> requests) noexcept;
+  // Has them look when this thread holds no lock, perhaps that of another channel.
+  void look_at_requests_later() noexcept { note(); }
+  // The channel wakes when `fd` is readable, and has them look. Throws.
+  void watch_requests(int fd);
+  // Who gets them destroys them without the lock.
+  std::unique_ptr<RequestSource> del_requests() noexcept;
 
   // Sockets. A channel can be destroyed when none is attached; one that was closed and is not
   // done yet lingers, and keeps the object alive.
@@ -119,8 +129,11 @@ class Channel {
     ++lingering_;
   }
   void lingered() noexcept { --lingering_; }
-  // A socket goes on without the program's calls (what arrives is dropped), or no longer does.
+  // A socket goes on without the program's calls (what arrives is dropped, large messages are given
+  // memory), or no longer does.
   void tend(bool on) noexcept { tended_ += on ? 1 : -1; }
+  // The same, and at once: the program waits for what happens here, but looks elsewhere.
+  void rely_on(bool on) noexcept { relied_on_ += on ? 1 : -1; }
 
   // A hidden channel whose socket moves elsewhere: gives up the descriptor and closes.
   OwnFd close_and_keep_descriptor() noexcept;
@@ -137,9 +150,16 @@ class Channel {
   }
 
   // For the caretaker (event/caretaker.h).
-  bool needs_care() const noexcept { return hub_->holding() || lingering_ > 0 || tended_ > 0; }
+  enum class Care : uint8_t { kNone, kLeisurely, kPrompt, kAtOnce };
+  Care needed_care() const noexcept {
+    if (relied_on_ > 0) return Care::kAtOnce;
+    if (hub_->holding() || lingering_ > 0) return Care::kPrompt;
+    return tended_ > 0 ? Care::kLeisurely : Care::kNone;
+  }
   uint64_t activity() const noexcept { return activity_; }
-  void care_ended() noexcept { cared_for_ = false; }
+  // Of the caretaker that is to look after the channel now; earlier ones have been relieved.
+  uint32_t care_turn() const noexcept { return care_turn_; }
+  void cared_for(Care care) noexcept { care_ = care; }
   // Has `look` called in the control thread once when completions come; false: none can be waited
   // for. And forgets that.
   bool care_when_ready(const std::function<void()>& look);
@@ -176,15 +196,22 @@ class Channel {
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
   bool spinning() noexcept;
   void harvest() noexcept;
+  void run() noexcept override;
+  void look_at_requests() noexcept {
+    if (requests_ != nullptr && requests_->look()) offer(requests_.get());
+  }
   void drop(AddedSource* source) noexcept;
+  // A descriptor of the library's is about to be watched here. If the program had added one of that
+  // number, it has closed it without a word: whatever is done to it by its number from now on would
+  // be done to the library's.
+  void forget_closed_fd(int fd) noexcept { del_fd(fd); }
   void take_ready(const epoll_event* ready, int n) noexcept;
   void taken(const EventNote& note) noexcept;
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
   bool is_quiet() const noexcept {
     return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() && untold() == 0 &&
-           !took_kick_ && !hub_->armed_for_too_little() && (cared_for_ || !needs_care()) &&
-           !closed_;
+           !took_kick_ && !hub_->armed_for_too_little() && care_ >= needed_care() && !closed_;
   }
   void wake_and_hand_over(Lock& lock) noexcept;
   void dispose(Lock& lock) noexcept;
@@ -207,6 +234,7 @@ class Channel {
   Waiters waiters_;
   AdaptiveSpin spin_;
   std::optional<Sources> sources_;
+  std::unique_ptr<RequestSource> requests_;
   HeldBack held_back_;     // in the order in which they get room
   uint64_t activity_ = 0;  // counts calls of progress
   size_t told_ = 0;        // ring_->pushed() when threads were last woken
@@ -215,6 +243,7 @@ class Channel {
   int attached_ = 0;
   int lingering_ = 0;
   int tended_ = 0;
+  int relied_on_ = 0;
   int overflow_signal_ = 0;
   bool overflow_told_ = false;
   bool wake_all_ = false;
@@ -227,7 +256,8 @@ class Channel {
   WaitFor leader_waits_for_ = WaitFor::kEvent;
   bool claimed_ = false;  // the thread that leaves now takes one event itself
   bool changed_ = false;
-  bool cared_for_ = false;
+  Care care_ = Care::kNone;  // that it is given
+  uint32_t care_turn_ = 0;
   bool closed_ = false;
 };
 

@@ -32,6 +32,7 @@ CompletionHub::Group& CompletionHub::group_of(provider::Device& device) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = epoll_data_;
+  adding_(group.channel->fd());
   check_errno(epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, group.channel->fd(), &event), "epoll_ctl");
   groups_.push_back(std::move(group));
   return groups_.back();
@@ -73,13 +74,10 @@ CompletionHub::Seat CompletionHub::join(provider::Device& device, uint32_t entri
   return {queue.queue.get(), entries, index, places_[index].generation};
 }
 
-void CompletionHub::leave(Seat& seat) noexcept {
+void CompletionHub::leave(Seat& seat, bool handler_stays) noexcept {
   if (!seat) return;
   Place& place = places_[seat.connection];
-  CompletionHandler* const nobody = nullptr;
-  std::replace(touched_.begin(), touched_.end(), place.handler, nobody);
-  unhold(place.handler);
-  place.handler->touched_ = false;
+  if (!handler_stays) forget(place.handler);
   place.handler = nullptr;
   place.generation = (place.generation + 1) & wire::kWorkIdMask;
   free_places_.push_back(seat.connection);
@@ -89,6 +87,13 @@ void CompletionHub::leave(Seat& seat) noexcept {
     }
   }
   seat = {};
+}
+
+void CompletionHub::forget(CompletionHandler* handler) noexcept {
+  CompletionHandler* const nobody = nullptr;
+  std::replace(touched_.begin(), touched_.end(), handler, nobody);
+  handler->touched_ = false;
+  unhold(handler);
 }
 
 void CompletionHub::dispatch(const ibv_wc& wc) noexcept {

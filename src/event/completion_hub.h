@@ -8,7 +8,9 @@
 // 2. A completion is dispatched to the handler that posted it or, when that has left, to nobody.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "event/event_source.h"
@@ -27,17 +29,21 @@ class CompletionHub {
     explicit operator bool() const noexcept { return queue != nullptr; }
   };
 
+  // Of a descriptor that is about to be added to the epoll set.
+  using Adding = std::function<void(int fd)>;
+
   // Completion channels are added to `epoll_fd` with `epoll_data`. `roomy`: many queue pairs are
   // to be expected.
-  CompletionHub(int epoll_fd, uint64_t epoll_data, bool roomy) noexcept
-      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy) {}
+  CompletionHub(int epoll_fd, uint64_t epoll_data, bool roomy, Adding adding) noexcept
+      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy), adding_(std::move(adding)) {}
   ~CompletionHub();
   CompletionHub(const CompletionHub&) = delete;
   CompletionHub& operator=(const CompletionHub&) = delete;
 
   // Room for a queue pair with that many work requests in all.
   Seat join(provider::Device& device, uint32_t entries, CompletionHandler* handler);
-  void leave(Seat& seat) noexcept;
+  // handler_stays: on another seat of its own.
+  void leave(Seat& seat, bool handler_stays = false) noexcept;
 
   // Takes completions and dispatches them; how many. Bounded: more may be there.
   int poll() noexcept;
@@ -99,11 +105,13 @@ class CompletionHub {
   Queue& queue_with_room(Group& group, uint32_t entries);
   int poll_queue(provider::CompletionQueue& queue) noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
+  void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;
 
   int epoll_fd_;
   uint64_t epoll_data_;
   bool roomy_;
+  const Adding adding_;
   bool armed_ = false;
   bool solicited_only_ = false;
   bool seen_since_arm_ = false;

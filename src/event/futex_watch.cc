@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,23 +20,48 @@ namespace sio::internal {
 namespace {
 
 constexpr size_t kMostWords = FUTEX_WAITV_MAX - 1;
+constexpr int kMostFruitless = 8;
 
 // Whether a wake-up of this word has come, or it has another value: its place, or -1 and errno.
 long wait_for_any(const futex_waitv* words, unsigned n) noexcept {
   return syscall(SYS_futex_waitv, words, n, 0, nullptr, 0);
 }
 
-bool kernel_can() noexcept { return wait_for_any(nullptr, 0) != -1 || errno != ENOSYS; }
-
-uint32_t read_word(uint32_t* address) noexcept {
-  return std::atomic_ref<uint32_t>(*address).load(std::memory_order_acquire);  // as its users do
-}
+// Where there is such a call it finds no words to wait for. Else it is missing, or a filter of
+// system calls refuses it, with whatever errno it likes.
+bool kernel_can() noexcept { return wait_for_any(nullptr, 0) == -1 && errno == EINVAL; }
 
 // 0, EAGAIN: it has another value, or EFAULT. The kernel looks, since the program may have unmapped
 // the word: a request to move none of its waiters to itself, if it has this value.
-int compare(uint32_t* address, uint32_t value) noexcept {
+int compare(const FutexWatch::Word& word, uint32_t value) noexcept {
   constexpr auto kNone = nullptr;
-  return syscall(SYS_futex, address, FUTEX_CMP_REQUEUE, 0, kNone, address, value) >= 0 ? 0 : errno;
+  const int call = FUTEX_CMP_REQUEUE | (word.shared ? 0 : FUTEX_PRIVATE_FLAG);
+  return syscall(SYS_futex, word.address, call, 0, kNone, word.address, value) >= 0 ? 0 : errno;
+}
+
+// 0 or an errno. By the kernel, too.
+int copy_word(const FutexWatch::Word& word, uint32_t& value) noexcept {
+  const iovec to{&value, sizeof value};
+  const iovec from{word.address, sizeof value};
+  const ssize_t n = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+  return n == ssize_t{sizeof value} ? 0 : n < 0 ? errno : EFAULT;
+}
+
+// What the word is now: 0, or EFAULT. A copy may be torn, so the kernel is asked whether the word
+// has this value; one that changes all the time is taken as it comes.
+int read_word(const FutexWatch::Word& word, uint32_t& value) noexcept {
+  constexpr int kTries = 100;
+  bool copied = true;
+  for (int i = 0; i < kTries && copied; ++i) {
+    copied = copy_word(word, value) == 0;
+    const int differs = copied ? compare(word, value) : EAGAIN;
+    if (differs != EAGAIN) return differs;
+  }
+  if (copied) return 0;
+  if (compare(word, value) == EFAULT) return EFAULT;
+  // The kernel does not copy (a filter of system calls), or not this memory (a device's).
+  value = std::atomic_ref<uint32_t>(*word.address).load(std::memory_order_acquire);
+  return 0;
 }
 
 futex_waitv waiter(uint32_t* address, uint32_t value, bool shared) noexcept {
@@ -99,10 +125,13 @@ class FutexWatch::Group {
   // One whose time has come: takes it out and tells of it, without the lock.
   bool tell_one(std::unique_lock<std::mutex>& lock) noexcept {
     for (Entry& one : entries_) {
-      const int differs = compare(one.word.address, one.word.value);
+      const int differs = compare(one.word, one.word.value);
       if (differs == 0 && !one.woken && one.error == 0) continue;
-      const int error = differs == EFAULT ? EFAULT : one.error;
-      const uint32_t now = error == 0 ? read_word(one.word.address) : 0;
+      uint32_t now = one.word.value;
+      int error = differs == EFAULT ? EFAULT : one.error;
+      if (error == 0 && differs != 0) error = read_word(one.word, now);
+      if (error != 0) now = 0;
+      fruitless_ = 0;
       const Heard heard = std::move(one.heard);
       entries_.erase(entries_.begin() + (&one - entries_.data()));
       lock.unlock();
@@ -124,19 +153,33 @@ class FutexWatch::Group {
       words[n++] = waiter(one.word.address, one.word.value, one.word.shared);
     }
     lock.unlock();
-    const long woken = wait_for_any(words.data(), n);
+    const long woken = n > 1 ? wait_for_any(words.data(), n) : wait_for_change(words[0].val);
     const int error = woken < 0 ? errno : 0;
     lock.lock();
+    if (woken >= 0) fruitless_ = 0;
     if (woken > 0) {
       for (Entry& one : entries_) one.woken |= one.ticket == tickets[static_cast<size_t>(woken)];
-    } else if (error != 0 && error != EAGAIN && error != EINTR && error != EFAULT) {
-      if (!entries_.empty()) entries_.front().error = error;  // one at a time, until it works
+    } else if (is_trouble(error) && !entries_.empty()) {
+      entries_.front().error = error;  // one at a time, until it works
     }
+  }
+
+  // With no words there is no need of a call that may be refused, over and over again.
+  long wait_for_change(uint64_t seen) noexcept {
+    return syscall(SYS_futex, address_of_changes(), FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seen, nullptr);
+  }
+
+  // Whether waiting fails for good. EFAULT: of a word that is told of then, unless the kernel finds
+  // it at the next look, and does not when it waits.
+  bool is_trouble(int error) noexcept {
+    if (error == EFAULT) return ++fruitless_ > kMostFruitless;
+    return error != 0 && error != EAGAIN && error != EINTR;
   }
 
   std::mutex& mutex_;
   std::vector<Entry> entries_;
   std::atomic<uint32_t> changes_{0};
+  int fruitless_ = 0;  // waits in a row that failed with EFAULT
 };
 
 FutexWatch& FutexWatch::instance() {

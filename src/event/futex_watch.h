@@ -20,13 +20,14 @@ class FutexWatch {
     uint32_t value;  // as long as it is this
     bool shared;     // between processes
   };
-  // What the word is now, and 0; or EFAULT: there is no memory there. Called once, by a thread of
-  // the watch, without its lock.
+  // What the word is now, and 0; or EFAULT: there is no memory there, or why the kernel no longer
+  // waits for it. Called once, by a thread of the watch, without its lock.
   using Heard = std::function<void(uint32_t now, int error)>;
 
   static FutexWatch& instance();
 
-  // Throws std::system_error: ENOSYS, if the kernel has no futex_waitv (before 5.16); ENOMEM.
+  // Throws std::system_error: ENOSYS, if the kernel has no futex_waitv (before 5.16) or
+  // refuses it; ENOMEM.
   uint64_t add(const Word& word, Heard heard);
   // Afterwards the word is not read any more; `heard` may be running.
   void remove(uint64_t ticket) noexcept;

@@ -16,14 +16,24 @@ int Sources::watch(int operation, const AddedSource& source) const noexcept {
 
 void Sources::make_room() { rearm_.reserve(fds_.size() + others_.size() + 1); }
 
+// Whether what epoll knows by this number is what the descriptor is. Changes nothing: EPOLL_CTL_MOD
+// would arm what is one-shot, and have what is ready told of once more.
+bool Sources::still_there(int fd) const noexcept {
+  epoll_event nothing{};  // nobody has this name
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &nothing) != 0) return errno == EEXIST;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  return false;
+}
+
 int Sources::add_fd(int fd, uint32_t events, void* cookie) {
   if (const auto found = fds_.find(fd); found != fds_.end()) {
-    if (watch(EPOLL_CTL_MOD, *found->second) == 0) return -EEXIST;
-    return -ESTALE;
+    return still_there(fd) ? -EEXIST : -ESTALE;
   }
   make_room();
   auto source = std::make_unique<FdSource>(fd, events, cookie);
-  source->set_name(static_cast<uint64_t>(fd));
+  last_generation_ = last_generation_ % AddedSource::kMostGenerations + 1;
+  source->set_name(uint64_t{last_generation_} << AddedSource::kGenerationShift |
+                   static_cast<uint64_t>(fd));
   FdSource& added = *fds_.emplace(fd, std::move(source)).first->second;
   const int result = watch(EPOLL_CTL_ADD, added);
   if (result != 0) fds_.erase(fd);
@@ -52,7 +62,7 @@ int Sources::add(Owner source) {
   do {
     last_id_ = last_id_ == std::numeric_limits<int>::max() ? 1 : last_id_ + 1;
   } while (others_.count(last_id_) > 0);
-  source->set_name(AddedSource::kId | static_cast<uint64_t>(last_id_));
+  source->set_name(static_cast<uint64_t>(last_id_));
   AddedSource& added = *others_.emplace(last_id_, std::move(source)).first->second;
   if (added.fd() >= 0) {
     if (const int result = watch(EPOLL_CTL_ADD, added); result != 0) {
@@ -87,8 +97,10 @@ Sources::Owners Sources::remove_all() noexcept {
 }
 
 AddedSource* Sources::named(uint64_t name) noexcept {
-  const auto number = static_cast<int>(name & ~AddedSource::kId);
-  return (name & AddedSource::kId) != 0 ? find(number) : find_fd(number);
+  const auto number = static_cast<int>(name & 0xffff'ffff);
+  if (name >> AddedSource::kGenerationShift == 0) return find(number);
+  FdSource* const source = find_fd(number);
+  return source != nullptr && source->name() == name ? source : nullptr;
 }
 
 void Sources::rearm() noexcept {

@@ -46,6 +46,7 @@ class Sources {
 
  private:
   int watch(int operation, const AddedSource& source) const noexcept;
+  bool still_there(int fd) const noexcept;
   void make_room();
 
   const int epoll_;
@@ -53,6 +54,7 @@ class Sources {
   Owners others_;
   std::vector<AddedSource*> rearm_;  // has room for all
   int last_id_ = 0;
+  uint32_t last_generation_ = 0;
 };
 
 }  // namespace sio::internal

@@ -10,7 +10,9 @@
 namespace sio::internal {
 
 // A timer. At most one event of it is in the ring; expirations meanwhile are counted by the kernel,
-// and the next event tells of them. One that does not repeat ends with its event.
+// and the next event tells of them. One that does not repeat ends with its event. When the clock
+// was set (TFD_TIMER_CANCEL_ON_SET) the kernel forgets the expirations that nobody was told of, and
+// with them the timer: it is set once more, to the first of those.
 class TimerSource final : public AddedSource {
  public:
   // flags: those of timerfd_settime.
@@ -22,11 +24,18 @@ class TimerSource final : public AddedSource {
   Next after_taken() noexcept override { return over_ ? Next::kEnd : Next::kNothing; }
 
  private:
-  TimerSource(OwnFd&& fd, bool repeats, void* cookie) noexcept
-      : AddedSource(cookie), fd_(std::move(fd)), repeats_(repeats) {}
+  TimerSource(OwnFd&& fd, const itimerspec& times, int flags, void* cookie) noexcept
+      : AddedSource(cookie), fd_(std::move(fd)), times_(times), flags_(flags) {}
+
+  bool repeats() const noexcept {
+    return times_.it_interval.tv_sec != 0 || times_.it_interval.tv_nsec != 0;
+  }
+  void set_again() noexcept;
 
   const OwnFd fd_;
-  const bool repeats_;
+  const itimerspec times_;
+  const int flags_;
+  uint64_t told_ = 0;  // expirations
   bool in_ring_ = false;
   bool over_ = false;
 };

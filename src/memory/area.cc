@@ -160,13 +160,20 @@ void Area::stat(struct dma_stat& stat) noexcept {
     size_t in_flight = 0;
     switch (block_state::kind(state)) {
       case block_state::kFree:
-        stat.largest_free = std::max(stat.largest_free, bytes);
+        if (blocks_.is_areas(block)) stat.largest_free = std::max(stat.largest_free, bytes);
         [[fallthrough]];
       case block_state::kFreeing:
-        stat.free += bytes;
+        (blocks_.is_areas(block) ? stat.free : stat.posted) += bytes;
         break;
       case block_state::kReserved:
-        (block_state::flights(state) > 0 ? stat.in_flight : stat.reserved) += bytes;
+        if (block_state::flights(state) > 0) {
+          stat.in_flight += bytes;
+        } else {
+          ((state & block_state::kReceived) != 0 ? stat.received : stat.reserved) += bytes;
+        }
+        break;
+      case block_state::kPosted:
+        stat.posted += bytes;
         break;
       case block_state::kRegion:
         block.region.load(kRelaxed)->stat(received, in_flight);

@@ -117,6 +117,7 @@ class Area {
 
  private:
   friend class AreaTable;
+  friend class BulkPool;
   friend class Region;
   Area() = default;
 
@@ -139,6 +140,8 @@ class Area {
   // gives it back. 0 or -errno as in reserve.
   int take_for_region(size_t n, size_t slot, Region* region, uint32_t& block, char** base) noexcept;
   void give_back(uint32_t block) noexcept;
+  // For BulkPool: takes back a message that the program was never told of.
+  void take_back(uint32_t block) noexcept;
 
   int take(size_t n, uint32_t& block) noexcept;  // mutex_ is held
   uintptr_t address_of(const Block& block) const noexcept;

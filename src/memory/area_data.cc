@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "memory/area.h"
+#include "memory/bulk_pool.h"
 #include "memory/region.h"
 
 namespace sio::internal {
@@ -63,7 +64,10 @@ void Area::give_back(uint32_t block) noexcept {
   Remains remains;
   {
     const std::lock_guard lock(mutex_);
+    const Block& given = blocks_.at(block);
+    BulkPool* const pool = blocks_.is_areas(given) ? nullptr : static_cast<BulkPool*>(given.home);
     blocks_.give_back(block);
+    if (pool != nullptr) pool->freed();
     if (!ending_) return;
     remains = take_apart_if_due();
   }
@@ -89,6 +93,18 @@ int Area::release_block(uint32_t index, const void* p, size_t n) noexcept {
   } while (!block.state.compare_exchange_weak(state, freeing(state), kSwap, kLoad));
   give_back(index);
   return 0;
+}
+
+void Area::take_back(uint32_t index) noexcept {
+  Block& block = blocks_.at(index);
+  uint64_t state = block.state.load(kRelaxed);
+  uint64_t next;
+  do {
+    // Gone, or in flight: by a program that used an address it was never given.
+    if (kind(state) != kReserved) return;
+    next = flights(state) == 0 ? freeing(state) : state | kReleasing;
+  } while (!block.state.compare_exchange_weak(state, next, kSwap, kRelaxed));
+  if (kind(next) == kFreeing) give_back(index);
 }
 
 int Area::begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept {

@@ -7,7 +7,8 @@
 //
 // 1. The blocks tile [0, lines): tables->block_at[l] is the block that starts at line l, and then l
 //    is in tables->starts too; or the block that has l as one of its marks; else 0.
-// 2. A block with state kFree is in the list of its class, and its neighbours are not kFree.
+// 2. A block with state kFree is in its home's list of its class. A neighbour of the same home is
+//    not kFree.
 // 3. A thread that owns a block, or a part of it, finds it without the mutex: nobody else changes
 //    what the tables say about the lines of that block. Others find anything or nothing, and have
 //    to ask the block's state.
@@ -24,6 +25,23 @@
 #include "memory/tables.h"
 
 namespace sio::internal {
+
+// The free blocks of one home: the area itself, or a pool of receive memory in it. All of it under
+// the area's mutex.
+class FreeLists {
+ public:
+  void clear() noexcept;
+  void add(const Tables& tables, uint32_t index) noexcept;
+  void remove(const Tables& tables, uint32_t index) noexcept;
+  // A block of so many lines or more; 0: there is none.
+  uint32_t find(const Tables& tables, uint32_t lines) const noexcept;
+
+ private:
+  uint32_t first_from(uint32_t size_class) const noexcept;
+
+  std::array<uint32_t, kSizeClasses> lists_{};                  // first free block by class
+  std::array<uint64_t, (kSizeClasses + 63) / 64> not_empty_{};  // classes with one
+};
 
 class Blocks {
  public:
@@ -56,7 +74,14 @@ class Blocks {
 
   // A block of so many lines, still marked kFree; 0 if no free block is that large. The caller
   // sets its state.
-  uint32_t take(uint32_t lines) noexcept;
+  uint32_t take(uint32_t lines) noexcept { return take(home_, lines); }
+  uint32_t take(FreeLists& home, uint32_t lines) noexcept;
+
+  // A pool: `lines` of free memory with a home of its own. The first block, which stays where it
+  // is, or 0. close_pool: what is free there is the area's again, and what is not will be.
+  uint32_t open_pool(FreeLists& home, uint32_t lines) noexcept;
+  void close_pool(FreeLists& home, uint32_t first_line, uint32_t lines) noexcept;
+  bool is_areas(const Block& block) const noexcept { return block.home == &home_; }
 
   // Marks each `stride`-th line of a block as one that will be asked for, until it is given back.
   void mark(uint32_t index, uint32_t stride) noexcept;
@@ -82,19 +107,17 @@ class Blocks {
   void remove_start(uint32_t line) noexcept;
   void list_free(uint32_t index) noexcept;
   void unlist(uint32_t index) noexcept;
-  uint32_t find_free(uint32_t lines) const noexcept;
-  uint32_t first_listed_from(uint32_t size_class) const noexcept;
+  void merge(uint32_t index) noexcept;
   void cut(uint32_t index, uint32_t lines) noexcept;
   uint32_t previous(uint32_t index) const noexcept;
   bool is_free(uint32_t index) const noexcept;
 
   std::atomic<Tables*> tables_{nullptr};  // owned; replaced by larger ones, never freed
   uint32_t lines_ = 0;
-  uint32_t in_use_ = 0;                         // blocks that are not kFree
-  uint32_t records_ = 0;                        // highest record ever used
-  uint32_t unused_ = 0;                         // list of records below it that are no block
-  std::array<uint32_t, kSizeClasses> lists_{};  // first free block by class
-  std::array<uint64_t, (kSizeClasses + 63) / 64> not_empty_{};  // classes with one
+  uint32_t in_use_ = 0;   // blocks that are not kFree
+  uint32_t records_ = 0;  // highest record ever used
+  uint32_t unused_ = 0;   // list of records below it that are no block
+  FreeLists home_;        // of what is in no pool
 };
 
 }  // namespace sio::internal

@@ -116,6 +116,18 @@ class QueuePair {
   virtual void fail() noexcept = 0;
 };
 
+// A second queue pair beside that of a connection, on the same way to the same peer: for what has
+// to have receives of its own. What the peer must know of it goes over the first. It goes before
+// the connection's.
+class SecondQueuePair : public QueuePair {
+ public:
+  // Of the first packet that it sends.
+  virtual uint32_t first_sequence() const noexcept = 0;
+  // Its peer's number and first sequence: from here on receives can be posted, and sends too. 0 or
+  // -errno.
+  virtual int connect(uint32_t peer_number, uint32_t peer_sequence) noexcept = 0;
+};
+
 // Where datagrams go: what wr.ud of a work request wants. Lives as long as requests that name it.
 class Destination {
  public:
@@ -155,6 +167,9 @@ class Endpoint {
   virtual PortInfo port_info() const = 0;
   virtual std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
                                                        const QueueSizes& sizes) = 0;
+  // Of a connection that stands. The first one of it, on the same completion channel. Throws.
+  virtual std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
+                                                              const QueueSizes& sizes) = 0;
   // Where a datagram came from that its queue pair received (`grh`: the first bytes of the
   // receive). Throws.
   virtual std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) = 0;

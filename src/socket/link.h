@@ -12,12 +12,13 @@
 
 namespace sio::internal {
 
-// What both directions of a connection share: the queue pair and where its completions go.
+// What both directions of a connection share: its queue pair and where its completions go.
 struct Link {
   provider::Device* device = nullptr;
   CompletionHub* hub = nullptr;
   CompletionHub::Seat seat;
   StagingPool* staging = nullptr;
+  uint32_t buffers_held = 0;  // of the staging pool
   std::unique_ptr<provider::QueuePair> queue_pair;
   sio_info info{};  // the counters of it
 

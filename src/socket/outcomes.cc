@@ -30,11 +30,28 @@ bool Outcomes::make_room(uint32_t n) noexcept {
 }
 
 void Outcomes::finish(uint32_t n, int error) noexcept {
-  for (; n > 0; --n) {
-    SendRecord& record = at(done_++);
-    record.error = error;
-    if (!is_told(record)) Area::end_flight(record.flight, record.release);
+  if (bulk_ > 0) return finish_lane(n, error, false);
+  for (; n > 0; --n) finish(at(done_++), error);
+  pass_over_untold();
+}
+
+void Outcomes::finish(SendRecord& record, int error) noexcept {
+  record.error = error;
+  if (!is_told(record) && record.flight.area != nullptr) {
+    Area::end_flight(record.flight, record.release);
   }
+  if (record.completion != nullptr) record.completion->sent(error);
+}
+
+void Outcomes::finish_lane(uint32_t n, int error, bool bulk) noexcept {
+  for (uint32_t i = done_; n > 0; ++i) {
+    SendRecord& record = at(i);
+    if (record.bulk != bulk || record.finished) continue;
+    record.finished = true;
+    finish(record, error);
+    --n;
+  }
+  while (done_ != accepted_ && at(done_).finished) ++done_;
   pass_over_untold();
 }
 

@@ -7,24 +7,30 @@
 // 2. A buffer is the library's until the program has taken its EC_SENT from the ring or sio_flush
 //    has said that all is acknowledged; on a socket without a channel, and with SIO_RELEASE, until
 //    its message is acknowledged or has failed.
-// 3. They outlive the connection, whose end is an outcome too.
+// 3. Messages on the two lanes are done in either order; the program is told in the order of
+//    sio_send.
+// 4. They outlive the connection, whose end is an outcome too.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "memory/area.h"
+#include "socket/completion.h"
 
 namespace sio::internal {
 
-// A message that lent us its buffer.
+// A message that lent us its buffer, or of which somebody else than the program is to hear.
 struct SendRecord {
   const void* buf;
   size_t len;
-  Flight flight;
-  bool release;  // SIO_RELEASE: nobody is told, the area gets it back
+  Flight flight;  // area NULL: nothing was lent
+  bool release;   // SIO_RELEASE: nobody is told, the area gets it back
   int error;
   bool silent = false;  // nobody is told: the record before it, of the same message, is
+  Completion* completion = nullptr;  // hears of it (then it is silent)
+  bool bulk = false;      // on the lane for large messages, which is done in an order of its own
+  bool finished = false;  // before some that were sent earlier
 };
 
 class Outcomes {
@@ -36,9 +42,19 @@ class Outcomes {
   bool full(uint32_t n = 1) const noexcept { return accepted_ - taken_ + n > kMostRecords; }
   bool make_room(uint32_t n = 1) noexcept;
   void add(const SendRecord& record) noexcept { at(accepted_++) = record; }
+  void add_bulk(const SendRecord& record) noexcept {
+    at(accepted_) = record;
+    at(accepted_++).bulk = true;
+    ++bulk_;
+  }
 
-  // What became of the n oldest that are under way.
+  // What became of the n oldest that are under way: of those on either lane.
   void finish(uint32_t n, int error) noexcept;
+  void finish_bulk(uint32_t n, int error) noexcept {
+    if (n == 0) return;
+    finish_lane(n, error, true);
+    bulk_ -= n;
+  }
   bool under_way() const noexcept { return done_ != accepted_; }
 
   // The oldest that the program was not told of; NULL: none.
@@ -65,12 +81,15 @@ class Outcomes {
   bool is_told(const SendRecord& record) const noexcept {
     return tell_ && !record.release && !record.silent;
   }
+  void finish_lane(uint32_t n, int error, bool bulk) noexcept;
+  void finish(SendRecord& record, int error) noexcept;
   void pass_over_untold() noexcept;
 
   std::vector<SendRecord> records_;
   bool tell_ = false;
   uint32_t accepted_ = 0;
   uint32_t done_ = 0;
+  uint32_t bulk_ = 0;  // of those on the lane for large messages that are under way
   uint32_t told_ = 0;
   uint32_t taken_ = 0;
   uint32_t returned_ = 0;  // those before it have their buffers back

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "wire/hello.h"
 
@@ -65,7 +66,8 @@ IncomingMessage Receiver::deliver(uint32_t slot, uint32_t length) noexcept {
 void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, length, false}); }
 
 bool Receiver::train(uint32_t slot, uint32_t length) noexcept {
-  if (wire::count_records(region_->slot(slot), length) < 2) {
+  const auto announced = [this](uint32_t n) { return bulk_ != nullptr && bulk_->announced(n); };
+  if (!wire::check_train(region_->slot(slot), length, announced)) {
     --posted_;
     return false;
   }
@@ -91,35 +93,51 @@ bool Receiver::peek(IncomingMessage& message) noexcept {
   }
   if (head_ == tail_ || broken_) return false;
   const Filled& filled = head();
-  char* const data = region_->slot(filled.slot);
   if (!filled.train) {
-    next_ = {data, filled.length, filled.slot, 0};
-  } else {
-    if (!reading_) reader_ = wire::TrainReader(data, filled.length);
-    reading_ = true;
-    uint32_t offset;
-    uint32_t length;
-    if (!reader_.next(offset, length)) {
-      broken_ = true;
-      return false;
-    }
-    next_ = {data + offset, length, filled.slot, offset};
+    next_ = {region_->slot(filled.slot), filled.length, filled.slot, 0};
+  } else if (!at_announcement_ && !read_train(filled)) {
+    broken_ = true;
+    return false;
+  }
+  if (at_announcement_) {
+    if (!bulk_->here()) return false;
+    next_ = {bulk_->next().data, bulk_->next().length, kNoSlot, bulk_->next().block};
   }
   have_next_ = true;
   message = next_;
   return true;
 }
 
+// The next record of the train at the head. False: malformed.
+bool Receiver::read_train(const Filled& filled) noexcept {
+  char* const data = region_->slot(filled.slot);
+  if (!reading_) reader_ = wire::TrainReader(data, filled.length);
+  reading_ = true;
+  wire::Record record;
+  if (!reader_.next(record)) return false;
+  if (record.announced) {
+    at_announcement_ = bulk_ != nullptr && bulk_->expects(record.length);
+    return at_announcement_;
+  }
+  next_ = {data + record.offset, record.length, filled.slot, record.offset};
+  return true;
+}
+
 void Receiver::take(const IncomingMessage& message) noexcept {
-  region_->hand_out(message.slot, message.offset, message.length);
+  if (std::exchange(at_announcement_, false)) {
+    bulk_->take();
+  } else {
+    region_->hand_out(message.slot, message.offset, message.length);
+  }
   have_next_ = false;
   count(message.length);
   if (!head().train || reader_.at_end()) next_filled();
 }
 
 void Receiver::drop_all() noexcept {
-  have_next_ = false;
+  have_next_ = at_announcement_ = false;
   while (head_ != tail_) next_filled();
+  if (bulk_ != nullptr) bulk_->drop_all();
 }
 
 int Receiver::post_returned(bool force, uint32_t& data_credits,

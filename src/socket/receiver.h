@@ -14,11 +14,13 @@
 #include <vector>
 
 #include "memory/region.h"
+#include "socket/bulk_receiver.h"
 #include "socket/link.h"
 #include "wire/frame.h"
 
 namespace sio::internal {
 
+// slot kNoSlot: it came on the bulk lane, and `offset` is its block.
 struct IncomingMessage {
   void* data;
   uint32_t length;
@@ -44,6 +46,8 @@ class Receiver {
   // A receive completed. The slot of what is no message goes straight back.
   void message(uint32_t slot, uint32_t length) noexcept;
   bool train(uint32_t slot, uint32_t length) noexcept;  // false: malformed
+  // Its payload, before control() takes the slot.
+  const char* peek_control(uint32_t slot) const noexcept { return region_->slot(slot); }
   void control(uint32_t slot) noexcept;
   void flushed() noexcept { --posted_; }  // failed: the slot is lost to the connection
 
@@ -53,10 +57,19 @@ class Receiver {
   // It is the program's now.
   void take(const IncomingMessage& message) noexcept;
   // The program never saw it: back into the slot's account.
-  void take_back(uint32_t slot, uint32_t offset) noexcept { region_->take_back(slot, offset); }
+  void take_back(uint32_t slot, uint32_t offset) noexcept {
+    slot == kNoSlot ? bulk_->take_back(offset) : region_->take_back(slot, offset);
+  }
   bool broken() const noexcept { return broken_; }
   bool empty() const noexcept { return !have_next_ && head_ == tail_; }
-  bool has_next() const noexcept { return have_next_ || (head_ != tail_ && !broken_); }
+  bool has_next() const noexcept {
+    return have_next_ || (head_ != tail_ && !broken_ && !waits_for_bulk());
+  }
+  // The next one was announced, and has not come yet.
+  bool waits_for_bulk() const noexcept { return at_announcement_ && !bulk_->here(); }
+
+  // There is a lane for large messages now.
+  void set_bulk(BulkReceiver* bulk) noexcept { bulk_ = bulk; }
 
   // What arrives is not wanted any more.
   void drop_all() noexcept;
@@ -82,6 +95,7 @@ class Receiver {
   static constexpr uint32_t kPostBatch = 32;
 
   void fill(Filled filled) noexcept;
+  bool read_train(const Filled& filled) noexcept;
   void count(uint32_t length) noexcept {
     ++link_.info.messages_received;
     link_.info.bytes_received += length;
@@ -92,6 +106,7 @@ class Receiver {
 
   Link& link_;
   Region* region_ = nullptr;
+  BulkReceiver* bulk_ = nullptr;
   uint32_t slots_ = 0;
   uint32_t batch_ = 1;                   // slots that are posted again at once
   uint32_t posted_ = 0;                  // to the receive queue, not completed
@@ -99,9 +114,10 @@ class Receiver {
   std::vector<Filled> filled_;           // a ring with room for all slots
   uint32_t head_ = 0;
   uint32_t tail_ = 0;
-  wire::TrainReader reader_;  // of the train at the head
-  bool reading_ = false;      // reader_ is set
-  bool have_next_ = false;    // next_ was read and not taken
+  wire::TrainReader reader_;      // of the train at the head
+  bool reading_ = false;          // reader_ is set
+  bool have_next_ = false;        // next_ was read and not taken
+  bool at_announcement_ = false;  // was read: the next one is that of the bulk lane
   IncomingMessage next_{};
   bool broken_ = false;
 };

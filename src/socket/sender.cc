@@ -54,8 +54,8 @@ bool Sender::can_post_data() const noexcept {
   return open_ && credits_ > kControlSlots && in_flight() < limits_.quota && post_error_ == 0;
 }
 
-bool Sender::has_room() const noexcept {
-  return can_post_data() && !outcomes_.full() && link_.staging->may_take(buffers_held_);
+bool Sender::has_room(uint32_t records) const noexcept {
+  return can_post_data() && !outcomes_.full(records) && link_.staging->may_take(link_.buffers_held);
 }
 
 // --------------------------------------------------------------------------------- messages
@@ -92,8 +92,8 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
   ibv_sge sge{reinterpret_cast<uintptr_t>(message.data), message.length, message.lkey};
   Posted posted{nullptr, message.record != nullptr ? 1u : 0u, false};
   const bool inlined = message.length <= link_.queue_pair->max_inline();
-  if (message.record == nullptr && !inlined) {
-    posted.buffer = link_.staging->take(buffers_held_);
+  if (!message.is_lent() && !inlined) {
+    posted.buffer = link_.staging->take(link_.buffers_held);
     if (posted.buffer == nullptr) return -EAGAIN;
     std::memcpy(posted.buffer->data, message.data, message.length);
     sge.addr = reinterpret_cast<uintptr_t>(posted.buffer->data);
@@ -111,7 +111,7 @@ void Sender::post_message(ibv_sge* sges, int count, uint32_t length, bool inline
   wr.sg_list = sges;
   wr.num_sge = count;
   if (inlined && count > 0) wr.send_flags = IBV_SEND_INLINE;
-  wr.imm_data = wire::encode_immediate({Kind::kMessage, take_owed()});
+  wr.imm_data = take_owed(Kind::kMessage);
   --credits_;
   ++link_.info.sends_posted;
   ++link_.info.messages_sent;
@@ -121,7 +121,7 @@ void Sender::post_message(ibv_sge* sges, int count, uint32_t length, bool inline
 }
 
 int Sender::send_in_train(const OutgoingMessage& message) noexcept {
-  const bool copied = message.record == nullptr || message.length <= kCopyInTrain;
+  const bool copied = !message.is_lent() || message.length <= kCopyInTrain;
   if (!make_room_in_train(message.length, copied)) return -EAGAIN;
   if (copied) {
     train_.add_copy(message.data, message.length);
@@ -170,8 +170,8 @@ int Sender::send_alone(const Gather& gather) noexcept {
   const bool copied = !inlined && gather.is_copied();
   if (!copied && gather.count > most) return -EMSGSIZE;
   Posted posted{nullptr, gather.lent, false};
-  if (copied || (!inlined && gather.lent < gather.count)) {
-    posted.buffer = link_.staging->take(buffers_held_);
+  if (copied || (!inlined && gather.has_copied_pieces())) {
+    posted.buffer = link_.staging->take(link_.buffers_held);
     if (posted.buffer == nullptr) return -EAGAIN;
   }
   ibv_sge sges[Gather::kMostPieces];
@@ -196,8 +196,15 @@ int Sender::send_alone(const Gather& gather) noexcept {
   return 0;
 }
 
+int Sender::announce(uint32_t length, bool more) noexcept {
+  if (!make_room_in_train(0, true)) return -EAGAIN;
+  train_.add_announcement(length);
+  if (!more && window_open() && can_post_data()) post_train();
+  return 0;
+}
+
 bool Sender::take_buffer() noexcept {
-  StagingBuffer* buffer = link_.staging->take(buffers_held_);
+  StagingBuffer* buffer = link_.staging->take(link_.buffers_held);
   if (buffer == nullptr) return false;
   train_.begin(buffer);
   return true;
@@ -214,7 +221,7 @@ void Sender::post_train() noexcept {
     wr.send_flags = IBV_SEND_INLINE;
   }
   const Kind kind = load.lone ? Kind::kMessage : Kind::kTrain;
-  wr.imm_data = wire::encode_immediate({kind, take_owed()});
+  wr.imm_data = take_owed(kind);
   --credits_;
   ++link_.info.sends_posted;
   if (!load.lone) ++link_.info.trains_posted;
@@ -232,7 +239,9 @@ void Sender::pump(bool force) noexcept {
     end_sent_ = true;
     post_frame(Kind::kEnd, true);
   }
-  if (credits_due() && credits_ > 1 && can_post_control()) {
+  if (lane_due_ && credits_ > 2 && can_post_control()) post_lane();
+  const bool grants_due = owed_grants_ > 0 && !lane_due_ && credits_ > 2;
+  if ((grants_due || credits_due()) && credits_ > 1 && can_post_control()) {
     ++link_.info.credit_frames;
     post_frame(Kind::kCredit, false);
   }
@@ -245,16 +254,30 @@ bool Sender::credits_due() const noexcept {
   return owed_data_ >= half || owed_control_ >= kControlSlots / 2;
 }
 
-uint16_t Sender::take_owed() noexcept {
+// The immediate data of a frame, with all that is owed to the peer. Grants come after the lane.
+uint32_t Sender::take_owed(Kind kind) noexcept {
   const uint32_t owed = owed_data_ + owed_control_;
   owed_data_ = owed_control_ = 0;
-  return static_cast<uint16_t>(owed);
+  const uint32_t grants = lane_due_ ? 0 : std::exchange(owed_grants_, 0);
+  return wire::encode_immediate({kind, static_cast<uint16_t>(owed), static_cast<uint16_t>(grants)});
+}
+
+void Sender::post_lane() noexcept {
+  ibv_send_wr wr{};
+  wr.opcode = IBV_WR_SEND_WITH_IMM;
+  wr.sg_list = &lane_address_;
+  wr.num_sge = 1;
+  if (link_.queue_pair->max_inline() >= lane_address_.length) wr.send_flags = IBV_SEND_INLINE;
+  wr.imm_data = take_owed(Kind::kLane);
+  lane_due_ = false;
+  --credits_;
+  post(wr, {nullptr, 0, false});
 }
 
 void Sender::post_frame(Kind kind, bool awaited) noexcept {
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.imm_data = wire::encode_immediate({kind, take_owed()});
+  wr.imm_data = take_owed(kind);
   --credits_;
   post(wr, {nullptr, 0, awaited});
 }
@@ -318,7 +341,7 @@ void Sender::finish_first(uint32_t n) noexcept {
 
 void Sender::finish(const Posted& posted, int error) noexcept {
   link_.hub->completed();
-  if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, buffers_held_);
+  if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, link_.buffers_held);
   outcomes_.finish(posted.records, error);
 }
 
@@ -329,7 +352,7 @@ void Sender::fail(int error) noexcept {
   }
   unsignalled_ = 0;
   const uint32_t records = train_.records();
-  if (!train_.empty()) link_.staging->give_back(train_.depart(), buffers_held_);
+  if (!train_.empty()) link_.staging->give_back(train_.depart(), link_.buffers_held);
   outcomes_.finish(records, error);
 }
 

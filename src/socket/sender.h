@@ -3,8 +3,9 @@
 // The sending half of a connection: credits, the train, the send queue, and who is owed an
 // outcome. Used under the channel's lock.
 //
-// 1. A data SEND is posted only while credits_ > kControlSlots; a credit frame leaves one for the
-//    end. So the peer has a receive posted for all that we send.
+// 1. A data SEND is posted only while credits_ > kControlSlots; a frame for grants leaves one for
+//    credits, and a credit frame one for the end. So the peer has a receive posted for all that we
+//    send.
 // 2. All work requests are counted against the send queue, from posting to a completion that
 //    covers them: a signalled one covers all before it.
 // 3. The window counts SENDs that nothing was heard of since: no completion that covers them, no
@@ -15,11 +16,10 @@
 // 4. Each message that lent a buffer has a record (outcomes.h).
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
+#include "socket/gather.h"
 #include "socket/link.h"
 #include "socket/outcomes.h"
 #include "socket/train.h"
@@ -27,37 +27,15 @@
 
 namespace sio::internal {
 
-// A message that lies in several places.
-struct Gather {
-  struct Piece {
-    const void* data;
-    uint32_t length;  // not 0
-    uint32_t lkey;    // of the area that it lies in, if any
-    bool lent;        // else copied
-  };
-  static constexpr uint32_t kMostPieces = kMaxGather;
-
-  std::array<Piece, kMostPieces> pieces;
-  uint32_t count = 0;
-  uint32_t length = 0;                          // of all
-  std::array<SendRecord, kMostPieces> records;  // of those that are lent
-  uint32_t lent = 0;
-
-  // It costs less than to gather so little, or nothing of it is lent.
-  bool is_copied() const noexcept { return lent == 0 || length <= kCopyInTrain; }
-  void copy_to(char* to) const noexcept {
-    for (uint32_t i = 0; i < count; to += pieces[i++].length) {
-      std::memcpy(to, pieces[i].data, pieces[i].length);
-    }
-  }
-};
-
 // A message as send() takes it.
 struct OutgoingMessage {
   const void* data;
   uint32_t length;
   uint32_t lkey;             // of the area that it lies in
-  const SendRecord* record;  // NULL: copied from elsewhere
+  const SendRecord* record;  // NULL: nobody is owed an outcome
+
+  // Else it is copied from elsewhere.
+  bool is_lent() const noexcept { return record != nullptr && record->flight.area != nullptr; }
 };
 
 class Sender {
@@ -91,6 +69,21 @@ class Sender {
   int send(const OutgoingMessage& message, bool alone, bool more) noexcept;
   // The same; -EMSGSIZE: the device gathers fewer pieces.
   int send(const Gather& gather, bool alone, bool more) noexcept;
+
+  // Whether a message fits into the peer's slots. If not it is announced, and goes on the bulk
+  // lane.
+  bool fits(size_t length) const noexcept { return !open_ || length <= limits_.peer_slot_size; }
+  // 0 or -EAGAIN. The peer must have been told of the lane before.
+  int announce(uint32_t length, bool more) noexcept;
+  // Tells the peer where our end of the lane is: `address` (wire::kLaneAddressSize bytes, with this
+  // lkey) must stay. Once.
+  void tell_lane(const void* address, uint32_t lkey) noexcept {
+    lane_address_ = {reinterpret_cast<uintptr_t>(address), wire::kLaneAddressSize, lkey};
+    lane_due_ = true;
+  }
+  bool lane_told() const noexcept { return !lane_due_; }
+  // Grants to give, which come after that.
+  void owe_grants(uint32_t n) noexcept { owed_grants_ += n; }
 
   // Posts what can be posted: the train if the window allows (force: in any case), credits that
   // are due, the end.
@@ -149,8 +142,8 @@ class Sender {
   bool nothing_posted() const noexcept { return posted_ == completed_; }
   uint32_t in_flight() const noexcept { return posted_ - completed_; }
   uint32_t credits() const noexcept { return credits_; }
-  // Whether a send() that was refused may now succeed.
-  bool has_room() const noexcept;
+  // Whether a send() that was refused, of a message with so many records, may now succeed.
+  bool has_room(uint32_t records) const noexcept;
 
  private:
   struct Posted {
@@ -178,8 +171,9 @@ class Sender {
   void post_train() noexcept;
   void post_frame(wire::Kind kind, bool awaited) noexcept;
   void post(ibv_send_wr& wr, Posted posted) noexcept;
-  uint16_t take_owed() noexcept;
+  uint32_t take_owed(wire::Kind kind) noexcept;
   bool credits_due() const noexcept;
+  void post_lane() noexcept;
   void finish_first(uint32_t n) noexcept;
   void finish(const Posted& posted, int error) noexcept;
 
@@ -195,7 +189,9 @@ class Sender {
   uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
-  uint32_t buffers_held_ = 0;  // of the staging pool
+  uint32_t owed_grants_ = 0;
+  bool lane_due_ = false;
+  ibv_sge lane_address_{};
 
   // The send queue: counts that go on for ever; & (posted_ring_.size() - 1) is the place.
   std::vector<Posted> posted_ring_;

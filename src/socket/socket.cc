@@ -15,6 +15,16 @@
 #include "socket/socket_pool.h"
 
 namespace sio::internal {
+namespace {
+
+// Cut to what there is room for; the length is that of the whole.
+void put_name(const sockaddr_storage& name, sockaddr* address, socklen_t* length) noexcept {
+  const socklen_t size = name.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  std::memcpy(address, &name, std::min(*length, size));
+  *length = size;
+}
+
+}  // namespace
 
 StablePool<Socket>& socket_pool() {
   static auto* const sockets = new StablePool<Socket>;
@@ -191,10 +201,12 @@ int Socket::name(bool peer, sockaddr* address, socklen_t* length) const noexcept
     full = peer ? endpoint_->peer_address() : endpoint_->local_address();
   }
   if (full.ss_family == AF_UNSPEC) full.ss_family = static_cast<sa_family_t>(domain_);
-  const socklen_t size = full.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
-  std::memcpy(address, &full, std::min(*length, size));
-  *length = size;
+  put_name(full, address, length);
   return 0;
+}
+
+void Socket::sender_name(sockaddr* address, socklen_t* length) const noexcept {
+  put_name(peer_address_, address, length);
 }
 
 }  // namespace sio::internal

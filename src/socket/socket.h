@@ -6,7 +6,7 @@
 //    it is used under that channel's lock. Socket objects are never freed (base/stable_pool.h).
 // 2. Each operation that was queued has one outcome, told before EC_HUP; EC_HUP is the last event.
 // 3. Teardown: the queue pair into the error state, all of its work requests flushed, then queue
-//    pair, endpoint, receive memory. Each step is bounded by a timer.
+//    pair (that of the bulk lane first), endpoint, receive memory. Each step is bounded by a timer.
 //
 //   kFresh      -> kListening | kResolving
 //   kResolving  the way to the peer is looked for         -> kConnecting | kFresh (failed)
@@ -29,8 +29,11 @@
 #include "control/control_thread.h"
 #include "event/channel.h"
 #include "memory/area.h"
+#include "memory/bulk_pool.h"
 #include "memory/region.h"
 #include "provider/provider.h"
+#include "socket/bulk_lane.h"
+#include "socket/completion.h"
 #include "socket/link.h"
 #include "socket/options.h"
 #include "socket/outcomes.h"
@@ -91,9 +94,10 @@ struct SocketState {
   SocketOptions options_;
 
   // Memory.
-  Area* receive_area_ = nullptr;  // of the association or own_area_
-  size_t receive_size_ = 0;       // as given to dma_assoc; 0: no association
-  Region* region_ = nullptr;      // taken at dma_assoc, until the receiver has it
+  Area* receive_area_ = nullptr;    // of the association or own_area_
+  size_t receive_size_ = 0;         // as given to dma_assoc; 0: no association
+  Region* region_ = nullptr;        // taken at dma_assoc, until the receiver has it
+  std::unique_ptr<BulkPool> pool_;  // the same, for messages larger than a slot
   std::vector<Area*> send_areas_;
   std::vector<Association> associated_;
   Area* own_area_ = nullptr;
@@ -104,10 +108,12 @@ struct SocketState {
   Outcomes outcomes_;
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Receiver> receiver_;
+  std::unique_ptr<BulkLane> lane_;  // once there are messages larger than a slot
   wire::Hello peer_;
   std::vector<EarlyFrame> early_;
   int early_failure_ = 0;  // errno of what failed as early
   sockaddr_storage connect_to_{};
+  sockaddr_storage peer_address_{};  // outlives the connection, as its messages do
 
   // Listening.
   std::deque<Pending> backlog_;
@@ -122,7 +128,15 @@ struct SocketState {
   int connect_error_ = 0;
   size_t accepts_to_tell_ = 0;
   bool want_writable_ = false;  // sio_send said EAGAIN
+  // What it said it of.
+  struct Wanted {
+    size_t length = 0;
+    uint32_t records = 1;  // that it needs
+    bool copied = false;   // some of it
+  };
+  Wanted wanted_;
   bool readable_told_ = false;  // EC_READABLE was given and nothing has run dry since
+  Completions receives_;        // those that wait for a message, before the program does
   bool end_told_ = false;
   bool hup_told_ = false;
 
@@ -131,7 +145,7 @@ struct SocketState {
   bool peer_gone_ = false;    // it has disconnected
   bool peer_broken_ = false;  // it broke the protocol: what follows is dropped
   bool read_shut_ = false;
-  bool tended_ = false;  // what arrives is dropped also while the program makes no call
+  bool tended_ = false;  // it goes on while the program makes no call
   bool write_shut_ = false;
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool closed_ = false;   // by the program: the descriptor is gone
@@ -165,6 +179,8 @@ class Socket final : public EventSource,
   bool nonblock() const noexcept { return nonblock_; }
   int set_nonblock(int on) noexcept;
   int name(bool peer, sockaddr* address, socklen_t* length) const noexcept;
+  // Who sent what is received here.
+  void sender_name(sockaddr* address, socklen_t* length) const noexcept;
 
   // ec_add_fd and ec_del_fd on a socket, without any lock; ec_mod_fd under the channel's.
   static int move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie);
@@ -193,10 +209,19 @@ class Socket final : public EventSource,
   static int accept(int fd, const AcceptOptions& wish, sockaddr_storage& peer);
 
   // -- socket_send.cc, socket_receive.cc
-  static int send(SocketGuard& guard, const void* buf, size_t size, int flags);
-  static int send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags);
+  // `completion` hears of the outcome in place of the program, if it is queued.
+  static int send(SocketGuard& guard, const void* buf, size_t size, int flags,
+                  Completion* completion = nullptr);
+  static int send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags,
+                         Completion* completion = nullptr);
   static int flush(SocketGuard& guard, TimePoint deadline);
   static int receive(SocketGuard& guard, void** buf, size_t size, int flags);
+
+  // -- socket_requests.cc
+  // `completion` gets the next message that none before it gets. 0 or -errno.
+  static int request_receive(SocketGuard& guard, Completion& completion) noexcept;
+  // It gets none, if it still waits for one.
+  bool withdraw(Completion& completion) noexcept;
 
   // -- socket_close.cc
   int shutdown(int how) noexcept;
@@ -239,6 +264,7 @@ class Socket final : public EventSource,
 
   void prepare_receive_memory();
   void release_memory() noexcept;
+  void take_receive_memory(Area& area, size_t bytes);
   void give_up_region() noexcept;
   void give_up_own_area() noexcept;
   Area* sending_area(const void* p) const noexcept;
@@ -266,19 +292,48 @@ class Socket final : public EventSource,
   int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
   static void wait_again(Socket* listener, uint64_t generation, Pending pending);
 
+  // socket_bulk.cc
+  int open_lane() noexcept;
+  int send_bulk(const Gather& gather, bool more) noexcept;
+  int send_bulk(const OutgoingMessage& message, bool more) noexcept;
+  bool has_room_for(const Wanted& wanted) const noexcept;
+  bool lane_frame(uint32_t slot, uint32_t length) noexcept;
+  bool take_grants(uint32_t n) noexcept;
+  void advance_bulk() noexcept;
+
+  // Something must yet be sent, whether the program makes calls or not.
+  bool holding() const noexcept {
+    return sender_->holding() || (lane_ != nullptr && lane_->sender.holding());
+  }
+  uint64_t largest_message() const noexcept;
+  bool all_sent() const noexcept {
+    return sender_->idle() && (lane_ == nullptr || lane_->sender.idle());
+  }
+  // The peer sends no more, and all that it has sent has come.
+  bool at_end() const noexcept {
+    return end_received_ && (receiver_ == nullptr || !receiver_->waits_for_bulk());
+  }
   int sendable(size_t size) const noexcept;
   template <typename Put, typename FindKeys>
-  static int queue(SocketGuard& guard, size_t length, int flags, Put put, FindKeys find_keys);
+  static int queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
+                   FindKeys find_keys);
   int add_piece(Gather& gather, const iovec& piece, int flags, size_t& elsewhere) const noexcept;
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
   int take_error() noexcept;
+  static int send_copied(SocketGuard& guard, const Gather& gather, int flags,
+                         Completion& completion);
+  int take_next(void** buf, size_t size, bool peek) noexcept;
+  void serve_receives() noexcept;
+  void abandon_receives(int error) noexcept;
   void after_sending() noexcept;
   void update_hold() noexcept;
 
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
+  void completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept;
+  void protocol_broken() noexcept;
   void repost(bool force) noexcept;
   // Who releases the last slot of a batch may hold another channel's lock (a buffer that was
   // forwarded): the slots are posted again when it holds none.
@@ -287,6 +342,7 @@ class Socket final : public EventSource,
   bool emit_connect(EventRing& ring) noexcept;
   bool emit_accepts(EventRing& ring) noexcept;
   bool emit_messages(EventRing& ring) noexcept;
+  void take(const IncomingMessage& message) noexcept;
   void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
   bool may_deliver_at_once() const noexcept;
   bool is_told() const noexcept;
@@ -295,6 +351,7 @@ class Socket final : public EventSource,
   event_data_t& push(EventRing& ring, uint32_t kind, int error, uint32_t slot = 0,
                      uint32_t offset = 0) noexcept;
 
+  void tend() noexcept;
   void begin_ending(int error, bool disconnect) noexcept;
   void ending_timed_out();
   bool drained() const noexcept;

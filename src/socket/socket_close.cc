@@ -25,11 +25,12 @@ int Socket::shutdown(int how) noexcept {
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
   if ((how == SHUT_RD || how == SHUT_RDWR) && !read_shut_) {
     read_shut_ = true;
-    channel()->tend(tended_ = true);
+    tend();
     receiver_->drop_all();
     repost(true);
     sender_->pump(true);  // the peer may be waiting for these credits
     after_sending();
+    serve_receives();
   }
   if ((how == SHUT_WR || how == SHUT_RDWR) && !write_shut_) {
     write_shut_ = true;
@@ -39,6 +40,10 @@ int Socket::shutdown(int how) noexcept {
   }
   channel()->changed();
   return 0;
+}
+
+void Socket::tend() noexcept {
+  if (!std::exchange(tended_, true)) channel()->tend(true);
 }
 
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
@@ -53,6 +58,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   const bool told = disconnect && endpoint_->disconnect() == 0;
   await_disconnect_ = told && closing_ && error == 0 && !peer_gone_;
   link_.queue_pair->fail();
+  if (lane_ != nullptr) lane_->fail();
   drain_marker_ = sender_->mark_end();
   if (sender_->post_error() != 0) sends_drained_ = true;
   update_hold();
@@ -67,7 +73,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
 
 bool Socket::drained() const noexcept {
   return (sends_drained_ || sender_->nothing_posted()) && receiver_->posted() == 0 &&
-         (!await_disconnect_ || peer_gone_);
+         (lane_ == nullptr || lane_->drained()) && (!await_disconnect_ || peer_gone_);
 }
 
 void Socket::ending_timed_out() {
@@ -84,12 +90,16 @@ void Socket::end() noexcept {
   cancel(limit_timer_);
   cancel(keepalive_timer_);
   if (sender_ != nullptr) {
-    lost_messages_ = !sender_->all_acknowledged();
-    sender_->fail(failure_ != 0 ? failure_ : ECONNABORTED);
+    lost_messages_ = !sender_->all_acknowledged() || (lane_ != nullptr && !lane_->sender.idle());
+    const int error = failure_ != 0 ? failure_ : ECONNABORTED;
+    sender_->fail(error);
+    if (lane_ != nullptr) lane_->sender.fail(error);
   }
   tear_down();
+  if (lane_ != nullptr) lane_->receiver.end();
   if (std::exchange(tended_, false)) channel()->tend(false);
   if (reconnectable_ && !closed_) fresh_again();
+  serve_receives();
   channel()->changed();
   channel()->offer(this);
   if (closed_) finish_close_later();
@@ -97,6 +107,7 @@ void Socket::end() noexcept {
 
 // The verbs objects, in their order. Sender and receiver stay, for what they still have to tell.
 void Socket::tear_down() noexcept {
+  if (lane_ != nullptr) lane_->tear_down();
   link_.queue_pair.reset();
   if (link_.seat) link_.hub->leave(link_.seat);
   if (phase_ == Phase::kEnded && endpoint_ != nullptr) {
@@ -148,6 +159,7 @@ int Socket::close(int fd) {
   socket.placeholder_.reset();
   channel.linger();
   channel.changed();
+  socket.abandon_receives(ECANCELED);
   socket.drop_events();
   socket.start_closing();
   if (!hidden) return 0;
@@ -192,9 +204,9 @@ void Socket::start_closing() {
 
 // All that was sent is acknowledged, the end too: now the connection may go.
 void Socket::advance_close() noexcept {
-  if ((phase_ == Phase::kOpen || phase_ == Phase::kAccepting) && sender_->idle()) {
-    begin_ending(0, true);
-  }
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  if (!holding()) sender_->fence();  // credits may have left behind the end
+  if (all_sent()) begin_ending(0, true);
 }
 
 void Socket::linger_over() {
@@ -224,6 +236,7 @@ void Socket::finish_close() noexcept {
   Channel& in = *channel();
   in.forget(this);
   sender_.reset();
+  lane_.reset();
   outcomes_.drop();
   receiver_.reset();
   release_memory();

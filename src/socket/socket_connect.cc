@@ -128,13 +128,14 @@ void Socket::build_connection() {
   sender_->prepare(options_.send_quota);
   receiver_ = std::make_unique<Receiver>(link_);
   receiver_->prepare(region_, note_returned, this);
-  region_ = nullptr;  // the receiver's now
+  region_ = nullptr;  // the receiver's now; the pool stays the socket's
   if (const int error = receiver_->post_all()) throw_errno(-error, "posting receives");
 }
 
 // What build_connection() made, as far as it came. Its own area stays, for another try.
 void Socket::unmake_connection() noexcept {
   tear_down();
+  lane_.reset();
   sender_.reset();
   receiver_.reset();
   link_ = Link{};
@@ -144,7 +145,7 @@ wire::Hello Socket::our_hello() const noexcept {
   wire::Hello hello;
   hello.slot_size = link_.info.slot_size;
   hello.slots = link_.info.recv_slots;
-  hello.max_message = link_.info.slot_size;
+  hello.max_message = largest_message();
   return hello;
 }
 
@@ -156,6 +157,8 @@ void Socket::open_sender() noexcept {
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   sender_->open(limits);
+  peer_address_ = endpoint_->peer_address();
+  peer_.max_message = std::min(peer_.max_message, wire::kMaxMessage);
   link_.info.peer_slot_size = peer_.slot_size;
   link_.info.peer_recv_slots = peer_.slots;
 }
@@ -258,7 +261,7 @@ void Socket::on_disconnected() noexcept {
   // or did not want it.
   // Somebody who waits for room must hear that none will come.
   const bool orderly =
-      end_received_ && !sender_->holding() && !sender_->owes_outcomes() && !want_writable_;
+      at_end() && !sender_->holding() && !sender_->owes_outcomes() && !want_writable_;
   begin_ending(orderly ? 0 : ECONNRESET, true);
 }
 

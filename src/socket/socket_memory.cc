@@ -33,7 +33,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
     const uint32_t slots = options_.slots_in(size);
     try {
       if (slots == 0 || size > area.size()) throw_errno(EINVAL, "receive memory");
-      region_ = Region::create(area, size, options_.slot_size, slots + wire::kControlSlots);
+      take_receive_memory(area, size);
     } catch (...) {
       associated_.pop_back();
       area.dissociate();
@@ -65,9 +65,31 @@ int Socket::dissociate(Area& area, size_t size) noexcept {
   return 0;
 }
 
+// Slots, and what is left for messages larger than these. Throws.
+void Socket::take_receive_memory(Area& area, size_t bytes) {
+  const uint32_t slots = options_.slots_in(bytes) + wire::kControlSlots;
+  const size_t in_slots = size_t{slots} * options_.slot_size;
+  region_ = Region::create(area, in_slots, options_.slot_size, slots);
+  if (bytes - in_slots < options_.slot_size + kLine) return;  // no message would go there
+  try {
+    pool_ = std::make_unique<BulkPool>(area, bytes - in_slots);
+    pool_->set_on_freed(note_returned, this);
+  } catch (...) {
+    give_up_region();
+    throw;
+  }
+}
+
 void Socket::give_up_region() noexcept {
   if (region_ != nullptr) region_->detach();
   region_ = nullptr;
+  pool_.reset();
+}
+
+// That we take.
+uint64_t Socket::largest_message() const noexcept {
+  const uint32_t slot = link_.info.slot_size != 0 ? link_.info.slot_size : options_.slot_size;
+  return pool_ != nullptr ? std::min<uint64_t>(pool_->size(), wire::kMaxMessage) : slot;
 }
 
 // Before the queue pair is made: the region that its receives are cut from. A socket without an
@@ -89,10 +111,7 @@ void Socket::prepare_receive_memory() {
                              region_->slots() != slots + wire::kControlSlots)) {
     give_up_region();
   }
-  if (region_ == nullptr) {
-    region_ =
-        Region::create(*receive_area_, bytes, options_.slot_size, slots + wire::kControlSlots);
-  }
+  if (region_ == nullptr) take_receive_memory(*receive_area_, bytes);
 }
 
 // The end of the socket. Received messages that the program holds keep their region, and the

@@ -75,7 +75,7 @@ int Socket::get_option(int level, int option, void* value, socklen_t* length) {
     case SIO_INFO:
       return put(info(), value, length);
     case SIO_MAX_MESSAGE:
-      return put(uint64_t{connected ? peer_.slot_size : options_.slot_size}, value, length);
+      return put(connected ? peer_.max_message : largest_message(), value, length);
     default:
       return -ENOPROTOOPT;
   }
@@ -106,7 +106,8 @@ int Socket::get_socket_option(int option, void* value, socklen_t* length) noexce
 uint32_t Socket::readiness() const noexcept {
   uint32_t bits = 0;
   if (readable()) bits |= EPOLLIN;
-  if (phase_ == Phase::kOpen && !write_shut_ && sender_->has_room()) bits |= EPOLLOUT;
+  if (phase_ == Phase::kOpen && !write_shut_ && has_room_for(want_writable_ ? wanted_ : Wanted{}))
+    bits |= EPOLLOUT;
   if (end_received_) bits |= EPOLLRDHUP;
   if (phase_ == Phase::kEnded) bits |= EPOLLHUP;
   if (failure_ != 0 || so_error_ != 0) bits |= EPOLLERR;

@@ -20,8 +20,25 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
     if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index);
     sender_->failed(id.index);
     if (phase_ == Phase::kEnding && id.index == drain_marker_) sends_drained_ = true;
+  } else if (lane_ != nullptr) {
+    if (wc.status == IBV_WC_SUCCESS) return completed_bulk(id, wc);
+    id.kind == wire::Work::kBulkSend ? lane_->send_failed(id.index) : lane_->receiver.flushed();
   }
-  work_failed(wc, id.kind == wire::Work::kReceive);
+  work_failed(wc, id.kind == wire::Work::kReceive || id.kind == wire::Work::kBulkReceive);
+}
+
+void Socket::completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  if (id.kind == wire::Work::kBulkSend) return lane_->sender.completed(id.index);
+  if (peer_broken_) return lane_->receiver.flushed();
+  const bool plain = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) == 0;
+  if (!lane_->receiver.completed(wc.byte_len) || !plain) protocol_broken();
+  if (read_shut_ || closed_) receiver_->drop_all();
+}
+
+void Socket::protocol_broken() noexcept {
+  LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
+  peer_broken_ = true;
+  begin_ending(EPROTO, true);
 }
 
 void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
@@ -57,11 +74,7 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
   if (peer_broken_) return receiver_->flushed();  // with a gap before it
   if (phase_ == Phase::kAccepting) on_established({});
   sender_->heard();
-  if (!accept_frame(slot, wc)) {
-    LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
-    peer_broken_ = true;
-    begin_ending(EPROTO, true);
-  }
+  if (!accept_frame(slot, wc)) protocol_broken();
   if (read_shut_ || closed_) receiver_->drop_all();
 }
 
@@ -69,10 +82,14 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
 bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
   wire::Immediate imm;
   const bool ours = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0 &&
-                    wire::decode_immediate(wc.imm_data, imm) && sender_->add_credits(imm.credits);
+                    wire::decode_immediate(wc.imm_data, imm) && sender_->add_credits(imm.credits) &&
+                    take_grants(imm.grants);
   const bool carries = ours && (imm.kind == wire::Kind::kMessage || imm.kind == wire::Kind::kTrain);
   if (!carries) {
+    const bool lane = ours && imm.kind == wire::Kind::kLane;
+    const bool placed = !lane || lane_frame(slot, wc.byte_len);
     receiver_->control(slot);
+    if (lane) return placed;
     if (!ours || wc.byte_len != 0) return false;
     if (imm.kind == wire::Kind::kCredit) return true;
     return !std::exchange(end_received_, true);  // the end comes once
@@ -93,7 +110,7 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
 // A lone message at rest, as most are where latency counts: there is room for its event, and
 // nothing that must be told before it.
 bool Socket::may_deliver_at_once() const noexcept {
-  return deliver_ && !receiver_->has_next() && !connect_waits_ && !read_shut_ && !closed_ &&
+  return deliver_ && receiver_->empty() && !connect_waits_ && !read_shut_ && !closed_ &&
          !channel()->ring().full();
 }
 
@@ -110,6 +127,7 @@ void Socket::settle() noexcept {
     sender_->pump(false);
     after_sending();
   }
+  if (!receives_.empty()) serve_receives();
   channel()->changed();
   if (!is_told()) channel()->offer(this);
   if (closing_) advance_close();
@@ -124,7 +142,8 @@ void Socket::before_sleep() noexcept {
 }
 
 void Socket::repost(bool force) noexcept {
-  if (!receiver_->has_returned(force)) return;
+  advance_bulk();
+  if (phase_ == Phase::kEnding || !receiver_->has_returned(force)) return;
   uint32_t data;
   uint32_t control;
   if (const int error = receiver_->post_returned(force, data, control)) {
@@ -162,6 +181,13 @@ void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexc
   event.data.buf = message.data;
   event.data.len = message.length;
   event.data.mem = receiver_->region()->area().handle();
+}
+
+// The announcement of a large message may have been the last of its slot, which then has returned
+// without anybody having been told.
+void Socket::take(const IncomingMessage& message) noexcept {
+  receiver_->take(message);
+  if (message.slot == kNoSlot && receiver_->has_returned(false)) note();
 }
 
 // In this order: what comes after must not overtake.
@@ -204,7 +230,7 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
     outcomes_.told();
   }
   if (sender_ != nullptr && want_writable_ && !closed_ && phase_ == Phase::kOpen &&
-      sender_->has_room()) {
+      has_room_for(wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;
@@ -223,7 +249,7 @@ bool Socket::emit_messages(EventRing& ring) noexcept {
       readable_told_ = true;
       return true;
     }
-    receiver_->take(message);
+    take(message);
     push_message(ring, message);
   }
   if (receiver_->broken() && phase_ == Phase::kOpen) begin_ending(EPROTO, true);
@@ -233,7 +259,7 @@ bool Socket::emit_messages(EventRing& ring) noexcept {
 bool Socket::emit_ends(EventRing& ring) noexcept {
   if (closed_ || (!end_received_ && phase_ != Phase::kEnded)) return true;
   const bool dry = receiver_ == nullptr || !receiver_->has_next();
-  if (end_received_ && dry && !end_told_) {
+  if (at_end() && dry && !end_told_) {
     if (ring.full()) return false;
     push(ring, EC_EOF, 0);
     end_told_ = true;
@@ -248,7 +274,7 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 
 void Socket::taken(const EventNote& note) noexcept {
   if (note.kind != EC_SENT) return;
-  const bool was_full = outcomes_.full();
+  const bool was_full = outcomes_.full(want_writable_ ? wanted_.records : 1);
   outcomes_.taken();
   if (closed_ && phase_ == Phase::kEnded) return finish_close_later();
   if (!was_full) return;
@@ -265,8 +291,32 @@ void Socket::channel_closed() noexcept {
 bool Socket::readable() const noexcept {
   if (phase_ == Phase::kListening) return !backlog_.empty();
   if (connect_waits_ && phase_ != Phase::kResolving && phase_ != Phase::kConnecting) return true;
-  if (phase_ == Phase::kEnded || end_received_) return true;
+  if (phase_ == Phase::kEnded || at_end()) return true;
   return receiver_ != nullptr && receiver_->has_next();
+}
+
+// The next message or the end, as sio_recv returns it; -EAGAIN: there is none yet.
+int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
+  if (phase_ == Phase::kFresh || phase_ == Phase::kListening) return -ENOTCONN;
+  IncomingMessage message;
+  if (receiver_ != nullptr && receiver_->peek(message)) {
+    if (message.length > size) return -EMSGSIZE;
+    *buf = message.data;
+    if (peek) return static_cast<int>(message.length);
+    take(message);
+    readable_told_ = readable_told_ && receiver_->has_next();
+    return static_cast<int>(message.length);
+  }
+  readable_told_ = false;
+  if (receiver_ != nullptr && receiver_->broken() && phase_ == Phase::kOpen) {
+    begin_ending(EPROTO, true);
+  }
+  if (at_end() || read_shut_) {
+    *buf = nullptr;
+    return 0;
+  }
+  if (phase_ == Phase::kEnded) return failure_ != 0 ? -failure_ : -ENOTCONN;
+  return -EAGAIN;
 }
 
 int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
@@ -276,26 +326,8 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
   bool looked = false;
   socket.connect_is_known();
   for (;;) {
-    if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
-    IncomingMessage message;
-    if (socket.receiver_ != nullptr && socket.receiver_->peek(message)) {
-      if (message.length > size) return -EMSGSIZE;
-      *buf = message.data;
-      if ((flags & MSG_PEEK) != 0) return static_cast<int>(message.length);
-      socket.receiver_->take(message);
-      socket.readable_told_ = socket.readable_told_ && socket.receiver_->has_next();
-      return static_cast<int>(message.length);
-    }
-    socket.readable_told_ = false;
-    if (socket.receiver_ != nullptr && socket.receiver_->broken() &&
-        socket.phase_ == Phase::kOpen) {
-      socket.begin_ending(EPROTO, true);
-    }
-    if (socket.end_received_ || socket.read_shut_) {
-      *buf = nullptr;
-      return 0;
-    }
-    if (socket.phase_ == Phase::kEnded) return socket.failure_ != 0 ? -socket.failure_ : -ENOTCONN;
+    const int next = socket.take_next(buf, size, (flags & MSG_PEEK) != 0);
+    if (next != -EAGAIN) return next;
     if (!looked) {
       looked = true;
       guard.channel()->progress();
@@ -304,8 +336,8 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
       if (!guard.channel()->hidden() || guard.channel()->saw_empty()) return -EAGAIN;
     } else {
       const int result = guard.wait(kNever, [&] {
-        return (socket.receiver_ != nullptr && socket.receiver_->has_next()) ||
-               socket.end_received_ || socket.read_shut_ || socket.phase_ == Phase::kEnded ||
+        return (socket.receiver_ != nullptr && socket.receiver_->has_next()) || socket.at_end() ||
+               socket.read_shut_ || socket.phase_ == Phase::kEnded ||
                socket.phase_ == Phase::kFresh;
       });
       if (result != 0) return result;

@@ -20,8 +20,8 @@ int Socket::sendable(size_t size) const noexcept {
       break;
   }
   if (write_shut_ || peer_gone_) return -EPIPE;
-  const uint32_t most =
-      phase_ == Phase::kOpen || phase_ == Phase::kAccepting ? peer_.slot_size : wire::kMaxSlotSize;
+  const bool known = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
+  const uint64_t most = known ? peer_.max_message : wire::kMaxMessage;
   return size > most ? -EMSGSIZE : 0;
 }
 
@@ -32,15 +32,16 @@ int Socket::take_error() noexcept {
   return -failure_;
 }
 
-// Queues a message of that length, now or when there is room: put() gives it to the sender, and
+// Queues such a message, now or when there is room: put() gives it to the sender, and
 // find_keys() looks again when the device may not have been known before.
 template <typename Put, typename FindKeys>
-int Socket::queue(SocketGuard& guard, size_t length, int flags, Put put, FindKeys find_keys) {
+int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
+                  FindKeys find_keys) {
   Socket& socket = *guard;
   Channel& channel = *guard.channel();
   bool looked = false;
   for (;;) {
-    if (const int error = socket.sendable(length)) {
+    if (const int error = socket.sendable(wanted.length)) {
       return error == -EPIPE ? socket.take_error() : error;
     }
     if (socket.sender_ != nullptr) {
@@ -64,22 +65,24 @@ int Socket::queue(SocketGuard& guard, size_t length, int flags, Put put, FindKey
     }
     ++socket.link_.info.credit_stalls;
     socket.want_writable_ = true;
+    socket.wanted_ = wanted;
     if (socket.nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
-    const int result = guard.wait(kNever, [&] {
-      return socket.sendable(length) != 0 ||
-             (socket.sender_ != nullptr && socket.sender_->has_room());
-    });
+    const int result = guard.wait(
+        kNever, [&] { return socket.sendable(wanted.length) != 0 || socket.has_room_for(wanted); });
     if (result != 0) return result;
     socket.want_writable_ = false;
     find_keys();
   }
 }
 
-int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags) {
+int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
+                 Completion* completion) {
   Socket& socket = *guard;
   if (const int error = socket.sendable(size)) return error == -EPIPE ? socket.take_error() : error;
-  SendRecord record{buf, size, {}, (flags & SIO_RELEASE) != 0, 0};
-  OutgoingMessage message{buf, static_cast<uint32_t>(size), 0, nullptr};
+  SendRecord record{buf,       size, {}, (flags & SIO_RELEASE) != 0, 0, completion != nullptr,
+                    completion};
+  OutgoingMessage message{buf, static_cast<uint32_t>(size), 0,
+                          completion != nullptr ? &record : nullptr};
   Area* const area = socket.sending_area(buf);
   if (area != nullptr) {
     if (const int error = area->begin_flight(buf, size, record.flight, record.release))
@@ -93,26 +96,30 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags) {
   }
   const bool more = (flags & MSG_MORE) != 0;
   const auto put = [&](Sender& sender) {
+    if (!sender.fits(size)) return socket.send_bulk(message, more);
     return sender.send(message, socket.options_.no_delay && !more, more);
   };
   const auto find_key = [&] {
     if (area != nullptr) message.lkey = socket.key_of(*area);
   };
-  const int result = queue(guard, size, flags, put, find_key);
+  const int result = queue(guard, {size, 1, area == nullptr}, flags, put, find_key);
   // Not queued: the buffer is as it was.
   if (result != 0 && area != nullptr) Area::end_flight(record.flight, false);
   return result;
 }
 
-int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags) {
+int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags,
+                        Completion* completion) {
   Socket& socket = *guard;
   Gather gather;
   size_t size = 0;
   size_t elsewhere = 0;
   int result = 0;
   for (auto piece = pieces.begin(); piece != pieces.end() && result == 0; ++piece) {
-    if (piece->iov_len == 0) continue;
-    if (piece->iov_len > SIZE_MAX - size || gather.count == Gather::kMostPieces) {
+    // An empty one is nothing to send, but may be a message to be released.
+    if (piece->iov_len == 0 && (flags & SIO_RELEASE) == 0) continue;
+    if (piece->iov_len > SIZE_MAX - size || gather.count == Gather::kMostPieces ||
+        gather.lent == Gather::kMostPieces) {
       result = -EMSGSIZE;
       break;
     }
@@ -120,12 +127,19 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
     result = socket.sendable(size);
     if (result == 0) result = socket.add_piece(gather, *piece, flags, elsewhere);
   }
+  if (result == 0 && completion != nullptr) {
+    if (gather.lent == 0) return send_copied(guard, gather, flags, *completion);
+    gather.records[0].silent = true;
+    gather.records[gather.lent - 1].completion = completion;  // when all are the program's again
+  }
   if (result == 0) {
     const bool more = (flags & MSG_MORE) != 0;
     const auto put = [&](Sender& sender) {
+      if (!sender.fits(size)) return socket.send_bulk(gather, more);
       return sender.send(gather, socket.options_.no_delay && !more, more);
     };
-    result = queue(guard, size, flags, put, [&] { socket.find_keys(gather); });
+    const Wanted wanted{size, std::max(1u, gather.lent), elsewhere > 0};
+    result = queue(guard, wanted, flags, put, [&] { socket.find_keys(gather); });
   } else if (result == -EPIPE) {
     result = socket.take_error();
   }
@@ -151,9 +165,11 @@ int Socket::add_piece(Gather& gather, const iovec& piece, int flags,
   } else if ((elsewhere += piece.iov_len) > options_.copy_max) {
     return -EFAULT;
   }
+  if (piece.iov_len == 0) return 0;
   gather.length += static_cast<uint32_t>(piece.iov_len);
+  const bool lent = area != nullptr;
   gather.pieces[gather.count++] = {piece.iov_base, static_cast<uint32_t>(piece.iov_len),
-                                   area != nullptr ? key_of(*area) : 0, area != nullptr};
+                                   lent ? key_of(*area) : 0, lent, lent ? gather.lent - 1 : 0};
   return 0;
 }
 
@@ -163,9 +179,9 @@ uint32_t Socket::key_of(const Area& area) const noexcept {
 }
 
 void Socket::find_keys(Gather& gather) const noexcept {
-  const SendRecord* record = gather.records.data();
   for (uint32_t i = 0; i < gather.count; ++i) {
-    if (gather.pieces[i].lent) gather.pieces[i].lkey = key_of(*(record++)->flight.area);
+    Gather::Piece& piece = gather.pieces[i];
+    if (piece.lent) piece.lkey = key_of(*gather.records[piece.record].flight.area);
   }
 }
 
@@ -178,10 +194,10 @@ void Socket::after_sending() noexcept {
 // What is held back is looked at before the channel sleeps. While something is, every completion
 // wakes.
 void Socket::update_hold() noexcept {
-  if (sender_->holding() == held()) return;  // mostly so; what has ended needs no hurry
+  if (holding() == held()) return;  // mostly so; what has ended needs no hurry
   const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
   CompletionHub& hub = channel()->hub();
-  open && sender_->holding() ? hub.hold(this) : hub.unhold(this);
+  open&& holding() ? hub.hold(this) : hub.unhold(this);
 }
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {
@@ -195,7 +211,7 @@ int Socket::flush(SocketGuard& guard, TimePoint deadline) {
     socket.sender_->pump(true);
     if (!socket.sender_->holding()) socket.sender_->fence();
     socket.after_sending();
-    return socket.phase_ < Phase::kEnding && socket.sender_->idle();
+    return socket.phase_ < Phase::kEnding && socket.all_sent();
   };
   int result = 0;
   if (!done()) {

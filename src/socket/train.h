@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The train: messages that gather while enough SENDs are in flight, and leave in one SEND.
+// The train: messages and announcements that gather while enough SENDs are in flight, and leave in
+// one SEND.
 #pragma once
 
 #include <infiniband/verbs.h>
@@ -58,6 +59,13 @@ class Train {
     add_padding(length, 0);
   }
   void add_record() noexcept { ++records_; }
+  // Of a message on the bulk lane.
+  void add_announcement(uint32_t length) noexcept {
+    if (messages_++ == 0) first_announced_ = true;
+    bytes_ += wire::kRecordHeader;
+    wire::encode_record_header(buffer_->data + used_, length, true);
+    extend(wire::kRecordHeader);
+  }
 
   // What to send: a lone message goes without its header.
   struct Load {
@@ -67,7 +75,7 @@ class Train {
     bool lone;
   };
   Load load() noexcept {
-    if (messages_ > 1) return {sge_, static_cast<int>(sges_), bytes_, false};
+    if (messages_ > 1 || first_announced_) return {sge_, static_cast<int>(sges_), bytes_, false};
     if (first_length_ == 0) return {sge_, 0, 0, true};
     if (sges_ > 1) return {sge_ + 1, 1, first_length_, true};  // header, message, padding
     sge_[0].addr += wire::kRecordHeader;
@@ -78,7 +86,7 @@ class Train {
   // Sent: whose buffer goes with the SEND.
   StagingBuffer* depart() noexcept {
     messages_ = records_ = bytes_ = sges_ = used_ = 0;
-    in_buffer_ = alone_too_long_ = false;
+    in_buffer_ = alone_too_long_ = first_announced_ = false;
     return std::exchange(buffer_, nullptr);
   }
 
@@ -124,7 +132,8 @@ class Train {
   uint32_t records_ = 0;  // messages that owe an outcome
   uint32_t first_length_ = 0;
   uint32_t sges_ = 0;
-  bool in_buffer_ = false;       // the last gather entry ends at used_
+  bool in_buffer_ = false;  // the last gather entry ends at used_
+  bool first_announced_ = false;
   bool alone_too_long_ = false;  // the one message fills a slot without a header
   ibv_sge sge_[kMaxGather + 2];
 };

@@ -5,11 +5,18 @@
 //
 // Every SEND has 32 bits of immediate data, most significant first:
 //
-//   31..28 kind   27..16 zero   15..0 credits: receives that the sender of this frame posted anew
+//   31..28 kind   27..16 grants   15..0 credits
+//   credits: receives that the sender of this frame posted anew
+//   grants: announced messages, in their order, that it has posted receives for on the bulk lane
 //
-// The payload of kMessage is one message, without a header. That of kTrain is two or more
-// records, each [length:4][zero:4][payload][zeros up to a multiple of 8, and at least 8]: so each
-// message has an address within the payload, an empty one at the end too.
+// The payload of kMessage is one message, without a header. That of kTrain is records:
+//
+//   [length:4][zero:4][payload][zeros up to a multiple of 8, and at least 8]   a message: so each
+//       has an address within the payload, an empty one at the end too
+//   [length:4][one:4]   an announcement: the next message has that many bytes and comes on the
+//       bulk lane
+//
+// That of kLane is [queue pair number:4][first packet sequence number:4] of the bulk lane.
 #pragma once
 
 #include <arpa/inet.h>
@@ -22,32 +29,35 @@ namespace sio::internal::wire {
 
 enum class Kind : uint8_t {
   kMessage = 1,  // one message
-  kTrain = 2,    // several messages
+  kTrain = 2,    // messages and announcements
   kCredit = 3,   // no payload: returns credits
   kEnd = 4,      // no payload: the sender of this frame sends no further messages
+  kLane = 5,     // where the sender's end of the bulk lane is
 };
 
 struct Immediate {
   Kind kind;
   uint16_t credits;
+  uint16_t grants = 0;
 };
 
 inline constexpr uint32_t kMaxCredits = 0xffff;
+inline constexpr uint32_t kMaxGrants = 0xfff;
 
 // In the byte order of ibv_send_wr.imm_data and ibv_wc.imm_data.
 inline uint32_t encode_immediate(Immediate imm) noexcept {
-  return htonl(static_cast<uint32_t>(imm.kind) << 28 | imm.credits);
+  return htonl(static_cast<uint32_t>(imm.kind) << 28 | uint32_t{imm.grants} << 16 | imm.credits);
 }
 
 // False: not a frame of this version.
 inline bool decode_immediate(uint32_t imm_data, Immediate& imm) noexcept {
   const uint32_t bits = ntohl(imm_data);
-  if ((bits & 0x0fff0000u) != 0) return false;
   const uint32_t kind = bits >> 28;
-  if (kind < static_cast<uint32_t>(Kind::kMessage) || kind > static_cast<uint32_t>(Kind::kEnd)) {
+  if (kind < static_cast<uint32_t>(Kind::kMessage) || kind > static_cast<uint32_t>(Kind::kLane)) {
     return false;
   }
-  imm = {static_cast<Kind>(kind), static_cast<uint16_t>(bits & 0xffffu)};
+  imm = {static_cast<Kind>(kind), static_cast<uint16_t>(bits & 0xffffu),
+         static_cast<uint16_t>(bits >> 16 & kMaxGrants)};
   return true;
 }
 
@@ -60,10 +70,17 @@ constexpr uint32_t record_size(uint32_t length) noexcept {
   return kRecordHeader + (length == 0 ? kRecordAlign : padded);
 }
 
-inline void encode_record_header(char* at, uint32_t length) noexcept {
-  const uint32_t words[2] = {htonl(length), 0};
+inline void encode_record_header(char* at, uint32_t length, bool announced = false) noexcept {
+  const uint32_t words[2] = {htonl(length), htonl(announced ? 1 : 0)};
   std::memcpy(at, words, sizeof words);
 }
+
+// A message of a train, or the announcement of one: then there is nothing at its offset.
+struct Record {
+  uint32_t offset;
+  uint32_t length;
+  bool announced;
+};
 
 // Steps through the records of a train. The bytes are the peer's and may change under our feet
 // once the program has been given a part of them, so each step checks all it relies on.
@@ -74,17 +91,22 @@ class TrainReader {
 
   bool at_end() const noexcept { return at_ == size_; }
 
-  // The next record: where its payload begins and how long it is. False: malformed.
-  bool next(uint32_t& offset, uint32_t& length) noexcept {
+  // False: malformed.
+  bool next(Record& record) noexcept {
     if (size_ - at_ < kRecordHeader) return false;
     uint32_t words[2];
     std::memcpy(words, data_ + at_, sizeof words);
-    const uint32_t len = ntohl(words[0]);
-    if (words[1] != 0 || len > size_ - at_ - kRecordHeader) return false;
-    const uint32_t whole = record_size(len);  // no overflow: len is below size_
+    const uint32_t length = ntohl(words[0]);
+    const uint32_t flags = ntohl(words[1]);
+    record = {at_ + kRecordHeader, length, flags == 1};
+    if (flags > 1) return false;
+    if (flags == 1) {
+      at_ += kRecordHeader;
+      return true;
+    }
+    if (length > size_ - at_ - kRecordHeader) return false;
+    const uint32_t whole = record_size(length);  // no overflow: it is below size_
     if (whole > size_ - at_) return false;
-    offset = at_ + kRecordHeader;
-    length = len;
     at_ += whole;
     return true;
   }
@@ -95,17 +117,45 @@ class TrainReader {
   uint32_t at_ = 0;
 };
 
-// How many messages a received train holds; 0 if it is malformed.
-inline uint32_t count_records(const char* data, uint32_t size) noexcept {
+// Goes through a train that has come: announced(length) is told of each announcement and says
+// whether the peer may make it. False: it may not, or the train is malformed.
+template <typename Announced>
+bool check_train(const char* data, uint32_t size, Announced announced) noexcept {
   TrainReader reader(data, size);
-  uint32_t count = 0;
-  uint32_t offset;
-  uint32_t length;
-  while (!reader.at_end()) {
-    if (!reader.next(offset, length)) return 0;
-    ++count;
-  }
-  return count;
+  Record record;
+  do {
+    if (!reader.next(record)) return false;
+    if (record.announced && !announced(record.length)) return false;
+  } while (!reader.at_end());
+  return true;
 }
+
+// Where an end of the bulk lane is: queue pair number and sequence number have 24 bits each.
+struct LaneAddress {
+  uint32_t number;
+  uint32_t sequence;
+};
+inline constexpr uint32_t kLaneAddressSize = 8;
+inline constexpr uint32_t kMax24 = 0xffffff;
+
+inline void encode_lane_address(const LaneAddress& address, char* to) noexcept {
+  const uint32_t words[2] = {htonl(address.number), htonl(address.sequence)};
+  std::memcpy(to, words, sizeof words);
+}
+
+inline bool decode_lane_address(const char* from, uint32_t size, LaneAddress& address) noexcept {
+  if (size != kLaneAddressSize) return false;
+  uint32_t words[2];
+  std::memcpy(words, from, sizeof words);
+  address = {ntohl(words[0]), ntohl(words[1])};
+  return address.number <= kMax24 && address.sequence <= kMax24;
+}
+
+// On the bulk lane a message goes as SENDs of this many bytes, and a last one with the rest: within
+// what every device takes in one.
+inline constexpr uint32_t kBulkPiece = 1u << 20;
+// Announced messages that are not granted yet.
+inline constexpr uint32_t kMaxAnnounced = 64;
+inline constexpr uint64_t kMaxMessage = uint64_t{1} << 30;
 
 }  // namespace sio::internal::wire

@@ -13,6 +13,8 @@ namespace sio::internal::wire {
 enum class Work : uint8_t {
   kReceive = 1,  // index: the slot
   kSend = 2,     // index: the place in the send queue's ring
+  kBulkReceive = 3,
+  kBulkSend = 4,
 };
 
 struct WorkId {

@@ -64,7 +64,14 @@ Socket make_socket(const Options& options) {
 
 namespace {
 
-void place(Socket& socket, const Surroundings& around) {
+// Of receive=BYTES; it outlives the socket.
+const Area& receive_memory(const Options& options) {
+  static const Area area(static_cast<size_t>(options.number("receive")));
+  return area;
+}
+
+void place(const Options& options, Socket& socket, const Surroundings& around) {
+  if (options.has("receive")) socket.associate(receive_memory(options));
   if (around.channel != nullptr) socket.join(*around.channel, around.events);
   if (around.send_area != nullptr) socket.associate(*around.send_area, DMA_SEND);
 }
@@ -73,7 +80,7 @@ void place(Socket& socket, const Surroundings& around) {
 
 Socket make_listener(const Options& options, const Surroundings& around) {
   Socket listener = make_socket(options);
-  place(listener, around);
+  place(options, listener, around);
   listener.bind(own_address(options)).listen(options.number("backlog", 64));
   const Address name = listener.name();
   say("listening %d %s", name.port(), name.text().c_str());
@@ -87,7 +94,7 @@ Socket make_connection(const Options& options, const Surroundings& around) {
     return listener.accept();
   }
   Socket socket = make_socket(options);
-  place(socket, around);
+  place(options, socket, around);
   socket.connect({options.text("to"), static_cast<uint16_t>(options.number("port"))});
   return socket;
 }

@@ -2,6 +2,8 @@
 //
 // Behaviours that send and receive.
 //
+// All of them: receive=BYTES of receive memory; and those that send: send=BYTES to send from.
+//
 //   echo      sends back the very buffers that it received; connections= (1), then it ends.
 //             jitter=US: spins up to that long before it answers.
 //             way=deliver|readable|blocking|poll (one connection, but for deliver). Says "ended N"
@@ -156,7 +158,7 @@ void sink(const Options& options) {
 void source(const Options& options) {
   const bool mixed = options.text("lend", "copy") == "mixed";
   const auto count = static_cast<uint64_t>(options.number("count"));
-  const Area area(size_t{1} << 20);
+  const Area area(static_cast<size_t>(options.number("send", 1 << 20)));
   if (options.number("channel", 1) == 0) {
     Socket socket = make_connection(options, {nullptr, 0, &area});
     send_all_blocking(socket, pattern_of(options), count, mixed ? &area : nullptr);
@@ -173,7 +175,7 @@ void source(const Options& options) {
 }
 
 void exchange_both(const Options& options) {
-  const Area area(size_t{2} << 20);
+  const Area area(static_cast<size_t>(options.number("send", 2 << 20)));
   const Channel channel;
   Socket socket = make_connection(options, {&channel, EC_DELIVER, &area});
   const uint64_t count = count_of(options);

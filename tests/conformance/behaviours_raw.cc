@@ -112,6 +112,13 @@ Frame train(const std::vector<Record>& records, size_t trailing = 0) {
   return frame;
 }
 
+// Where our end of the bulk lane is said to be.
+Frame lane(uint32_t number = 1, uint32_t sequence = 0) {
+  Frame frame{immediate(wire::Kind::kLane), Bytes(wire::kLaneAddressSize)};
+  wire::encode_lane_address({number, sequence}, reinterpret_cast<char*>(frame.payload.data()));
+  return frame;
+}
+
 struct Garbage {
   const char* name;
   std::function<std::vector<Frame>()> frames;
@@ -122,9 +129,38 @@ const std::vector<Garbage>& all_garbage() {
   constexpr Record kGood{8, 0, 8};
   static const std::vector<Garbage> table = {
       {"kind-0", [] { return std::vector{of_immediate(0)}; }},
-      {"kind-5", [] { return std::vector{of_immediate(0x50000000)}; }},
+      {"kind-6", [] { return std::vector{of_immediate(0x60000000)}; }},
       {"kind-15", [] { return std::vector{of_immediate(0xf0000000)}; }},
-      {"bits", [] { return std::vector{of_immediate(0x10010000)}; }},
+      {"grant-1", [] { return std::vector{of_immediate(0x10010000)}; }},
+      {"grants-with-a-lane",
+       [=] {
+         return std::vector{lane(), of_immediate(0x3fff0000)};
+       }},
+      {"lane-empty", [] { return std::vector{control(Kind::kLane)}; }},
+      {"lane-short", [] { return std::vector{control(Kind::kLane, 7)}; }},
+      {"lane-long", [] { return std::vector{control(Kind::kLane, 9)}; }},
+      {"lane-number-large", [] { return std::vector{lane(0x1000000)}; }},
+      {"lane-sequence-large", [] { return std::vector{lane(1, 0x1000000)}; }},
+      {"lane-twice",
+       [] {
+         return std::vector{lane(), lane()};
+       }},
+      {"announcement-without-a-lane",
+       [] {
+         return std::vector{train({{100'000, 1, 0}})};
+       }},
+      {"announcement-to-who-takes-none",
+       [] {
+         return std::vector{lane(), train({{100'000, 1, 0}})};
+       }},
+      {"announcement-of-all",
+       [] {
+         return std::vector{lane(), train({{0xffffffff, 1, 0}})};
+       }},
+      {"announcement-of-nothing",
+       [] {
+         return std::vector{lane(), train({{0, 1, 0}})};
+       }},
       {"all-ones", [] { return std::vector{of_immediate(0xffffffff)}; }},
       {"no-immediate",
        [] {
@@ -151,7 +187,10 @@ const std::vector<Garbage>& all_garbage() {
          return std::vector{of_immediate(0), message(8)};
        }},
       {"train-empty", [] { return std::vector{train({})}; }},
-      {"train-of-one", [=] { return std::vector{train({kGood})}; }},
+      {"train-third-kind",
+       [=] {
+         return std::vector{train({kGood, {8, 2, 8}})};
+       }},
       {"train-past-end",
        [=] {
          return std::vector{train({kGood, {16, 0, 8}})};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // In a forked child every call fails with EPERM, and the parent's connections go on.
+#include <sio/aio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +87,21 @@ class WireFork : public WireTest {
         {"sio_recvmsg", [=, this] { return sio_recvmsg(fd, &const_data_, sizeof message_, 0); },
          EPERM},
         {"sio_recv", [=, this] { return sio_recv(fd, &data_, 1, 0); }, EPERM},
+        {"aio_send", [this] { return aio_send(&request_, 0); }, EPERM},
+        {"aio_recv", [this] { return aio_recv(&request_, 0); }, EPERM},
+        {"aio_sendmsg", [this] { return aio_sendmsg(&request_, 0); }, EPERM},
+        {"aio_recvmsg", [this] { return aio_recvmsg(&request_, 0); }, EPERM},
+        {"aio_read_ec", [this] { return aio_read_ec(&request_); }, EPERM},
+        {"aio_write_ec", [this] { return aio_write_ec(&request_); }, EPERM},
+        {"aio_cb_error", [this] { return aio_cb_error(&request_); }, EPERM},
+        {"aio_cb_return", [this] { return static_cast<int>(aio_cb_return(&request_)); }, EPERM},
+        {"aio_cb_cancel", [this] { return aio_cb_cancel(&request_); }, EPERM},
+        {"aio_cb_suspend",
+         [this] {
+           const aio_cb* const list[] = {&request_};
+           return aio_cb_suspend(list, 1, &zero_);
+         },
+         EPERM},
         {"sio_flush", [=, this] { return sio_flush(fd, &zero_); }, EPERM},
     };
   }
@@ -114,6 +130,7 @@ class WireFork : public WireTest {
   void* data_ = nullptr;
   event_data_t ring_[2]{};
   msghdr message_{};
+  aio_cb request_{};
   const void* const_data_ = &message_;
   timespec zero_{};
   sigset_t signals_{};

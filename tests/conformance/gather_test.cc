@@ -200,6 +200,60 @@ TEST_F(WireGather, WhatFindsNoRoomLeavesAllPiecesAsTheyWere) {
   expect_nothing_in_flight();
 }
 
+// As many outcomes as may be owed; what needs room for more of them than there are says so, and is
+// told when there is.
+TEST_F(WireGather, WhatNeedsManyOutcomesWaitsForThem) {
+  connect("sink seed=81 size=64");
+  const Pattern pattern = Pattern::of_size(81, 64);
+  std::vector<Message> lent;
+  for (uint64_t sent = 0; sent < 1015; ++sent) {
+    lent.push_back(block(64, 0));
+    pattern.fill(lent.back().data(), sent, 64);
+    while (socket_.try_send(lent.back().data(), 64, MSG_DONTWAIT) != 0) socket_.flush();
+  }
+  socket_.flush();
+  std::vector<Message> blocks;
+  std::vector<iovec> pieces;
+  for (int i = 0; i < 12; ++i) {
+    blocks.push_back(block(5 + (i == 11 ? 4 : 0), 'p'));
+    pieces.push_back(piece_of(blocks.back()));
+  }
+  ASSERT_EQ(send_message(socket_, pieces, MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  bool writable = false;
+  for (size_t told = 0; told < lent.size() || !writable;) {
+    const event_data_t event = channel_.next();
+    told += event.kind == EC_SENT;
+    writable |= event.kind == EC_WRITABLE;
+  }
+  std::vector<char> bytes(64);
+  pattern.fill(bytes.data(), lent.size(), bytes.size());
+  size_t at = 0;
+  for (const Message& part : blocks) {
+    std::memcpy(part.data(), bytes.data() + at, part.size());
+    at += part.size();
+  }
+  ASSERT_EQ(at, bytes.size());
+  EXPECT_EQ(send_message(socket_, pieces, MSG_DONTWAIT), 0);
+  channel_.expect(EC_SENT);
+}
+
+TEST_F(WireGather, EmptyMessagesAreReleasedToo) {
+  connect("echo");
+  for (int i = 0; i < 100; ++i) {
+    socket_.send("");
+    Message received(channel_.expect(EC_RECV));
+    std::vector<iovec> pieces{piece_of(received)};
+    ASSERT_EQ(send_message(socket_, pieces, SIO_RELEASE), 0);
+    EXPECT_EQ(sio_release(nullptr, received.data(), 0), -1) << "it was given away";
+    received.give_up();
+    EXPECT_EQ(Message(channel_.expect(EC_RECV)).size(), 0u);
+  }
+  std::vector<iovec> nothing{{nullptr, 0}};
+  EXPECT_EQ(send_message(socket_, nothing, SIO_RELEASE), -1);
+  EXPECT_EQ(errno, EINVAL);
+}
+
 TEST_F(WireGather, HeaderMisused) {
   connect("echo");
   const int fd = socket_.get();
@@ -285,6 +339,31 @@ TEST_F(WireReceive, FromTellsWhoSent) {
   EXPECT_EQ(errno, EINVAL);
   EXPECT_EQ(sio_recvfrom(-1, &data, SIZE_MAX, 0, nullptr, 0), -1);
   EXPECT_EQ(errno, EBADF);
+}
+
+TEST_F(WireReceive, FromTellsWhoSentAlsoWhenTheConnectionHasGone) {
+  const Address sender = pair_.far.peer_name();
+  for (int i = 0; i < 2; ++i) pair_.near.send("last");
+  pair_.near.close();
+  ASSERT_TRUE(eventually([&] { return (pair_.far.ready() & EPOLLHUP) != 0; }));
+  sockaddr_storage from{};
+  auto* const name = reinterpret_cast<sockaddr*>(&from);
+  const void* data = nullptr;
+  ASSERT_EQ(sio_recvfrom(pair_.far.get(), &data, SIZE_MAX, 0, name, sizeof from), 4);
+  EXPECT_EQ(sio_release(nullptr, const_cast<void*>(data), 4), 0);
+  EXPECT_EQ(std::memcmp(&from, sender.get(), sender.size()), 0);
+  from = {};
+  iovec piece{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_name = &from;
+  message.msg_namelen = sizeof from;
+  data = &message;
+  ASSERT_EQ(sio_recvmsg(pair_.far.get(), &data, sizeof message, 0), 4);
+  EXPECT_EQ(sio_release(nullptr, piece.iov_base, 4), 0);
+  EXPECT_EQ(message.msg_namelen, sender.size());
+  EXPECT_EQ(std::memcmp(&from, sender.get(), sender.size()), 0);
 }
 
 TEST_F(WireReceive, MessageTellsItsPiecesAndWhoSent) {

@@ -3,10 +3,7 @@
 // Every call of <sio/ec.h> with wrong handles, sizes, states and NULLs.
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,43 +11,15 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstddef>
 #include <future>
-#include <iterator>
 #include <thread>
 
+#include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/lines.h"
 
 namespace sio::test {
 namespace {
-
-// While this lasts the process can have no more descriptors.
-class NoDescriptorsLeft {
- public:
-  NoDescriptorsLeft() {
-    must(getrlimit(RLIMIT_NOFILE, &before_), "getrlimit");
-    const rlimit none{3, before_.rlim_max};
-    must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
-  }
-  ~NoDescriptorsLeft() { setrlimit(RLIMIT_NOFILE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
-// Has this system call fail in this thread, for good.
-void forbid_call(long number, uint32_t error = ENOSYS) {
-  sock_filter filter[] = {
-      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
-      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, static_cast<uint32_t>(number)},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | error},
-      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-  };
-  const sock_fprog program{std::size(filter), filter};
-  must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
-  must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
-}
 
 using MisuseOfChannels = PlainTest;
 using MisuseOfSocketsInChannels = DeviceTest;

@@ -7,6 +7,7 @@
 #include <mqueue.h>
 #include <poll.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -20,9 +21,12 @@
 #include <csignal>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <set>
 #include <thread>
+#include <vector>
 
+#include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/lines.h"
 
@@ -121,6 +125,12 @@ class SourceTimer : public Sources {
     const itimerspec times{to_timespec(interval), to_timespec(first)};
     return must(ec_add_timer(channel_.get(), clock, &times, flags, &cookie_), "ec_add_timer");
   }
+  // An errno, if it may not be set.
+  static int set_clock_to_what_it_is() {
+    timespec time{};
+    must(clock_gettime(CLOCK_REALTIME, &time), "clock_gettime");
+    return clock_settime(CLOCK_REALTIME, &time) == 0 ? 0 : errno;
+  }
   static milliseconds now(clockid_t clock) {
     timespec time{};
     must(clock_gettime(clock, &time), "clock_gettime");
@@ -198,6 +208,165 @@ TEST_F(SourceTimer, TellsThatItsClockWasSet) {
   EXPECT_EQ(event.error, ECANCELED);
   EXPECT_EQ(event.value, 0u);
   end(id);  // it still runs
+}
+
+// The clock is set when the timer has expired, but nobody was told yet.
+TEST_F(SourceTimer, OutlivesAnExpirationAsItsClockIsSet) {
+  constexpr int kFlags = TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET;
+  for (const milliseconds interval : {milliseconds(0), milliseconds(20)}) {
+    const int id = add(now(CLOCK_REALTIME) + kQuiet, interval, kFlags, CLOCK_REALTIME);
+    std::this_thread::sleep_for(2 * kQuiet);
+    if (const int error = set_clock_to_what_it_is()) {
+      end(id);
+      GTEST_SKIP() << "may not set the clock: " << std::strerror(error);
+    }
+    EXPECT_EQ(channel_.expect(EC_TIMER).error, ECANCELED);
+    for (int i = 0; i < 3; ++i) {
+      const event_data_t event = channel_.expect(EC_TIMER);
+      EXPECT_EQ(event.fd, id);
+      EXPECT_EQ(event.error, 0);
+      EXPECT_GE(event.value, 1u);
+      if (interval == milliseconds(0)) break;
+    }
+    if (interval == milliseconds(0)) {
+      expect_ended(id);
+    } else {
+      end(id);
+    }
+  }
+}
+
+// Those that were told of are not told again.
+TEST_F(SourceTimer, CountsEachExpirationOnceAsItsClockIsSet) {
+  constexpr milliseconds kInterval{20};
+  const milliseconds start = now(CLOCK_REALTIME) + kInterval;
+  const int id = add(start, kInterval, TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, CLOCK_REALTIME);
+  uint64_t told = 0;
+  for (int i = 0; i < 10; ++i) {
+    if (const int error = set_clock_to_what_it_is()) {
+      end(id);
+      GTEST_SKIP() << "may not set the clock: " << std::strerror(error);
+    }
+    std::this_thread::sleep_for(kInterval / 2);
+    told += channel_.expect(EC_TIMER).value;
+  }
+  while (told < 20) told += channel_.expect(EC_TIMER).value;
+  const auto due = static_cast<uint64_t>((now(CLOCK_REALTIME) - start) / kInterval) + 1;
+  EXPECT_LE(told, due);
+  EXPECT_GE(told + 3, due);
+  end(id);
+}
+
+// ---------------------------------------------------------------------------- plain descriptors
+
+// A call that fails changes nothing: what is one-shot stays spent, an edge stays told.
+TEST_F(Sources, ThatAreAddedTwiceAreNotArmedAgain) {
+  for (const uint32_t how : {uint32_t{EPOLLONESHOT}, uint32_t{EPOLLET}}) {
+    const Fd counter(must(eventfd(1, EFD_CLOEXEC), "eventfd"));
+    const auto add = [&] {
+      return ec_add_fd(channel_.get(), counter.get(), EPOLLIN | how, nullptr);
+    };
+    must(add(), "ec_add_fd");
+    channel_.expect(EC_FD);
+    expect_errors({{"twice", add, EEXIST}});
+    EXPECT_TRUE(quiet());
+    must(ec_del_fd(channel_.get(), counter.get()), "ec_del_fd");
+  }
+}
+
+// Epoll knows the file as long as there is a duplicate, by the number that is another's now.
+TEST_F(Sources, ThatWereClosedAreNotTakenForWhoHasTheirNumber) {
+  Fd closed(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
+  const Fd duplicate(must(dup(closed.get()), "dup"));
+  const int fd = closed.get();
+  must(ec_add_fd(channel_.get(), fd, EPOLLIN, nullptr), "ec_add_fd");
+  closed.reset();
+  const Fd other(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
+  ASSERT_EQ(other.get(), fd);
+  must(ec_add_fd(channel_.get(), fd, EPOLLIN, nullptr), "ec_add_fd");
+  must(eventfd_write(duplicate.get(), 1), "eventfd_write");
+  EXPECT_TRUE(quiet());
+  must(eventfd_write(fd, 1), "eventfd_write");
+  EXPECT_EQ(channel_.expect(EC_FD).fd, fd);
+}
+
+// A descriptor that was closed without ec_del_fd, when the library has its number.
+class SourceClosed : public SourceTimer {
+ protected:
+  // The timer's id.
+  int replace_by_timer(Fd& closed, milliseconds first) {
+    const int fd = closed.get();
+    closed.reset();
+    const int id = add(first, milliseconds(0));
+    EXPECT_GE(fcntl(fd, F_GETFD), 0) << "the timer has another number";
+    return id;
+  }
+  Fd add_readable() {
+    Fd counter(must(eventfd(1, EFD_CLOEXEC), "eventfd"));
+    must(ec_add_fd(channel_.get(), counter.get(), EPOLLIN, nullptr), "ec_add_fd");
+    return counter;
+  }
+  void expect_timer(int id) {
+    const event_data_t event = channel_.expect(EC_TIMER);
+    EXPECT_EQ(event.fd, id);
+    expect_ended(id);
+  }
+};
+
+TEST_F(SourceClosed, IsNotArmedInPlaceOfATimer) {
+  Fd counter = add_readable();
+  channel_.expect(EC_FD);  // it is to be armed again
+  expect_timer(replace_by_timer(counter, kQuiet));
+}
+
+TEST_F(SourceClosed, IsNotToldOfInPlaceOfATimer) {
+  Fd counter = add_readable();
+  timespec limit = to_timespec(kSoon);
+  ASSERT_EQ(ec_delay(channel_.get(), &limit), 0);  // its event is in the ring
+  expect_timer(replace_by_timer(counter, kQuiet));
+}
+
+TEST_F(SourceClosed, CannotBeChangedInPlaceOfATimer) {
+  Fd counter = add_readable();
+  const int fd = counter.get();
+  const int id = replace_by_timer(counter, 3 * kQuiet);
+  expect_errors({
+      {"mod", [&] { return ec_mod_fd(channel_.get(), fd, EPOLLIN, nullptr); }, ENOENT},
+      {"del", [&] { return ec_del_fd(channel_.get(), fd); }, ENOENT},
+      {"add", [&] { return ec_add_fd(channel_.get(), fd, EPOLLIN, nullptr); }, EEXIST},
+      {"del, again", [&] { return ec_del_fd(channel_.get(), fd); }, ENOENT},
+  });
+  expect_timer(id);
+}
+
+class SourceClosedOnWire : public DeviceTest {
+ protected:
+  const Channel channel_;
+};
+
+// Whichever numbers the descriptors have that a connection needs.
+TEST_F(SourceClosedOnWire, CannotBeTakenOutInPlaceOfCompletions) {
+  std::vector<Fd> counters;
+  std::vector<int> numbers;
+  for (int i = 0; i < 100; ++i) {
+    counters.emplace_back(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
+    numbers.push_back(counters.back().get());
+    must(ec_add_fd(channel_.get(), numbers.back(), EPOLLIN, nullptr), "ec_add_fd");
+  }
+  counters.clear();
+  Pair pair = make_pair(&channel_);
+  for (const int fd : numbers) ec_del_fd(channel_.get(), fd);
+  while (channel_.try_next(kQuiet)) {
+  }
+  std::thread sending([&] {
+    std::this_thread::sleep_for(kQuiet);
+    pair.far.send("hello");
+  });
+  const auto event = channel_.try_next(kSoon);
+  sending.join();
+  ASSERT_TRUE(event) << "who sleeps was not woken";
+  EXPECT_EQ(event->kind, uint32_t{EC_RECV});
+  EXPECT_EQ(Message(*event).view(), "hello");
 }
 
 // ----------------------------------------------------------------------------------- semaphores
@@ -312,6 +481,24 @@ TEST_F(SourceSemaphore, IsNeitherLostNorMadeByEndsAtAnyTime) {
 
 // -------------------------------------------------------------------------------------- futexes
 
+class Page {
+ public:
+  Page() : at_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    EXPECT_NE(at_, MAP_FAILED);
+    *word() = 0;
+  }
+  Page(const Page&) = delete;
+  Page& operator=(const Page&) = delete;
+  ~Page() { munmap(at_, kSize); }
+
+  uint32_t* word() const { return static_cast<uint32_t*>(at_); }
+  void protect(int how) const { must(mprotect(at_, kSize, how), "mprotect"); }
+
+ private:
+  static constexpr size_t kSize = 4096;
+  void* at_;
+};
+
 class SourceFutex : public Sources {
  protected:
   int add(uint32_t* word, uint32_t value, int flags = 0) {
@@ -413,6 +600,41 @@ TEST_F(SourceFutex, WhoseMemoryHasGoneIsToldOf) {
   EXPECT_EQ(event.error, EFAULT);
   set(&word_, 1);
   EXPECT_EQ(channel_.expect(EC_FUTEX).fd, other);
+}
+
+// A private word is whoever's memory it is, written to or not.
+TEST_F(SourceFutex, MayBeReadOnly) {
+  const Page page;
+  page.protect(PROT_READ);
+  const int id = add(page.word(), 0);
+  EXPECT_TRUE(quiet());
+  wake(page.word());
+  const event_data_t event = channel_.expect(EC_FUTEX);
+  EXPECT_EQ(event.fd, id);
+  EXPECT_EQ(event.error, 0);
+}
+
+// It is read while its memory goes.
+TEST_F(SourceFutex, MayGoAtAnyTime) {
+  for (int i = 0; i < 2000; ++i) {
+    std::optional<Page> page(std::in_place);
+    add(page->word(), 1);
+    std::this_thread::sleep_for(std::chrono::microseconds(i % 50));
+    page.reset();
+    const event_data_t event = channel_.expect(EC_FUTEX);
+    EXPECT_EQ(event.value, 0u);
+    EXPECT_TRUE(event.error == 0 || event.error == EFAULT) << event.error;
+  }
+}
+
+TEST_F(SourceFutex, IsRefusedWhereAFilterForbidsToWaitForIt) {
+  std::thread([&] {
+    forbid_call(SYS_futex_waitv, EPERM);
+    expect_errors(
+        {{"EPERM", [&] { return ec_add_futex(channel_.get(), &word_, word_, 0, nullptr); },
+          ENOSYS}});
+  }).join();
+  EXPECT_TRUE(quiet());
 }
 
 // ------------------------------------------------------------------------------------ processes

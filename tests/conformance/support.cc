@@ -190,7 +190,7 @@ const char* kind_name(uint32_t kind) {
       {EC_SENT, "EC_SENT"},       {EC_EOF, "EC_EOF"},   {EC_WRITABLE, "EC_WRITABLE"},
       {EC_HUP, "EC_HUP"},         {EC_MQ, "EC_MQ"},     {EC_SIGNAL, "EC_SIGNAL"},
       {EC_TIMER, "EC_TIMER"},     {EC_SEM, "EC_SEM"},   {EC_FUTEX, "EC_FUTEX"},
-      {EC_PROCESS, "EC_PROCESS"}};
+      {EC_PROCESS, "EC_PROCESS"}, {EC_AIO, "EC_AIO"}};
   for (const auto& [number, name] : kNames) {
     if (number == kind) return name;
   }

@@ -38,7 +38,11 @@ class FaultyRegion final : public MemoryRegion {
   std::unique_ptr<MemoryRegion> inner_;
 };
 
-class FaultyQueuePair;
+// A queue pair of which a completion may fail: then all that follow are flushed.
+struct Spoilable {
+  QueuePair* pair;
+  bool spoilt = false;
+};
 
 // Withholds the completions of some queue pairs for a while. What is withheld is let go before the
 // queue is armed: the second look finds it, so that nobody sleeps through it.
@@ -53,16 +57,16 @@ class FaultyQueue final : public CompletionQueue {
     withheld_.clear();
     return inner_->arm(solicited_only);
   }
-  void joins(FaultyQueuePair* pair) { pairs_.insert(pair); }
-  void leaves(FaultyQueuePair* pair) { pairs_.erase(pair); }
+  void joins(Spoilable* pair) { pairs_.insert(pair); }
+  void leaves(Spoilable* pair) { pairs_.erase(pair); }
 
  private:
-  FaultyQueuePair* find(uint32_t number) noexcept;
+  Spoilable* find(uint32_t number) noexcept;
   void spoil(ibv_wc& wc) noexcept;
 
   Counted counted_{plan().queues};
   std::unique_ptr<CompletionQueue> inner_;
-  std::set<FaultyQueuePair*> pairs_;
+  std::set<Spoilable*> pairs_;
   std::deque<ibv_wc> come_;                // from the queue inside
   std::map<uint32_t, uint32_t> withheld_;  // number of a queue pair: polls to go
 };
@@ -84,13 +88,14 @@ class FaultyChannel final : public CompletionChannel {
 
 class FaultyEndpoint;
 
-class FaultyQueuePair final : public QueuePair {
+template <typename Kind>
+class FaultyPair : public Kind {
  public:
-  FaultyQueuePair(std::unique_ptr<QueuePair> inner, FaultyQueue& queue, Endpoint& endpoint)
+  FaultyPair(std::unique_ptr<Kind> inner, FaultyQueue& queue, Endpoint& endpoint)
       : inner_(std::move(inner)), queue_(queue), endpoint_(endpoint) {
-    queue_.joins(this);
+    queue_.joins(&spoilable_);
   }
-  ~FaultyQueuePair() override { queue_.leaves(this); }
+  ~FaultyPair() override { queue_.leaves(&spoilable_); }
 
   uint32_t number() const noexcept override { return inner_->number(); }
   uint32_t peer_number() const noexcept override { return inner_->peer_number(); }
@@ -107,24 +112,32 @@ class FaultyQueuePair final : public QueuePair {
   }
   void fail() noexcept override { inner_->fail(); }
 
-  bool spoilt = false;  // a completion of it has failed
-
- private:
+ protected:
   Counted counted_{plan().pairs};
-  std::unique_ptr<QueuePair> inner_;
+  std::unique_ptr<Kind> inner_;
   FaultyQueue& queue_;
   Endpoint& endpoint_;
+  Spoilable spoilable_{this};
 };
 
-FaultyQueuePair* FaultyQueue::find(uint32_t number) noexcept {
-  for (FaultyQueuePair* pair : pairs_) {
-    if (pair->number() == number) return pair;
+class FaultySecondPair final : public FaultyPair<SecondQueuePair> {
+ public:
+  using FaultyPair::FaultyPair;
+  uint32_t first_sequence() const noexcept override { return inner_->first_sequence(); }
+  int connect(uint32_t peer_number, uint32_t peer_sequence) noexcept override {
+    return plan().strikes(&Faults::connect) ? -EIO : inner_->connect(peer_number, peer_sequence);
+  }
+};
+
+Spoilable* FaultyQueue::find(uint32_t number) noexcept {
+  for (Spoilable* one : pairs_) {
+    if (one->pair->number() == number) return one;
   }
   return nullptr;
 }
 
 void FaultyQueue::spoil(ibv_wc& wc) noexcept {
-  FaultyQueuePair* pair = find(wc.qp_num);
+  Spoilable* pair = find(wc.qp_num);
   if (pair == nullptr || wc.status != IBV_WC_SUCCESS) return;
   if (pair->spoilt) {
     wc.status = IBV_WC_WR_FLUSH_ERR;
@@ -137,7 +150,7 @@ void FaultyQueue::spoil(ibv_wc& wc) noexcept {
         IBV_WC_FATAL_ERR,       IBV_WC_RESP_TIMEOUT_ERR,  IBV_WC_GENERAL_ERR};
     wc.status = kStatuses[plan().below(kStatuses.size())];
     pair->spoilt = true;
-    pair->fail();
+    pair->pair->fail();
   }
 }
 
@@ -218,8 +231,15 @@ class FaultyEndpoint final : public Endpoint {
                                                const QueueSizes& sizes) override {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a queue pair");
     auto& faulty = static_cast<FaultyQueue&>(queue);
-    return std::make_unique<FaultyQueuePair>(inner_->create_queue_pair(faulty.inner(), sizes),
-                                             faulty, *inner_);
+    return std::make_unique<FaultyPair<QueuePair>>(inner_->create_queue_pair(faulty.inner(), sizes),
+                                                   faulty, *inner_);
+  }
+  std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
+                                                      const QueueSizes& sizes) override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a second queue pair");
+    auto& faulty = static_cast<FaultyQueue&>(queue);
+    return std::make_unique<FaultySecondPair>(inner_->create_second_pair(faulty.inner(), sizes),
+                                              faulty, *inner_);
   }
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override {
     return inner_->source_of(wc, grh);

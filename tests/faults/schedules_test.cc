@@ -20,7 +20,8 @@
 namespace sio::test {
 namespace {
 
-constexpr size_t kAreaBytes = size_t{1} << 20;
+constexpr size_t kAreaBytes = size_t{4} << 20;
+constexpr size_t kSlotBytes = size_t{68} * 8192;
 constexpr size_t kMostHeld = 40;  // received messages of one side
 
 // One end, with its area and perhaps a channel.
@@ -35,7 +36,7 @@ class Side {
       channel_ = ec_create(0);
       ec_add_fd(channel_, socket_, EC_DELIVER, nullptr);
     }
-    dma_assoc(socket_, area_, 0, DMA_SEND);
+    associate(socket_);
   }
   Side(const Side&) = delete;
   Side& operator=(const Side&) = delete;
@@ -46,6 +47,12 @@ class Side {
   ec_t channel() const { return channel_; }
   dma_mem_t area() const { return area_; }
   bool over() const { return over_; }
+
+  // Receive memory of its own, half of the time, and then with room for large messages.
+  void associate(int socket) {
+    const size_t receive = below(2) == 0 ? 0 : kSlotBytes + (size_t{40'000} << below(3));
+    dma_assoc(socket, area_, receive, receive == 0 ? DMA_SEND : 0);
+  }
 
   // Takes the place of the fresh socket: one that was accepted.
   void adopt(int accepted) {
@@ -127,6 +134,7 @@ class Side {
 
  private:
   static constexpr size_t kLargest = 6000;
+  static constexpr size_t kLarge = 60'000;  // on the bulk lane
 
   std::string trace() const { return " (SIO_FAULT_SEED=" + std::to_string(seed_) + ")"; }
   uint64_t below(uint64_t n) { return random_() % n; }
@@ -172,7 +180,7 @@ class Side {
   }
 
   void send_lent(bool release) {
-    const size_t size = 8 + below(kLargest);
+    const size_t size = 8 + below(below(4) == 0 ? kLarge : kLargest);
     void* block;
     if (sio_reserve(area_, &block, size) != 0) return;
     std::memcpy(block, &sent_, 8);
@@ -235,7 +243,7 @@ bool connect(Side& near, Side& far) {
   const int listener = sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
   if (listener < 0) return false;
   const Address any("127.0.0.1", 0);
-  dma_assoc(listener, far.area(), 0, DMA_SEND);  // the accepted socket inherits it
+  far.associate(listener);  // the accepted socket inherits it
   bool ready = sio_bind(listener, any.get(), any.size()) == 0 && sio_listen(listener, 4) == 0;
   if (ready) {
     const Address name(listener, sio_getsockname);

@@ -21,6 +21,7 @@ uint32_t number_at(const char* at) {
 }
 
 // The record of a train at `at`: how many bytes it takes in all, 0 if it is none.
+// Announcements come to nothing: the puppet has no second queue pair.
 size_t record_at(const char* at, size_t left, size_t& length) {
   if (left < 16) return 0;
   length = number_at(at);
@@ -68,7 +69,7 @@ void Ledger::sent_train(const std::string& payload) {
     for (size_t i = 8 + length; i < whole; ++i) MUST(payload[at + i] == 0);
     at += whole;
   }
-  MUST(records >= 2);
+  MUST(records >= 1);
 }
 
 void Ledger::came(bool send_with_imm, uint32_t imm_data, const char* slot, uint32_t length) {
@@ -94,7 +95,7 @@ bool Ledger::train_came(const char* slot, uint32_t length) {
     messages.push_back({slot + at + 8, std::string(slot + at + 8, size)});
     at += whole;
   }
-  if (messages.size() < 2) return false;
+  if (messages.empty()) return false;
   talk_->incoming.insert(talk_->incoming.end(), messages.begin(), messages.end());
   return true;
 }

@@ -435,6 +435,11 @@ std::unique_ptr<QueuePair> PuppetEndpoint::create_queue_pair(CompletionQueue& qu
   return made;
 }
 
+std::unique_ptr<SecondQueuePair> PuppetEndpoint::create_second_pair(CompletionQueue&,
+                                                                    const QueueSizes&) {
+  throw std::system_error(ENOMEM, std::generic_category(), "a second queue pair");
+}
+
 }  // namespace sio::test
 
 namespace sio::internal::provider {

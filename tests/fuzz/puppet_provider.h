@@ -122,6 +122,9 @@ class PuppetEndpoint final : public internal::provider::Endpoint {
   std::unique_ptr<internal::provider::QueuePair> create_queue_pair(
       internal::provider::CompletionQueue& queue,
       const internal::provider::QueueSizes& sizes) override;
+  std::unique_ptr<internal::provider::SecondQueuePair> create_second_pair(
+      internal::provider::CompletionQueue& queue,
+      const internal::provider::QueueSizes& sizes) override;
   std::unique_ptr<internal::provider::Destination> source_of(const ibv_wc&, const void*) override {
     return nullptr;
   }

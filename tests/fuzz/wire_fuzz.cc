@@ -37,19 +37,24 @@ void try_private_data(std::span<const std::byte> bytes) {
 
 // Each record lies within the train, behind the one before it; and the two readings agree.
 void try_train(const char* data, uint32_t size) {
-  const uint32_t count = count_records(data, size);
+  uint32_t told = 0;
+  const bool good = check_train(data, size, [&](uint32_t) { return ++told; });
   TrainReader reader(data, size);
-  uint32_t records = 0;
+  uint32_t announced = 0;
   uint32_t end = 0;
-  uint32_t offset;
-  uint32_t length;
-  while (!reader.at_end() && reader.next(offset, length)) {
-    must(offset >= end + kRecordHeader && offset % kRecordAlign == 0);
-    must(length <= size - offset);
-    end = offset + length;
-    ++records;
+  Record record;
+  while (!reader.at_end() && reader.next(record)) {
+    must(record.offset >= end + kRecordHeader && record.offset % kRecordAlign == 0);
+    end = record.offset;
+    announced += record.announced;
+    if (record.announced) continue;
+    must(record.length <= size - record.offset);
+    end += record.length;
   }
-  must(!reader.at_end() ? count == 0 : count == records);
+  must(good == (size > 0 && reader.at_end()));
+  must(told == announced);
+  LaneAddress address;
+  if (decode_lane_address(data, size, address)) must(address.number <= kMax24);
 }
 
 // The header of a datagram of the soft provider; and an answer goes to where the receive says that

@@ -12,6 +12,7 @@ namespace sio::test {
 
 using internal::provider::ConnectionEvent;
 using internal::provider::Device;
+using internal::provider::QueuePair;
 using internal::provider::QueueSizes;
 using Kind = ConnectionEvent::Kind;
 
@@ -63,17 +64,17 @@ Device& own_device() {
   return device != nullptr ? *device : *internal::provider::instance().devices().front();
 }
 
-void End::receive_into(Desk& desk, size_t slot, size_t bytes) {
+void receive_into(QueuePair& pair, Desk& desk, size_t slot, size_t bytes) {
   ibv_sge piece = desk.piece(slot, bytes);
   ibv_recv_wr wr{};
   wr.wr_id = slot;
   wr.sg_list = &piece;
   wr.num_sge = 1;
   ibv_recv_wr* bad;
-  must_not_fail(pair->post_recv(&wr, &bad), "post_recv");
+  must_not_fail(pair.post_recv(&wr, &bad), "post_recv");
 }
 
-void End::send(Desk& desk, size_t slot, size_t bytes, unsigned flags) {
+void send(QueuePair& pair, Desk& desk, size_t slot, size_t bytes, unsigned flags) {
   ibv_sge piece = desk.piece(slot, bytes);
   ibv_send_wr wr{};
   wr.wr_id = slot;
@@ -82,7 +83,7 @@ void End::send(Desk& desk, size_t slot, size_t bytes, unsigned flags) {
   wr.opcode = IBV_WR_SEND;
   wr.send_flags = flags;
   ibv_send_wr* bad;
-  must_not_fail(pair->post_send(&wr, &bad), "post_send");
+  must_not_fail(pair.post_send(&wr, &bad), "post_send");
 }
 
 Connection connect(Desk& near, const QueueSizes& near_sizes, Desk& far,

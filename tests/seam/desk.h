@@ -44,14 +44,24 @@ class Desk {
 // The device that Address::self() is on.
 internal::provider::Device& own_device();
 
+// A receive or a send of a slot; wr_id is its number.
+void receive_into(internal::provider::QueuePair& pair, Desk& desk, size_t slot,
+                  size_t bytes = Desk::kSlot);
+void send(internal::provider::QueuePair& pair, Desk& desk, size_t slot, size_t bytes,
+          unsigned flags = IBV_SEND_SIGNALED);
+
 // A queue pair and its endpoint, in the order in which they go.
 struct End {
   std::unique_ptr<internal::provider::Endpoint> endpoint;
   std::unique_ptr<internal::provider::QueuePair> pair;
 
   // Of slots of a desk; wr_id is the slot's number.
-  void receive_into(Desk& desk, size_t slot, size_t bytes = Desk::kSlot);
-  void send(Desk& desk, size_t slot, size_t bytes, unsigned flags = IBV_SEND_SIGNALED);
+  void receive_into(Desk& desk, size_t slot, size_t bytes = Desk::kSlot) {
+    test::receive_into(*pair, desk, slot, bytes);
+  }
+  void send(Desk& desk, size_t slot, size_t bytes, unsigned flags = IBV_SEND_SIGNALED) {
+    test::send(*pair, desk, slot, bytes, flags);
+  }
 };
 
 struct Connection {

@@ -67,6 +67,8 @@ class SoftConnectionManager final : public ConnectionManager {
   bool has_device(uint64_t serial) const noexcept;
   std::unique_ptr<QueuePair> create_queue_pair(uint64_t serial, CompletionQueue& queue,
                                                const QueueSizes& sizes);
+  std::unique_ptr<SecondQueuePair> create_second_pair(uint64_t serial, CompletionQueue& queue,
+                                                      const QueueSizes& sizes);
   // For the queue pair's destructor.
   void queue_pair_goes(uint64_t serial, const SoftQueuePair* pair) noexcept;
 

@@ -283,6 +283,14 @@ std::unique_ptr<QueuePair> SoftConnectionManager::create_queue_pair(uint64_t ser
   return pair;
 }
 
+std::unique_ptr<SecondQueuePair> SoftConnectionManager::create_second_pair(
+    uint64_t serial, CompletionQueue& queue, const QueueSizes& sizes) {
+  const std::lock_guard lock(mutex_);
+  Conversation* one = find(serial);
+  if (one == nullptr || one->pair == nullptr) throw_errno(EINVAL, "a second queue pair");
+  return one->pair->create_second(static_cast<SoftCompletionQueue&>(queue), sizes);
+}
+
 int SoftConnectionManager::accept(uint64_t serial, std::span<const std::byte> data) noexcept {
   const std::lock_guard lock(mutex_);
   Conversation* one = find(serial);

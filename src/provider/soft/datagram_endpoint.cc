@@ -70,6 +70,11 @@ std::unique_ptr<QueuePair> SoftDatagramEndpoint::create_queue_pair(CompletionQue
                                             static_cast<SoftCompletionQueue&>(queue), sizes);
 }
 
+std::unique_ptr<SecondQueuePair> SoftDatagramEndpoint::create_second_pair(CompletionQueue&,
+                                                                          const QueueSizes&) {
+  throw_errno(EINVAL, "a second queue pair for datagrams");
+}
+
 std::unique_ptr<Destination> SoftDatagramEndpoint::source_of(const ibv_wc& wc, const void* grh) {
   return std::make_unique<SoftDestination>(read_grh(grh), wc.src_qp);
 }

@@ -45,6 +45,10 @@ class SoftEndpoint final : public Endpoint {
                                                const QueueSizes& sizes) override {
     return manager_.create_queue_pair(serial_, queue, sizes);
   }
+  std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
+                                                      const QueueSizes& sizes) override {
+    return manager_.create_second_pair(serial_, queue, sizes);
+  }
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
 
  private:

@@ -26,6 +26,7 @@ struct FrameHeader {
   static constexpr size_t kSize = 16;
   static constexpr uint8_t kSolicited = 1;
   static constexpr uint8_t kWantsAcknowledgement = 2;
+  static constexpr uint8_t kSecond = 4;  // of and for the second queue pairs
 
   Opcode opcode{};
   uint8_t flags = 0;
@@ -72,11 +73,13 @@ inline bool decode(const char* from, FrameHeader& header) noexcept {
   header.status = ntohs(status);
   header.length = ntohl(length);
   header.taken = ntohl(taken);
-  constexpr uint8_t kFlags = FrameHeader::kSolicited | FrameHeader::kWantsAcknowledgement;
+  constexpr uint8_t kFlags =
+      FrameHeader::kSolicited | FrameHeader::kWantsAcknowledgement | FrameHeader::kSecond;
   if (header.opcode < Opcode::kReady || header.opcode > Opcode::kRefuse) return false;
   if ((header.flags & ~kFlags) != 0 || (header.status != 0) != (header.opcode == Opcode::kRefuse)) {
     return false;
   }
+  if ((header.flags & FrameHeader::kSecond) != 0 && !is_request(header.opcode)) return false;
   const bool message = header.opcode == Opcode::kSend || header.opcode == Opcode::kSendImmediate;
   return message || header.length == 0;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "provider/soft/memory_table.h"
 
@@ -67,11 +68,30 @@ Outlet::Outlet(const MemoryTable& memory, uint32_t capacity, uint32_t most_entri
       lists_(capacity, most_entries_),
       heads_(capacity, FrameHeader::kSize + inline_bytes) {}
 
-int Outlet::post(const ibv_send_wr& wr) noexcept {
+void Outlet::grow(uint32_t requests) {
+  const uint32_t capacity = capacity_ + requests;
+  Cyclic<Send> sends(capacity);
+  Cyclic<ibv_sge> lists(capacity, most_entries_);
+  const size_t head = FrameHeader::kSize + inline_bytes_;
+  Cyclic<char> heads(capacity, head);
+  for (uint64_t i = done_; i != posted_; ++i) {
+    sends[i] = sends_[i];
+    std::copy_n(&lists_[i], most_entries_, &lists[i]);
+    std::copy_n(&heads_[i], head, &heads[i]);
+  }
+  sends_ = std::move(sends);
+  lists_ = std::move(lists);
+  heads_ = std::move(heads);
+  capacity_ = capacity;
+}
+
+int Outlet::post(const ibv_send_wr& wr, bool second) noexcept {
   if (outstanding() == capacity_) return -ENOMEM;
   Send& send = sends_[posted_];
   send = {};
   send.wr_id = wr.wr_id;
+  send.second = second;
+  if (second) send.header.flags |= FrameHeader::kSecond;
   send.signalled = (wr.send_flags & IBV_SEND_SIGNALED) != 0;
   send.inlined = (wr.send_flags & IBV_SEND_INLINE) != 0;
   const auto entries = static_cast<uint32_t>(wr.num_sge);

@@ -25,6 +25,7 @@ class Outlet {
     ibv_wc_opcode opcode;
     bool signalled;
     bool inlined;
+    bool second;  // of the second queue pair
     FrameHeader header;
     uint32_t entries;
     ibv_wc_status fate;  // what keeps it from going out, and all behind it
@@ -39,7 +40,9 @@ class Outlet {
          uint32_t inline_bytes);
 
   // 0, -ENOMEM when the queue is full, -EINVAL for what the soft provider does not do.
-  int post(const ibv_send_wr& wr) noexcept;
+  int post(const ibv_send_wr& wr, bool second) noexcept;
+  // Room for so many requests more. Throws.
+  void grow(uint32_t requests);
 
   // The requests that are not done: the oldest, and how many.
   const Send& oldest() const noexcept { return sends_[done_]; }
@@ -91,7 +94,7 @@ class Outlet {
   void advance(size_t n) noexcept;
 
   const MemoryTable& memory_;
-  const uint32_t capacity_;
+  uint32_t capacity_;
   const uint32_t most_entries_;
   const uint32_t inline_bytes_;
   Cyclic<Send> sends_;

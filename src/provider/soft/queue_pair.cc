@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "provider/soft/connection_manager.h"
 #include "provider/soft/memory_table.h"
@@ -114,12 +115,16 @@ bool SoftQueuePair::covers(const ibv_sge& place) const noexcept {
 }
 
 int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
+  return post_send(chain, bad, false);
+}
+
+int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad, bool second) noexcept {
   const std::lock_guard lock(channel_.mutex());
   int error = state_ == State::kFresh ? -EINVAL : 0;
   if (outlet_.outstanding() == 0) link_known_ = false;
   uint32_t posted = 0;
   while (chain != nullptr && error == 0) {
-    error = outlet_.post(*chain);
+    error = outlet_.post(*chain, second);
     if (error != 0) break;
     ++posted;
     chain = chain->next;
@@ -136,9 +141,13 @@ int SoftQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
 }
 
 int SoftQueuePair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
-  const std::lock_guard lock(channel_.mutex());
   *bad = chain;
-  const int error = shared_ == nullptr ? own_.post(chain, bad) : -EINVAL;
+  return shared_ == nullptr ? post_recv(own_, chain, bad) : -EINVAL;
+}
+
+int SoftQueuePair::post_recv(ReceiveQueue& queue, ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  const int error = queue.post(chain, bad);
   if (state_ == State::kFailed) {
     flush();
   } else if (stalled_) {
@@ -324,8 +333,12 @@ FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
     return Verdict::kBroken;
   }
   if (!takes_receive(header.opcode)) return Verdict::kTake;
-  if (receives_.empty()) return Verdict::kNotReady;
-  current_ = receives_.pop();
+  const bool second = (header.flags & FrameHeader::kSecond) != 0;
+  if (second && (second_ == nullptr || !second_->connected_)) return Verdict::kBroken;
+  ReceiveQueue& receives = second ? second_->receives_ : receives_;
+  if (receives.empty()) return Verdict::kNotReady;
+  current_ = receives.pop();
+  current_second_ = second;
   if (header.length > current_.place.length) {
     return refuse_message(IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR);
   }
@@ -336,7 +349,7 @@ FrameSink::Verdict SoftQueuePair::begin(const FrameHeader& header) noexcept {
 // Both queue pairs fail over it.
 FrameSink::Verdict SoftQueuePair::refuse_message(ibv_wc_status ours,
                                                  ibv_wc_status theirs) noexcept {
-  complete_receive(current_, ours);
+  complete_receive(current_, ours, current_second_);
   inlet_.abandon();
   outlet_.announce(Opcode::kRefuse, static_cast<uint16_t>(theirs));
   write();
@@ -360,13 +373,14 @@ void SoftQueuePair::end(const FrameHeader& header) noexcept {
     wc.status = IBV_WC_SUCCESS;
     wc.opcode = header.opcode == Opcode::kWriteImmediate ? IBV_WC_RECV_RDMA_WITH_IMM : IBV_WC_RECV;
     wc.byte_len = header.length;
-    wc.qp_num = number_;
-    wc.src_qp = peer_number_;
+    wc.qp_num = current_second_ ? second_->number_ : number_;
+    wc.src_qp = current_second_ ? second_->peer_number_ : peer_number_;
     if (has_immediate(header.opcode)) {
       wc.wc_flags = IBV_WC_WITH_IMM;
       wc.imm_data = header.immediate;
     }
-    queue_.push(wc, (header.flags & FrameHeader::kSolicited) != 0);
+    SoftCompletionQueue& queue = current_second_ ? second_->queue_ : queue_;
+    queue.push(wc, (header.flags & FrameHeader::kSolicited) != 0);
   }
   took_at_ = channel_.round();
   if ((header.flags & FrameHeader::kWantsAcknowledgement) != 0 && !std::exchange(owing_, true)) {
@@ -393,20 +407,21 @@ void SoftQueuePair::complete_oldest(ibv_wc_status status, uint32_t vendor_error)
     wc.status = status;
     wc.opcode = send.opcode;
     wc.vendor_err = vendor_error;
-    wc.qp_num = number_;
-    queue_.push(wc, status != IBV_WC_SUCCESS);
+    wc.qp_num = send.second ? second_->number_ : number_;
+    (send.second ? second_->queue_ : queue_).push(wc, status != IBV_WC_SUCCESS);
   }
   outlet_.done();
   channel_.finished(1);
 }
 
-void SoftQueuePair::complete_receive(const Receive& receive, ibv_wc_status status) noexcept {
+void SoftQueuePair::complete_receive(const Receive& receive, ibv_wc_status status,
+                                     bool second) noexcept {
   ibv_wc wc{};
   wc.wr_id = receive.wr_id;
   wc.status = status;
   wc.opcode = IBV_WC_RECV;
-  wc.qp_num = number_;
-  queue_.push(wc, true);
+  wc.qp_num = second ? second_->number_ : number_;
+  (second ? second_->queue_ : queue_).push(wc, true);
 }
 
 void SoftQueuePair::flush(ibv_wc_status first, uint32_t vendor_error) noexcept {
@@ -418,13 +433,64 @@ void SoftQueuePair::flush(ibv_wc_status first, uint32_t vendor_error) noexcept {
     first = IBV_WC_WR_FLUSH_ERR;
     vendor_error = 0;
   }
-  if (receiving) complete_receive(current_, IBV_WC_WR_FLUSH_ERR);
-  while (!own_.empty()) complete_receive(own_.pop(), IBV_WC_WR_FLUSH_ERR);  // not what is shared
+  if (receiving) complete_receive(current_, IBV_WC_WR_FLUSH_ERR, current_second_);
+  while (!own_.empty()) {  // not what is shared
+    complete_receive(own_.pop(), IBV_WC_WR_FLUSH_ERR, false);
+  }
+  while (second_ != nullptr && !second_->receives_.empty()) {
+    complete_receive(second_->receives_.pop(), IBV_WC_WR_FLUSH_ERR, true);
+  }
   if (std::exchange(owing_, false)) channel_.owes_no_more(this);
   channel_.starves_no_more(this);
   if (!stream_) return;
   watch_for(0);
   ::shutdown(stream_.get(), SHUT_WR);  // the peer, too, is to know
 }
+
+// ------------------------------------------------------------------------- the second queue pair
+
+std::unique_ptr<SecondQueuePair> SoftQueuePair::create_second(SoftCompletionQueue& queue,
+                                                              const QueueSizes& sizes) {
+  auto second = std::make_unique<SoftSecondQueuePair>(*this, queue, sizes);
+  const std::lock_guard lock(channel_.mutex());
+  if (second_ != nullptr || sizes.send_sge > max_send_sge_) throw_errno(EINVAL, "a second pair");
+  outlet_.grow(sizes.send_wr);
+  second_ = second.get();
+  return second;
+}
+
+SoftSecondQueuePair::SoftSecondQueuePair(SoftQueuePair& first, SoftCompletionQueue& queue,
+                                         const QueueSizes& sizes)
+    : first_(first), queue_(queue), number_(next_number()), receives_(sizes.recv_wr) {}
+
+// Nothing of it may be left in the queue that it shares with the first one.
+SoftSecondQueuePair::~SoftSecondQueuePair() {
+  const std::lock_guard lock(first_.channel_.mutex());
+  if (first_.second_ != this) return;
+  if (connected_ && first_.state_ == SoftQueuePair::State::kReady) first_.flush();
+  first_.second_ = nullptr;
+}
+
+uint32_t SoftSecondQueuePair::max_send_sge() const noexcept { return first_.max_send_sge_; }
+
+int SoftSecondQueuePair::connect(uint32_t peer_number, uint32_t) noexcept {
+  const std::lock_guard lock(first_.channel_.mutex());
+  if (connected_ || first_.state_ == SoftQueuePair::State::kFresh) return -EINVAL;
+  peer_number_ = peer_number;
+  connected_ = true;
+  return 0;
+}
+
+int SoftSecondQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
+  *bad = chain;
+  return connected_ ? first_.post_send(chain, bad, true) : -EINVAL;
+}
+
+int SoftSecondQueuePair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
+  *bad = chain;
+  return connected_ ? first_.post_recv(receives_, chain, bad) : -EINVAL;
+}
+
+void SoftSecondQueuePair::fail() noexcept { first_.fail(); }
 
 }  // namespace sio::internal::provider::soft

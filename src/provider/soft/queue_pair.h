@@ -28,9 +28,40 @@ namespace sio::internal::provider::soft {
 
 class MemoryTable;
 class SoftConnectionManager;
+class SoftQueuePair;
 
 // Receivers that were not ready, of the whole process: what a device's counters would say.
 inline std::atomic<uint64_t> receivers_not_ready{0};
+
+// The second queue pair of a connection. Its requests go the way of the first one's, in one line
+// with them; it has its own receives and completions. When one of the two fails both do.
+class SoftSecondQueuePair final : public SecondQueuePair {
+ public:
+  SoftSecondQueuePair(SoftQueuePair& first, SoftCompletionQueue& queue, const QueueSizes& sizes);
+  ~SoftSecondQueuePair() override;
+  SoftSecondQueuePair(const SoftSecondQueuePair&) = delete;
+  SoftSecondQueuePair& operator=(const SoftSecondQueuePair&) = delete;
+
+  uint32_t number() const noexcept override { return number_; }
+  uint32_t peer_number() const noexcept override { return peer_number_; }
+  uint32_t max_inline() const noexcept override { return 0; }
+  uint32_t max_send_sge() const noexcept override;
+  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override;
+  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override;
+  void fail() noexcept override;
+  uint32_t first_sequence() const noexcept override { return 0; }  // TCP's are what counts
+  int connect(uint32_t peer_number, uint32_t peer_sequence) noexcept override;
+
+ private:
+  friend class SoftQueuePair;
+
+  SoftQueuePair& first_;
+  SoftCompletionQueue& queue_;
+  const uint32_t number_;
+  uint32_t peer_number_ = 0;
+  bool connected_ = false;
+  ReceiveQueue receives_;
+};
 
 class SoftQueuePair final : public QueuePair, public Attended, private FrameSink {
  public:
@@ -49,6 +80,10 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override;
   void fail() noexcept override;
 
+  // Room in the send queue for the second queue pair too. Throws.
+  std::unique_ptr<SecondQueuePair> create_second(SoftCompletionQueue& queue,
+                                                 const QueueSizes& sizes);
+
   // The connection stands. `announce`: this is the end that connected. 0 or -errno.
   int start(OwnFd stream, uint32_t peer_number, bool announce) noexcept;
   // Fails, and gives the stream to whoever says goodbye.
@@ -65,6 +100,7 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   void look_for_dead_link() noexcept override;
 
  private:
+  friend class SoftSecondQueuePair;
   enum class State : uint8_t { kFresh, kReady, kFailed };
 
   // FrameSink
@@ -73,6 +109,8 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   void end(const FrameHeader& header) noexcept override;
   Room upcoming(unsigned n) noexcept override;
 
+  int post_send(ibv_send_wr* chain, ibv_send_wr** bad, bool second) noexcept;
+  int post_recv(ReceiveQueue& queue, ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept;
   bool covers(const ibv_sge& place) const noexcept;
   Inlet::Result read() noexcept;
   void stall(bool stalls) noexcept;
@@ -86,7 +124,7 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   void peer_ended() noexcept;
   void transport_failed(int error) noexcept;
   void complete_oldest(ibv_wc_status status, uint32_t vendor_error) noexcept;
-  void complete_receive(const Receive& receive, ibv_wc_status status) noexcept;
+  void complete_receive(const Receive& receive, ibv_wc_status status, bool second) noexcept;
   // `first`: what became of the oldest request.
   void flush(ibv_wc_status first = IBV_WC_WR_FLUSH_ERR, uint32_t vendor_error = 0) noexcept;
 
@@ -106,8 +144,10 @@ class SoftQueuePair final : public QueuePair, public Attended, private FrameSink
   Outlet outlet_;
   SoftSharedReceiveQueue* const shared_;  // or null
   ReceiveQueue own_;
-  ReceiveQueue& receives_;           // its own, or the shared ones: these under their lock
-  Receive current_;                  // of the message that has begun
+  ReceiveQueue& receives_;       // its own, or the shared ones: these under their lock
+  Receive current_;              // of the message that has begun
+  bool current_second_ = false;  // it is one for the second queue pair
+  SoftSecondQueuePair* second_ = nullptr;
   uint32_t taken_ = 0;               // requests of the peer's
   bool owing_ = false;               // is in the channel's list
   bool heard_ = false;               // a frame of the peer's has come

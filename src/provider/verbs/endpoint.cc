@@ -228,6 +228,13 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   }
 }
 
+std::unique_ptr<SecondQueuePair> VerbsEndpoint::create_second_pair(CompletionQueue& queue,
+                                                                   const QueueSizes& sizes) {
+  return std::make_unique<VerbsSecondQueuePair>(id_, device_in_use().protection_domain(),
+                                                static_cast<VerbsCompletionQueue&>(queue).get(),
+                                                sizes);
+}
+
 // ------------------------------------------------------------------------------------- datagrams
 
 void VerbsEndpoint::answer(rdma_cm_id* question) noexcept {

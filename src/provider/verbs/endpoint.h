@@ -35,6 +35,8 @@ class VerbsEndpoint final : public Endpoint {
   PortInfo port_info() const override;
   std::unique_ptr<QueuePair> create_queue_pair(CompletionQueue& queue,
                                                const QueueSizes& sizes) override;
+  std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
+                                                      const QueueSizes& sizes) override;
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
 
   // The connection stands: what rdma_cm leaves at a default that hurts.

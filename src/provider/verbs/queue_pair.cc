@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "provider/verbs/queue_pair.h"
 
+#include <random>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/verbs/shared_receive_queue.h"
 
 namespace sio::internal::provider::verbs {
+namespace {
 
-VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv_cq* cq,
-                               const QueueSizes& sizes, std::mutex& guard)
-    : id_(id), guard_(guard) {
+ibv_qp_init_attr wanted(ibv_qp_type type, ibv_cq* cq, const QueueSizes& sizes) noexcept {
   ibv_qp_init_attr attributes{};
   attributes.send_cq = cq;
   attributes.recv_cq = cq;
@@ -23,16 +24,48 @@ VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv
   attributes.cap.max_send_sge = sizes.send_sge;
   attributes.cap.max_recv_sge = 1;
   attributes.cap.max_inline_data = sizes.inline_bytes;
-  int result = rdma_create_qp(id, pd, &attributes);
-  if (result != 0 && errno == EINVAL && sizes.inline_bytes > 0) {
-    // Devices differ in what they send inline; none at all is within what verbs allows.
+  return attributes;
+}
+
+// make() says whether there is one now. Devices differ in what they send inline; none at all is
+// within what verbs allows.
+template <typename Make>
+void make_pair(ibv_qp_init_attr& attributes, const char* what, Make make) {
+  bool made = make();
+  if (!made && errno == EINVAL && attributes.cap.max_inline_data > 0) {
     attributes.cap.max_inline_data = 0;
-    result = rdma_create_qp(id, pd, &attributes);
+    made = make();
   }
-  check_errno(result, "rdma_create_qp");
+  if (!made) throw_last_errno(what);
+}
+
+// Where it begins is of no consequence; but not where an earlier one did.
+uint32_t random_sequence() { return std::random_device{}() & 0xffffff; }
+
+}  // namespace
+
+uint32_t peer_number(ibv_qp* qp) noexcept {
+  ibv_qp_attr attributes{};
+  ibv_qp_init_attr init{};
+  if (ibv_query_qp(qp, &attributes, IBV_QP_DEST_QPN, &init) != 0) return 0;
+  return attributes.dest_qp_num;
+}
+
+void fail(ibv_qp* qp) noexcept {
+  ibv_qp_attr attributes{};
+  attributes.qp_state = IBV_QPS_ERR;
+  if (const int error = ibv_modify_qp(qp, &attributes, IBV_QP_STATE)) {
+    LOG_DEBUG("QP %u into the error state: %s", qp->qp_num, errno_text(error));
+  }
+}
+
+VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv_cq* cq,
+                               const QueueSizes& sizes, std::mutex& guard)
+    : id_(id), guard_(guard) {
+  ibv_qp_init_attr attributes = wanted(type, cq, sizes);
+  make_pair(attributes, "rdma_create_qp", [&] { return rdma_create_qp(id, pd, &attributes) == 0; });
   qp_ = id->qp;
-  max_inline_ = attributes.cap.max_inline_data;
-  max_send_sge_ = attributes.cap.max_send_sge;
+  cap_ = attributes.cap;
 }
 
 VerbsQueuePair::~VerbsQueuePair() {
@@ -40,27 +73,34 @@ VerbsQueuePair::~VerbsQueuePair() {
   rdma_destroy_qp(id_);
 }
 
-uint32_t VerbsQueuePair::peer_number() const noexcept {
-  ibv_qp_attr attributes{};
-  ibv_qp_init_attr init{};
-  if (ibv_query_qp(qp_, &attributes, IBV_QP_DEST_QPN, &init) != 0) return 0;
-  return attributes.dest_qp_num;
+VerbsSecondQueuePair::VerbsSecondQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq,
+                                           const QueueSizes& sizes)
+    : id_(id), sequence_(random_sequence()) {
+  ibv_qp_init_attr attributes = wanted(IBV_QPT_RC, cq, sizes);
+  make_pair(attributes, "ibv_create_qp",
+            [&] { return (qp_ = ibv_create_qp(pd, &attributes)) != nullptr; });
+  cap_ = attributes.cap;
 }
 
-int VerbsQueuePair::post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
-  return -ibv_post_send(qp_, chain, bad);
+VerbsSecondQueuePair::~VerbsSecondQueuePair() {
+  if (const int error = ibv_destroy_qp(qp_)) LOG_ERROR("ibv_destroy_qp: %s", errno_text(error));
 }
 
-int VerbsQueuePair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept {
-  return -ibv_post_recv(qp_, chain, bad);
-}
-
-void VerbsQueuePair::fail() noexcept {
-  ibv_qp_attr attributes{};
-  attributes.qp_state = IBV_QPS_ERR;
-  if (const int error = ibv_modify_qp(qp_, &attributes, IBV_QP_STATE)) {
-    LOG_DEBUG("QP %u into the error state: %s", qp_->qp_num, errno_text(error));
+// The three steps that rdma_cm takes with the first one.
+int VerbsSecondQueuePair::connect(uint32_t peer_number, uint32_t peer_sequence) noexcept {
+  for (const ibv_qp_state state : {IBV_QPS_INIT, IBV_QPS_RTR, IBV_QPS_RTS}) {
+    ibv_qp_attr attributes{};
+    attributes.qp_state = state;
+    int mask = 0;
+    if (rdma_init_qp_attr(id_, &attributes, &mask) != 0) return -errno;
+    if (state == IBV_QPS_RTR) {
+      attributes.dest_qp_num = peer_number;
+      attributes.rq_psn = peer_sequence;
+    }
+    if (state == IBV_QPS_RTS) attributes.sq_psn = sequence_;
+    if (const int error = ibv_modify_qp(qp_, &attributes, mask)) return -error;
   }
+  return 0;
 }
 
 }  // namespace sio::internal::provider::verbs

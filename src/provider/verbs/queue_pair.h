@@ -9,8 +9,32 @@
 
 namespace sio::internal::provider::verbs {
 
-// A queue pair, reliable or for datagrams, made on a connection manager's id.
-class VerbsQueuePair final : public QueuePair {
+uint32_t peer_number(ibv_qp* qp) noexcept;  // 0: not known
+void fail(ibv_qp* qp) noexcept;
+
+// What can be done with any queue pair. Who makes it destroys it.
+template <typename Base>
+class OnVerbs : public Base {
+ public:
+  uint32_t number() const noexcept final { return qp_->qp_num; }
+  uint32_t peer_number() const noexcept final { return verbs::peer_number(qp_); }
+  uint32_t max_inline() const noexcept final { return cap_.max_inline_data; }
+  uint32_t max_send_sge() const noexcept final { return cap_.max_send_sge; }
+  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
+    return -ibv_post_send(qp_, chain, bad);
+  }
+  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept final {
+    return -ibv_post_recv(qp_, chain, bad);
+  }
+  void fail() noexcept final { verbs::fail(qp_); }
+
+ protected:
+  ibv_qp* qp_ = nullptr;
+  ibv_qp_cap cap_{};  // granted
+};
+
+// Reliable or for datagrams, made on a connection manager's id.
+class VerbsQueuePair final : public OnVerbs<QueuePair> {
  public:
   // `guard`: is held while it is destroyed.
   VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes,
@@ -19,20 +43,26 @@ class VerbsQueuePair final : public QueuePair {
   VerbsQueuePair(const VerbsQueuePair&) = delete;
   VerbsQueuePair& operator=(const VerbsQueuePair&) = delete;
 
-  uint32_t number() const noexcept override { return qp_->qp_num; }
-  uint32_t peer_number() const noexcept override;
-  uint32_t max_inline() const noexcept override { return max_inline_; }
-  uint32_t max_send_sge() const noexcept override { return max_send_sge_; }
-  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override;
-  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override;
-  void fail() noexcept override;
-
  private:
   rdma_cm_id* id_;
   std::mutex& guard_;
-  ibv_qp* qp_;
-  uint32_t max_inline_;
-  uint32_t max_send_sge_;
+};
+
+// Beside that of a connection: its path and its timers are what the connection manager chose for
+// the first one.
+class VerbsSecondQueuePair final : public OnVerbs<SecondQueuePair> {
+ public:
+  VerbsSecondQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq, const QueueSizes& sizes);
+  ~VerbsSecondQueuePair() override;
+  VerbsSecondQueuePair(const VerbsSecondQueuePair&) = delete;
+  VerbsSecondQueuePair& operator=(const VerbsSecondQueuePair&) = delete;
+
+  uint32_t first_sequence() const noexcept override { return sequence_; }
+  int connect(uint32_t peer_number, uint32_t peer_sequence) noexcept override;
+
+ private:
+  rdma_cm_id* id_;
+  const uint32_t sequence_;
 };
 
 }  // namespace sio::internal::provider::verbs

@@ -31,8 +31,20 @@ std::string train_of(const std::vector<std::string>& messages) {
   return train;
 }
 
+void append_announcement(std::string& train, uint32_t length) {
+  char header[kRecordHeader];
+  encode_record_header(header, length, true);
+  train.append(header, sizeof header);
+}
+
+// Its messages; 0: it is refused.
 uint32_t count(const std::string& train) {
-  return count_records(train.data(), static_cast<uint32_t>(train.size()));
+  const auto size = static_cast<uint32_t>(train.size());
+  if (!check_train(train.data(), size, [](uint32_t) { return true; })) return 0;
+  TrainReader reader(train.data(), size);
+  uint32_t messages = 0;
+  for (Record record; !reader.at_end() && reader.next(record);) messages += !record.announced;
+  return messages;
 }
 
 // docs/protocol.md, Frames.
@@ -41,30 +53,29 @@ TEST(Immediate, HasTheBytesOfTheProtocolPage) {
             (std::vector<unsigned char>{0x10, 0, 0, 5}));
   EXPECT_EQ(bytes_of(encode_immediate({Kind::kTrain, 0})),
             (std::vector<unsigned char>{0x20, 0, 0, 0}));
+  EXPECT_EQ(bytes_of(encode_immediate({Kind::kCredit, 2, 3})),
+            (std::vector<unsigned char>{0x30, 3, 0, 2}));
 }
 
 TEST(Immediate, ComesBackAsItWas) {
-  for (const Kind kind : {Kind::kMessage, Kind::kTrain, Kind::kCredit, Kind::kEnd}) {
+  for (const Kind kind : {Kind::kMessage, Kind::kTrain, Kind::kCredit, Kind::kEnd, Kind::kLane}) {
     for (const uint32_t credits : {0u, 1u, 4100u, kMaxCredits}) {
-      Immediate imm{};
-      ASSERT_TRUE(decode_immediate(encode_immediate({kind, static_cast<uint16_t>(credits)}), imm));
-      EXPECT_EQ(imm.kind, kind);
-      EXPECT_EQ(imm.credits, credits);
+      for (const uint32_t grants : {0u, 1u, kMaxGrants}) {
+        const Immediate sent{kind, static_cast<uint16_t>(credits), static_cast<uint16_t>(grants)};
+        Immediate imm{};
+        ASSERT_TRUE(decode_immediate(encode_immediate(sent), imm));
+        EXPECT_EQ(imm.kind, kind);
+        EXPECT_EQ(imm.credits, credits);
+        EXPECT_EQ(imm.grants, grants);
+      }
     }
   }
 }
 
 TEST(Immediate, IsRefusedWithAnUnknownKind) {
   Immediate imm{};
-  for (const uint32_t kind : {0u, 5u, 9u, 15u}) {
+  for (const uint32_t kind : {0u, 6u, 9u, 15u}) {
     EXPECT_FALSE(decode_immediate(htonl(kind << 28), imm)) << kind;
-  }
-}
-
-TEST(Immediate, IsRefusedWithAnyReservedBit) {
-  Immediate imm{};
-  for (int bit = 16; bit < 28; ++bit) {
-    EXPECT_FALSE(decode_immediate(htonl(0x10000000u | 1u << bit), imm)) << bit;
   }
 }
 
@@ -84,12 +95,12 @@ TEST(Train, GivesItsMessagesInOrder) {
   EXPECT_EQ(count(train), messages.size());
   TrainReader reader(train.data(), static_cast<uint32_t>(train.size()));
   for (const std::string& message : messages) {
-    uint32_t offset = 0;
-    uint32_t length = 0;
-    ASSERT_TRUE(reader.next(offset, length));
-    EXPECT_EQ(offset % kRecordAlign, 0u);
-    EXPECT_LT(offset, train.size());  // an empty one has an address of its own too
-    EXPECT_EQ(train.substr(offset, length), message);
+    Record record{};
+    ASSERT_TRUE(reader.next(record));
+    EXPECT_FALSE(record.announced);
+    EXPECT_EQ(record.offset % kRecordAlign, 0u);
+    EXPECT_LT(record.offset, train.size());  // an empty one has an address of its own too
+    EXPECT_EQ(train.substr(record.offset, record.length), message);
   }
   EXPECT_TRUE(reader.at_end());
 }
@@ -111,16 +122,66 @@ TEST(Train, IsRefusedWithALengthBeyondItsEnd) {
   }
 }
 
-TEST(Train, IsRefusedWithASecondWordThatIsNotZero) {
+TEST(Train, IsRefusedWithASecondWordOfAnotherKind) {
   std::string train = train_of({"one", "two"});
   for (size_t at = 4; at < 8; ++at) {
     std::string bad = train;
-    bad[at] = 1;
+    bad[at] = 2;
     EXPECT_EQ(count(bad), 0u) << at;
   }
 }
 
-TEST(Train, OfNothingHasNoRecord) { EXPECT_EQ(count(""), 0u); }
+TEST(Train, OfNothingIsRefused) { EXPECT_EQ(count(""), 0u); }
+
+// docs/protocol.md, Large messages.
+TEST(Train, AnnouncesWithTheBytesOfTheProtocolPage) {
+  const unsigned char page[] = {0, 0, 0, 2, 0, 0, 0, 0, 'h', 'i', 0, 0,
+                                0, 0, 0, 0, 0, 1, 0, 0, 0,   0,   0, 1};
+  std::string train = train_of({"hi"});
+  append_announcement(train, 65'536);
+  ASSERT_EQ(train.size(), sizeof page);
+  EXPECT_EQ(std::memcmp(train.data(), page, sizeof page), 0);
+}
+
+TEST(Train, TellsOfAnnouncementsInTheirOrderAndMayBeRefusedForThem) {
+  std::string train;
+  append_announcement(train, 10'000);
+  append_record(train, "small");
+  append_announcement(train, 0xffffffff);
+  const auto size = static_cast<uint32_t>(train.size());
+  std::vector<uint32_t> told;
+  EXPECT_TRUE(check_train(train.data(), size, [&](uint32_t length) {
+    told.push_back(length);
+    return true;
+  }));
+  EXPECT_EQ(told, (std::vector<uint32_t>{10'000, 0xffffffff}));
+  EXPECT_FALSE(
+      check_train(train.data(), size, [](uint32_t length) { return length < 0xffffffff; }));
+}
+
+// docs/protocol.md, Large messages.
+TEST(LaneAddress, HasTheBytesOfTheProtocolPage) {
+  const unsigned char page[kLaneAddressSize] = {0, 0, 0, 0x11, 0, 0xab, 0xcd, 0xef};
+  char bytes[kLaneAddressSize];
+  encode_lane_address({17, 0xabcdef}, bytes);
+  EXPECT_EQ(std::memcmp(bytes, page, sizeof page), 0);
+  LaneAddress address{};
+  ASSERT_TRUE(decode_lane_address(bytes, kLaneAddressSize, address));
+  EXPECT_EQ(address.number, 17u);
+  EXPECT_EQ(address.sequence, 0xabcdefu);
+}
+
+TEST(LaneAddress, IsRefusedWithAnotherLengthOrMoreThan24Bits) {
+  char bytes[kLaneAddressSize + 1] = {};
+  LaneAddress address{};
+  for (const uint32_t size : {0u, 7u, 9u}) {
+    EXPECT_FALSE(decode_lane_address(bytes, size, address)) << size;
+  }
+  for (const LaneAddress bad : {LaneAddress{0x1000000, 0}, LaneAddress{0, 0x1000000}}) {
+    encode_lane_address(bad, bytes);
+    EXPECT_FALSE(decode_lane_address(bytes, kLaneAddressSize, address));
+  }
+}
 
 TEST(RecordSize, IsAMultipleOfTheAlignmentAndHoldsTheMessage) {
   for (uint32_t length = 0; length < 300; ++length) {

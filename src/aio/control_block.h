@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// What the library keeps in the program's struct aio_cb:
+//   aio_state[0]  the request's handle (request.h)
+//   aio_state[1]  what it returned
+//   aio_state[2]  how it stands: 0 it was never queued; kUnderWay; kEnded and the errno above
+// The last is written last, and what it says is all that is ever asked without a lock.
+#pragma once
+
+#include <sio/aio.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace sio::internal {
+
+class ControlBlock {
+ public:
+  explicit ControlBlock(const aio_cb& of) noexcept : state_(const_cast<aio_cb&>(of).aio_state) {}
+
+  bool under_way() const noexcept { return status() == kUnderWay; }
+  bool ended() const noexcept { return (status() & kMask) == kEnded; }
+  // Precondition: it has ended. 0 or its errno.
+  int error() const noexcept { return static_cast<int>(status() >> kShift); }
+  ssize_t returned() const noexcept { return static_cast<ssize_t>(state_[kReturned]); }
+  uint64_t handle() const noexcept { return state_[kHandle]; }
+
+  void begin(uint64_t handle) const noexcept {
+    state_[kHandle] = handle;
+    set_status(kUnderWay);
+  }
+  void forget() const noexcept { set_status(0); }
+  // The last that the library does to it: the program may free it at once.
+  void end(size_t bytes, int error) const noexcept {
+    state_[kReturned] = bytes;
+    set_status(kEnded | static_cast<uint64_t>(error) << kShift);
+  }
+
+ private:
+  enum { kHandle, kReturned, kStatus };
+  static constexpr uint64_t kUnderWay = 1;
+  static constexpr uint64_t kEnded = 2;
+  static constexpr uint64_t kMask = 3;
+  static constexpr unsigned kShift = 8;
+
+  // Sequentially consistent: who is about to sleep says so and then looks here, who ends a request
+  // writes here and then looks who sleeps (suspension.h).
+  uint64_t status() const noexcept { return std::atomic_ref(state_[kStatus]).load(); }
+  void set_status(uint64_t status) const noexcept {
+    std::atomic_ref(state_[kStatus]).store(status);
+  }
+
+  uint64_t* const state_;
+};
+
+}  // namespace sio::internal

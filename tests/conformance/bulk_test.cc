@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Messages larger than a slot.
+#include <sys/uio.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "conformance/fixtures.h"
+#include "conformance/peer.h"
+#include "conformance/traffic.h"
+
+namespace sio::test {
+namespace {
+
+constexpr size_t kSlots = size_t{68} * kSlot;  // of receive memory that is cut into slots
+constexpr size_t kMiB = size_t{1} << 20;
+
+std::string bytes(size_t n) { return std::to_string(n); }
+
+class WireBulk : public WireTest {
+ protected:
+  // Sends a block of that size, which carries message n of the pattern. False: no room now.
+  static bool send_block(Socket& socket, const Area& area, const Pattern& pattern, uint64_t n,
+                         int flags = SIO_RELEASE | MSG_DONTWAIT) {
+    Message block = Message::reserve(area, pattern.size(n));
+    pattern.fill(block.data(), n, block.size());
+    const int error = socket.try_send(block.data(), block.size(), flags);
+    if (error == EAGAIN) return false;
+    EXPECT_EQ(error, 0) << std::strerror(error);
+    if (error == 0) block.give_up();
+    return true;
+  }
+};
+
+TEST_F(WireBulk, ComeBackWhole) {
+  Peer peer("echo receive=" + bytes(kSlots + 8 * kMiB));
+  const Channel channel;
+  const Area area(32 * kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, 0, kSlots + 8 * kMiB).connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), 8 * kMiB);
+  uint64_t large = 0;
+  for (const size_t size : {kSlot - 1, kSlot, kSlot + 1, kSlot + 8, 2 * kSlot, kMiB - 1, kMiB,
+                            kMiB + 1, 3 * kMiB + 17, 8 * kMiB}) {
+    SCOPED_TRACE(size);
+    large += size > kSlot;
+    const Pattern pattern = Pattern::of_size(size, size);
+    ASSERT_TRUE(send_block(socket, area, pattern, 0));
+    const event_data_t event = channel.expect(EC_RECV);
+    const Message message(event);
+    EXPECT_EQ(event.data.mem, area.get());
+    ASSERT_EQ(message.size(), size);
+    EXPECT_TRUE(pattern.matches(message.data(), 0, size));
+  }
+  EXPECT_EQ(socket.info().bulk_sent, large);
+  EXPECT_EQ(socket.info().bulk_received, large);
+}
+
+// As large as there may be; on soft-RoCE as the machine's memory and its speed allow.
+TEST_F(WireBulk, MayBeVeryLarge) {
+  const size_t size = on_soft() ? size_t{1} << 30 : size_t{128} << 20;
+  allow_time(milliseconds(300'000));
+  Peer peer("sink seed=60 count=1 size=" + bytes(size) + " receive=" + bytes(kSlots + size));
+  const Area area(size);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), size);
+  ASSERT_TRUE(send_block(socket, area, Pattern::of_size(60, size), 0, SIO_RELEASE));
+  socket.flush(milliseconds(250'000));
+  EXPECT_EQ(peer.expect("done"), "1 " + bytes(size));
+}
+
+TEST_F(WireBulk, KeepTheirOrderAmongSmallOnes) {
+  const uint64_t count = scaled(1000);
+  const std::string largest = " largest=100000 receive=" + bytes(kSlots + kMiB);
+  Peer peer("exchange seed=61 send=8388608 count=" + std::to_string(count) + largest);
+  const Channel channel;
+  const Area send(8 * kMiB);
+  const Area receive(kSlots + kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(receive, DMA_RECV).associate(send, DMA_SEND);
+  socket.connect(peer.address());
+  Outflow out(socket, Pattern(62, 100'000), count, Lend::kMixed, &send);
+  Inflow in(Pattern(61, 100'000), count);
+  exchange(channel, out, in);
+  EXPECT_GT(socket.info().bulk_sent, count / 10);
+  EXPECT_LT(socket.info().bulk_sent, count);
+  socket.close();
+  peer.finish();
+}
+
+// Each end has room for one message, and both send as fast as they can.
+TEST_F(WireBulk, PassThroughTheSmallestMemoryThatTakesThemBothWaysAtOnce) {
+  constexpr size_t kSize = 100'032;
+  const uint64_t count = scaled(200);
+  const size_t memory = size_t{6} * kSlot + kSize;
+  const std::string size = " slots=2 size=" + bytes(kSize) + " receive=" + bytes(memory);
+  Peer peer("exchange seed=63 count=" + std::to_string(count) + size);
+  const Channel channel;
+  const Area send(2 * kMiB);
+  const Area receive(memory);
+  Socket socket = Socket::make();
+  socket.set(SIO_RECV_SLOTS, 2).join(channel);
+  socket.associate(receive, DMA_RECV, memory).associate(send, DMA_SEND).connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), kSize);
+  Outflow out(socket, Pattern::of_size(64, kSize), count, Lend::kMixed, &send);
+  Inflow in(Pattern::of_size(63, kSize), count);
+  exchange(channel, out, in);
+  EXPECT_GT(socket.info().bulk_stalls, 0u);
+  socket.close();
+  peer.finish();
+}
+
+TEST_F(WireBulk, AreRefusedWhenThePeerCanNotTakeThem) {
+  Peer peer("slow receive=" + bytes(kSlots + kMiB));
+  const Area area(4 * kMiB);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), kMiB);
+  const Message block = Message::reserve(area, kMiB + 1);
+  EXPECT_EQ(socket.try_send(block.data(), kMiB + 1), EMSGSIZE);
+  EXPECT_EQ(accounts(area.get()).in_flight, 0u) << "it is still the program's";
+}
+
+TEST_F(WireBulk, AreRefusedByAPeerWithSlotsOnly) {
+  Peer peer("slow");
+  const Area area(kMiB);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), kSlot);
+  const Message block = Message::reserve(area, kSlot + 1);
+  EXPECT_EQ(socket.try_send(block.data(), kSlot + 1), EMSGSIZE);
+}
+
+// The receiver holds what it has: large ones wait, and what is behind them keeps its place.
+TEST_F(WireBulk, WaitForMemoryAndForNothingElse) {
+  const Pattern pattern = Pattern::of_size(65, 300'000);
+  Peer peer("slow seed=65 size=300000 receive=" + bytes(kSlots + kMiB));
+  const Channel channel;
+  const Area area(64 * kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  uint64_t sent = 0;
+  while (send_block(socket, area, pattern, sent)) ++sent;
+  EXPECT_GE(sent, 60u) << "as many as may be announced";
+  EXPECT_LE(sent, 70u);
+  peer.say("hold 3");
+  peer.expect("hold 3");
+  do {
+    while (send_block(socket, area, pattern, sent)) ++sent;
+  } while (channel.try_next(milliseconds(200)));
+  EXPECT_FALSE(send_block(socket, area, pattern, sent)) << "it holds all that it has";
+  EXPECT_EQ(socket.ready() & EPOLLOUT, 0u);
+  peer.say("release");
+  peer.expect("release");
+  peer.say("take " + std::to_string(sent - 3));
+  channel.expect(EC_WRITABLE);
+  peer.expect("take " + std::to_string(sent - 3));
+}
+
+TEST_F(WireBulk, AreGivenBackInAnyOrder) {
+  const uint64_t count = scaled(300);
+  Peer peer("hoarder seed=66 largest=200000 receive=" + bytes(kSlots + 2 * kMiB));
+  const Channel channel;
+  const Area area(16 * kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  Outflow out(socket, Pattern(66, 200'000), count, Lend::kMixed, &area);
+  Inflow nothing(Pattern(0), 0);
+  exchange(channel, out, nothing);
+  socket.close();
+  EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
+  peer.finish();
+}
+
+TEST_F(WireBulk, BlockTheirSenderUntilThereIsRoom) {
+  const uint64_t count = scaled(150);
+  Peer peer("slow seed=67 slots=2 size=50000 receive=" + bytes(size_t{6} * kSlot + 100'032));
+  const Area area(16 * kMiB);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  std::thread sender(
+      [&] { send_all_blocking(socket, Pattern::of_size(67, 50'000), count, &area); });
+  peer.say("drain");
+  sender.join();
+  socket.close();
+  EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
+}
+
+TEST_F(WireBulk, AreTakenInEveryWay) {
+  for (const char* way : {"deliver", "readable", "blocking", "poll"}) {
+    SCOPED_TRACE(way);
+    Peer peer("echo way=" + std::string(way) + " receive=" + bytes(kSlots + kMiB));
+    const Area area(8 * kMiB);
+    Socket socket = Socket::make();
+    socket.associate(area, 0, kSlots + kMiB).connect(peer.address());
+    const Pattern pattern(68, 60'000);
+    for (uint64_t n = 0; n < 30; ++n) {
+      if (pattern.size(n) == 0) continue;
+      ASSERT_TRUE(send_block(socket, area, pattern, n, SIO_RELEASE));
+      const Message message = socket.receive();
+      ASSERT_EQ(message.size(), pattern.size(n));
+      EXPECT_TRUE(pattern.matches(message.data(), n, message.size()));
+    }
+  }
+}
+
+TEST_F(WireBulk, AreGatheredFromManyPlaces) {
+  Peer peer("echo receive=" + bytes(kSlots + 4 * kMiB));
+  const Channel channel;
+  const Area area(16 * kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, 0, kSlots + 4 * kMiB).connect(peer.address());
+  const Message first = Message::reserve(area, kMiB + 5);
+  const Message second = Message::reserve(area, 2 * kMiB + 1);
+  std::memset(first.data(), 'a', first.size());
+  std::memset(second.data(), 'b', second.size());
+  std::array<char, 700> copied;
+  copied.fill('c');
+  std::array<iovec, 4> pieces{{{first.data(), first.size()},
+                               {copied.data(), 400},
+                               {second.data(), second.size()},
+                               {copied.data(), 300}}};
+  msghdr header{};
+  header.msg_iov = pieces.data();
+  header.msg_iovlen = pieces.size();
+  must(sio_sendmsg(socket.get(), &header, sizeof header, 0), "sio_sendmsg");
+  copied.fill('x');  // it was taken
+  const std::string whole = std::string(first.size(), 'a') + std::string(400, 'c') +
+                            std::string(second.size(), 'b') + std::string(300, 'c');
+  bool sent = false;
+  bool received = false;
+  while (!sent || !received) {
+    const event_data_t event = channel.next();
+    if (event.kind == EC_SENT) {
+      EXPECT_FALSE(sent);
+      EXPECT_EQ(event.data.buf, first.data());
+      sent = true;
+      continue;
+    }
+    ASSERT_EQ(event.kind, uint32_t{EC_RECV}) << kind_name(event.kind);
+    EXPECT_EQ(Message(event).view(), whole);
+    received = true;
+  }
+}
+
+// The peer's slots are smaller than what may be copied.
+TEST_F(WireBulk, AreCopiedWhenTheyAreSmall) {
+  Peer peer("sink seed=69 size=1000 count=50 slot_size=256 receive=65536");
+  Socket socket = Socket::make();
+  socket.connect(peer.address());
+  send_all_blocking(socket, Pattern::of_size(69, 1000), 50);
+  socket.flush();
+  EXPECT_EQ(peer.expect("done"), "50 50000");
+  EXPECT_EQ(socket.info().bulk_sent, 50u);
+}
+
+TEST_F(WireBulk, ArriveBeforeTheEndOfWhoClosesAtOnce) {
+  constexpr size_t kSize = 3 * kMiB;
+  Peer peer("sink seed=70 size=" + bytes(kSize) + " receive=" + bytes(kSlots + kSize));
+  {
+    const Area area(16 * kMiB);
+    Socket socket = Socket::make();
+    socket.set_linger(20).associate(area, DMA_SEND).connect(peer.address());
+    for (uint64_t n = 0; n < 5; ++n) {
+      ASSERT_TRUE(send_block(socket, area, Pattern::of_size(70, kSize), n, SIO_RELEASE));
+    }
+    socket.close();
+  }
+  EXPECT_EQ(peer.expect("done"), "5 " + bytes(5 * kSize));
+}
+
+TEST_F(WireBulk, AreFlushed) {
+  Peer peer("slow seed=71 size=100000 receive=" + bytes(kSlots + 200'064));
+  const Area area(4 * kMiB);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  const Pattern pattern = Pattern::of_size(71, 100'000);
+  for (uint64_t n = 0; n < 3; ++n) {
+    ASSERT_TRUE(send_block(socket, area, pattern, n, SIO_RELEASE));
+  }
+  timespec now{};
+  EXPECT_EQ(sio_flush(socket.get(), &now), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  timespec little = to_timespec(milliseconds(100));
+  EXPECT_EQ(sio_flush(socket.get(), &little), -1) << "there is room for two";
+  EXPECT_EQ(errno, ETIMEDOUT);
+  peer.say("take 3");
+  socket.flush();
+  EXPECT_EQ(accounts(area.get()).in_flight, 0u);
+  peer.expect("take 3");
+}
+
+TEST_F(WireBulk, EachHaveTheirOutcomeWhenThePeerDies) {
+  Peer peer("slow receive=" + bytes(kSlots + kMiB));
+  const Channel channel;
+  const Area area(32 * kMiB);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  Outflow out(socket, Pattern::of_size(72, 400'000), 40, Lend::kSent, &area);
+  out.pump();
+  const size_t lent = out.lent();
+  EXPECT_GT(lent, 10u);
+  channel.try_next(milliseconds(200));
+  peer.kill();
+  event_data_t event = channel.next();
+  for (; event.kind != EC_HUP; event = channel.next()) {
+    if (event.kind == EC_SENT) out.outcome(event);
+  }
+  EXPECT_LE(out.lent(), 1u) << "one was taken before the peer died";
+}
+
+TEST_F(WireBulk, AreDroppedByWhoReadsNoMore) {
+  Peer peer("source seed=73 lend=mixed send=8388608 count=20 size=300000");
+  const Area area(kSlots + kMiB);
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_RECV).connect(peer.address());
+  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  peer.expect("sent");
+  EXPECT_EQ(accounts(area.get()).received, 0u);
+}
+
+using BulkPairs = DeviceTest;
+
+// A listener's association is the template; each connection has memory of its own.
+TEST_F(BulkPairs, HaveMemoryOfTheirOwn) {
+  const size_t each = size_t{6} * kSlot + 65'536;
+  const Area memory(3 * each);
+  Socket listener = Socket::make();
+  listener.set(SIO_RECV_SLOTS, 2).associate(memory, DMA_RECV, each).bind(Address::self()).listen();
+  const Area area(kMiB);
+  std::vector<Socket> near;
+  std::vector<Socket> far;
+  std::vector<Message> held;
+  for (int i = 0; i < 3; ++i) {
+    near.push_back(Socket::make(SOCK_NONBLOCK));
+    near.back().associate(area, DMA_SEND);
+    EXPECT_EQ(near.back().try_connect(listener.name()), EINPROGRESS);
+    far.push_back(listener.accept());
+    must(sio_nonblock(near.back().get(), 0), "sio_nonblock");
+    const Message block = Message::reserve(area, 65'536);
+    ASSERT_TRUE(eventually([&] { return (near.back().ready() & EPOLLOUT) != 0; }));
+    must(sio_send(near.back().get(), block.data(), block.size(), 0), "sio_send");
+    held.push_back(far.back().receive());
+    near.back().flush();
+  }
+  EXPECT_EQ(accounts(memory.get()).received, size_t{3} * 65'536);
+  far.clear();  // what was received outlives the sockets
+  EXPECT_EQ(held.front().size(), 65'536u);
+  held.clear();
+  EXPECT_TRUE(eventually([&] { return accounts(memory.get()).received == 0; }));
+}
+
+TEST_F(BulkPairs, CanBeForwardedAndTheMemoryIsLentOnce) {
+  const Area memory(kSlots + kMiB);
+  Socket listener = Socket::make();
+  listener.associate(memory, 0, kSlots + kMiB).bind(Address::self()).listen();
+  const Area area(kSlots + 4 * kMiB);
+  Socket near = Socket::make(SOCK_NONBLOCK);
+  near.associate(area, 0, kSlots + kMiB);
+  EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
+  Socket far = listener.accept();
+  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
+  const Message block = Message::reserve(area, kMiB);
+  std::memset(block.data(), 'f', block.size());
+  must(sio_send(near.get(), block.data(), block.size(), 0), "sio_send");
+  Message received = far.receive();
+  EXPECT_EQ(far.try_send(received.data(), received.size() - 1, SIO_RELEASE), EINVAL);
+  EXPECT_EQ(far.try_send(received.data(), received.size(), SIO_RELEASE), 0);
+  EXPECT_EQ(sio_release(nullptr, received.data(), received.size()), -1) << "it is in flight";
+  EXPECT_EQ(errno, EINVAL);
+  received.give_up();
+  EXPECT_EQ(near.receive().view(), block.view());
+  far.flush();
+  EXPECT_EQ(accounts(memory.get()).received, 0u);
+}
+
+TEST_F(BulkPairs, AreAskedForAndPeekedAtLikeOthers) {
+  const Area memory(kSlots + kMiB);
+  Socket listener = Socket::make();
+  listener.associate(memory, DMA_RECV).bind(Address::self()).listen();
+  const Area area(2 * kMiB);
+  Socket near = Socket::make(SOCK_NONBLOCK);
+  near.associate(area, DMA_SEND);
+  EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
+  Socket far = listener.accept();
+  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
+  const Message block = Message::reserve(area, 100'000);
+  must(sio_send(near.get(), block.data(), block.size(), 0), "sio_send");
+  void* data = nullptr;
+  EXPECT_EQ(sio_recv(far.get(), &data, SIZE_MAX, MSG_PEEK), 100'000);
+  EXPECT_EQ(sio_release(nullptr, data, 100'000), -1) << "it is still the library's";
+  EXPECT_EQ(sio_recv(far.get(), &data, 99'999, 0), -1);
+  EXPECT_EQ(errno, EMSGSIZE);
+  EXPECT_EQ(far.receive().size(), 100'000u);
+  near.flush();
+}
+
+}  // namespace
+}  // namespace sio::test
