@@ -15,6 +15,8 @@
 #include <csignal>
 #include <cstring>
 #include <deque>
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include "conformance/counters.h"
@@ -343,6 +345,17 @@ TEST_F(AioNotices, ComeAsASignal) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+// Signals that are queued now, for all processes of this user: what the limit is about.
+rlim_t signals_queued() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  rlim_t queued = 0;
+  while (status >> word && word != "SigQ:") {
+  }
+  status >> queued;
+  return queued;
+}
+
 // None is lost when the kernel can queue no more for the moment.
 TEST_F(AioNotices, WaitWhenSignalsCanNotBeQueued) {
   sigset_t signals;
@@ -352,7 +365,7 @@ TEST_F(AioNotices, WaitWhenSignalsCanNotBeQueued) {
   pthread_sigmask(SIG_BLOCK, &signals, &before_set);
   rlimit before{};
   must(getrlimit(RLIMIT_SIGPENDING, &before), "getrlimit");
-  const rlimit few{3, before.rlim_max};
+  const rlimit few{signals_queued() + 3, before.rlim_max};
   must(setrlimit(RLIMIT_SIGPENDING, &few), "setrlimit");
   const Fd file = file_in_memory();
   constexpr int kRequests = 20;
@@ -369,7 +382,9 @@ TEST_F(AioNotices, WaitWhenSignalsCanNotBeQueued) {
   for (int i = 0; i < kRequests; ++i) {
     siginfo_t info{};
     const timespec limit = to_timespec(kSoon);
-    ASSERT_EQ(sigtimedwait(&signals, &info, &limit), SIGRTMIN + 7) << i;
+    EXPECT_EQ(sigtimedwait(&signals, &info, &limit), SIGRTMIN + 7) << i;
+    if (HasFailure())
+      break;  // with the limit lifted the rest comes, and the next test has a chance
     told += info.si_value.sival_int;
   }
   EXPECT_EQ(told, (1 << kRequests) - 1);
