@@ -68,9 +68,10 @@ int sio_socket(int domain, int type, int protocol) {
     const int flags = type & (SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     if (((type & ~flags) & ~0xf) != 0) return -EINVAL;
-    if ((type & ~flags) != SOCK_SEQPACKET) return -ESOCKTNOSUPPORT;
+    const int kind = type & ~flags;
+    if (kind != SOCK_SEQPACKET) return -ESOCKTNOSUPPORT;
     if (protocol != 0) return -EPROTONOSUPPORT;
-    return Socket::create(domain, (flags & SOCK_NONBLOCK) != 0);
+    return Socket::create(domain, kind, (flags & SOCK_NONBLOCK) != 0);
   });
 }
 

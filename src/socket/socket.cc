@@ -61,21 +61,22 @@ SocketGuard SocketGuard::of(Socket* socket, uint64_t generation) {
 
 // ------------------------------------------------------------------------------------- life
 
-Socket* Socket::make(int domain, bool nonblock, const SocketOptions& options) {
+Socket* Socket::make(int domain, int type, bool nonblock, const SocketOptions& options) {
   Socket* socket = socket_pool().take();
   // Release: pairs with generation(); whoever sees the new one sees the state made anew.
   static_cast<SocketState&>(*socket) = SocketState{};
   socket->domain_ = domain;
+  socket->type_ = type;
   socket->nonblock_ = nonblock;
   socket->options_ = options;
   socket->generation_.fetch_add(1, std::memory_order_release);
   return socket;
 }
 
-int Socket::create(int domain, bool nonblock) {
+int Socket::create(int domain, int type, bool nonblock) {
   OwnFd epoll(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
   const int fd = epoll.get();
-  Socket* socket = make(domain, nonblock, SocketOptions{});
+  Socket* socket = make(domain, type, nonblock, SocketOptions{});
   try {
     ChannelOptions options;
     options.hidden = socket;

@@ -87,6 +87,7 @@ struct SocketState {
   OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
   int waiting_ = 0;    // threads in blocking calls: where they look it must stay
   int domain_ = AF_UNSPEC;
+  int type_ = SOCK_SEQPACKET;
   bool nonblock_ = false;
   bool bound_ = false;
   bool deliver_ = false;  // EC_DELIVER
@@ -169,7 +170,7 @@ class Socket final : public EventSource,
   // -- socket.cc: life and the locks.
 
   // Throws. The descriptor is close-on-exec.
-  static int create(int domain, bool nonblock);
+  static int create(int domain, int type, bool nonblock);
 
   Channel* channel() const noexcept { return channel_.load(std::memory_order_acquire); }
   uint64_t generation() const noexcept {
@@ -254,7 +255,7 @@ class Socket final : public EventSource,
   void connect_is_known() noexcept;
   sio_info info() const;
 
-  static Socket* make(int domain, bool nonblock, const SocketOptions& options);
+  static Socket* make(int domain, int type, bool nonblock, const SocketOptions& options);
   void enter(Channel& channel) noexcept;
   void enter_hidden();
   static int leave_hidden(int fd, ec_t wish, Socket*& socket);

@@ -102,7 +102,8 @@ void Socket::listening_failed(int error) noexcept {
 class Socket::Template {
  public:
   Template(const Socket& listener, const AcceptOptions& wish)
-      : wish_(wish), socket_(make(listener.domain_, wish.nonblock, listener.options_)) {
+      : wish_(wish),
+        socket_(make(listener.domain_, listener.type_, wish.nonblock, listener.options_)) {
     socket_->send_areas_ = listener.send_areas_;
     socket_->receive_area_ = listener.receive_area_;
     socket_->receive_size_ = listener.receive_size_;

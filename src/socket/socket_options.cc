@@ -87,7 +87,7 @@ int Socket::get_socket_option(int option, void* value, socklen_t* length) noexce
       connect_is_known();
       return put(std::exchange(so_error_, 0), value, length);
     case SO_TYPE:
-      return put(int{SOCK_SEQPACKET}, value, length);
+      return put(type_, value, length);
     case SO_DOMAIN:
       return put(domain_, value, length);
     case SO_PROTOCOL:
