@@ -153,8 +153,8 @@ SIO_API int dma_stat(dma_mem_t mem, struct dma_stat *stat);
 SIO_API int sio_reserve(dma_mem_t dma, void **memp, size_t size);
 
 /* Gives back a reserved block or a received buffer, in any order and from any
- * thread. `mem` and `size` are those of sio_reserve, or of the received message.
- * `dma` may be NULL: the area is then found by address.
+ * thread. `mem` and `size` are those of sio_reserve, or of the received message; of
+ * bytes of a stream any number, from the front of what is held of a slot. `dma` may be NULL: the area is then found by address.
  *
  * Errors: EINVAL  the program does not own that: never reserved or received,
  *                 released before, in flight, or of another size

@@ -98,8 +98,9 @@ struct sio_info {
 	uint32_t wc_qp_num;
 };
 
-/* A socket. domain: AF_INET or AF_INET6. type: SOCK_SEQPACKET, with SOCK_NONBLOCK
- * and SOCK_CLOEXEC (the descriptor is close-on-exec in any case). protocol: 0.
+/* A socket. domain: AF_INET or AF_INET6. type: SOCK_SEQPACKET (messages) or
+ * SOCK_STREAM (bytes; see below), with SOCK_NONBLOCK and SOCK_CLOEXEC (the
+ * descriptor is close-on-exec in any case). protocol: 0.
  * Close it with sio_close, never with close(2). On a socket in no channel poll,
  * select and epoll report readability: input, a connection to accept, the end of
  * a connect, an error. As on a channel it may be spurious, never missing.
@@ -161,7 +162,8 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  *
  * Errors: ECONNREFUSED     nobody listens, the backlog is full, or the peer refused
  *         EPROTONOSUPPORT  the peer speaks another version of the protocol
- *         EPROTO           the peer's answer is not libsio's
+ *         EPROTO           the peer's answer is not libsio's, or its socket is of
+ *                          another type
  *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
  *         EHOSTUNREACH     no route, or the address does not resolve
  *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there
@@ -210,6 +212,21 @@ SIO_API int sio_setsockopt(int sock, int level, int option, const void *value, s
  *
  * Errors: EINVAL, EBADF, EPERM */
 SIO_API int sio_nonblock(int sock, int on);
+
+/* On a stream (SOCK_STREAM) the calls below send and receive bytes that have no bounds:
+ * - A send takes all of its bytes, up to 1 GiB, or none, and has one outcome as a message
+ *   has. One that is longer than a slot of the peer's leaves as the peer has room; until
+ *   it has, further ones find no room (EAGAIN, or they block). No bytes are nothing: 0,
+ *   and no event.
+ * - sio_recv gives as many bytes as are there and lie together, up to `size`, hence often
+ *   fewer than were sent at once; never EMSGSIZE. With a `size` of 0, or with MSG_PEEK,
+ *   nothing is taken. sio_recvmsg gives a piece for each slot, as many as msg_iov has room
+ *   for. EC_RECV brings what one slot holds.
+ * - sio_release takes any number of bytes from the front of what is held of a slot. With
+ *   SIO_RELEASE such bytes can be sent when they are all that came in that slot.
+ * - Receive memory is slots alone: memory beyond them that dma_assoc was given is not
+ *   used. A slot can be received into again when all of its bytes were released.
+ */
 
 /* Queues one message of `size` bytes (0 to SIO_MAX_MESSAGE); 0 on success.
  *

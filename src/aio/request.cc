@@ -143,7 +143,7 @@ void Request::received(const Socket& from, void* data, int result) noexcept {
     auto* const name = static_cast<sockaddr*>(message.msg_name);
     if (name != nullptr) from.name(true, name, &message.msg_namelen);
     message.msg_controllen = 0;
-    message.msg_flags = MSG_EOR;
+    message.msg_flags = from.is_stream() ? 0 : MSG_EOR;
   } else if (result >= 0) {
     what_.buf = data;
   }

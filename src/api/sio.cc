@@ -69,7 +69,7 @@ int sio_socket(int domain, int type, int protocol) {
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     if (((type & ~flags) & ~0xf) != 0) return -EINVAL;
     const int kind = type & ~flags;
-    if (kind != SOCK_SEQPACKET) return -ESOCKTNOSUPPORT;
+    if (kind != SOCK_SEQPACKET && kind != SOCK_STREAM) return -ESOCKTNOSUPPORT;
     if (protocol != 0) return -EPROTONOSUPPORT;
     return Socket::create(domain, kind, (flags & SOCK_NONBLOCK) != 0);
   });
@@ -226,16 +226,7 @@ int sio_recvmsg(int sock, const void** buf, size_t size, int flags) {
     auto& message = *static_cast<msghdr*>(const_cast<void*>(*buf));
     if (message.msg_iov == nullptr || message.msg_iovlen == 0) return -EINVAL;
     if ((flags & ~kReceiveFlags) != 0) return -EINVAL;
-    void* data = nullptr;
-    const int result = Socket::receive(socket, &data, SIZE_MAX, flags);
-    if (result < 0) return result;
-    message.msg_iovlen = data != nullptr ? 1 : 0;
-    if (data != nullptr) message.msg_iov[0] = {data, static_cast<size_t>(result)};
-    auto* const name = static_cast<sockaddr*>(message.msg_name);
-    if (name != nullptr) socket->sender_name(name, &message.msg_namelen);
-    message.msg_controllen = 0;
-    message.msg_flags = MSG_EOR;
-    return result;
+    return Socket::receive_pieces(socket, message, flags);
   });
 }
 

@@ -89,9 +89,13 @@ char* Region::slot(uint32_t i) const noexcept {
 }
 
 void Region::arrived(uint32_t i, bool train) noexcept {
+  begin_use(i, train ? Slot::Use::kTrain : Slot::Use::kLone);
+}
+
+void Region::begin_use(uint32_t i, Slot::Use use) noexcept {
   Slot& slot = record(i);
   slot.decoding = true;
-  slot.train.store(train, kRelaxed);
+  slot.use.store(use, kRelaxed);
   ++received_;
   // Release: whoever pins the slot sees what it holds. The count was 0, nobody else changes it.
   slot.refs.store(Slot::kReference, std::memory_order_release);
@@ -108,7 +112,7 @@ void Region::hand_out(uint32_t i, uint32_t offset, uint32_t len) noexcept {
 
 void Region::deliver(uint32_t i, uint32_t len) noexcept {
   Slot& slot = record(i);
-  slot.train.store(false, kRelaxed);
+  slot.use.store(Slot::Use::kLone, kRelaxed);
   ++received_;
   // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
   slot.refs.store(Slot::kReference, std::memory_order_release);
@@ -121,6 +125,10 @@ void Region::finish(uint32_t i) noexcept {
 }
 
 void Region::take_back(uint32_t i, uint32_t offset) noexcept {
+  if (record(i).use.load(kRelaxed) == Slot::Use::kBytes) {
+    if (take_bytes_back(record(i))) drop(i, Slot::kReference, false);
+    return;
+  }
   std::atomic<uint32_t>& word = piece_word(record(i), granule_of(i, offset));
   uint32_t old = word.load(kRelaxed);
   uint32_t next;

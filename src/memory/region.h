@@ -3,9 +3,10 @@
 // Receive memory of one socket: one block of an area, cut into slots.
 //
 // A slot is posted (the library's) or received: it holds one lone message or a train of them, each
-// handed out to the program and released by it, on any thread and in any order. When its last
-// message is released and the decoder has finished with it, the slot returns, to be collected and
-// posted again by the library.
+// handed out to the program and released by it, on any thread and in any order; or bytes of a
+// stream, which are handed out and released in portions, from the front. When the last of it is
+// released and the decoder has finished with it, the slot returns, to be collected and posted again
+// by the library.
 //
 // Invariants
 //
@@ -18,7 +19,8 @@
 // 3. While a slot has a reference, its region and its block exist and their geometry stands still.
 //    So the program's side pins the slot first and looks afterwards.
 // 4. Who takes the last reference returns the slot: exactly one push per arrived().
-// 5. A message is one word (piece.h): not held; held; held with n flights; kept out of the memory
+// 5. A message is one word (piece.h; of a stream's slot stretch.h): not held; held; held with n
+// flights; kept out of the memory
 //    that the program can write. Only a compare-and-swap of that word releases a message or begins
 //    a flight. The word of what is not held is 0.
 // 6. After detach() the region lives until the last received slot has returned; whoever returns it
@@ -60,11 +62,17 @@ class Region {
   // hand_out() and finish() in one.
   void deliver(uint32_t slot, uint32_t len) noexcept;
 
+  // The same three for a slot with bytes of a stream: hand_out_bytes() gives the next n of them;
+  // `last`: there are no more.
+  void arrived_bytes(uint32_t slot) noexcept;
+  void hand_out_bytes(uint32_t slot, uint32_t n, bool last) noexcept;
+  void deliver_bytes(uint32_t slot, uint32_t len) noexcept;
+
   // The decoder hands out no more from this slot. Once per arrived(). If the program has released
   // everything (or nothing was handed out) the slot returns at once.
   void finish(uint32_t slot) noexcept;
 
-  // Undoes hand_out of a message that the program never saw.
+  // Undoes hand_out of a message that the program never saw; of bytes: of all that the slot has.
   void take_back(uint32_t slot, uint32_t offset) noexcept;
 
   // Takes at most `max` returned slots, which are posted from then on. How many.
@@ -103,6 +111,7 @@ class Region {
 
   void open(Area& area, SlotArray* array, uint32_t slot_size, uint32_t slots) noexcept;
   int take_block(size_t bytes) noexcept;
+  void begin_use(uint32_t slot, Slot::Use use) noexcept;
   bool take_returned() noexcept;
 
   // Of both sides; region_data.cc.
@@ -124,6 +133,13 @@ class Region {
   bool release_piece(const Spot& spot, const void* p, size_t n) noexcept;
   uint32_t start_of(const Spot& spot) const noexcept;
   int begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept;
+  bool end_piece_flight(Slot& slot, uint32_t granule, bool release) noexcept;
+
+  // Of a stream's slot (region_stream.cc), which is pinned. `start`: bytes from the slot's start.
+  static bool release_bytes(Slot& slot, uint32_t start, size_t n, bool& emptied) noexcept;
+  static int begin_bytes_flight(Slot& slot, uint32_t start, size_t n, bool whole) noexcept;
+  static bool end_bytes_flight(Slot& slot, bool release) noexcept;  // nothing is held any more
+  static bool take_bytes_back(Slot& slot) noexcept;                 // likewise
 
   // Constant while any slot has a reference or the socket is attached; read by strangers at any
   // time, hence atomic.

@@ -25,6 +25,7 @@ struct Region::Spot {
   Slot* record;
   uint32_t slot;
   uint32_t granule;  // in the region
+  uint32_t start;    // bytes from the slot's start
 };
 
 uint32_t Region::granule_of(uint32_t slot, uint32_t offset) const noexcept {
@@ -34,7 +35,8 @@ uint32_t Region::granule_of(uint32_t slot, uint32_t offset) const noexcept {
 // The word of the message that starts at this granule. A lone one has it in the slot's record, so
 // that a slot takes no further cache line or page unless trains come.
 std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const noexcept {
-  return slot.train.load(kRelaxed) ? pieces_.load(kRelaxed)[granule] : slot.lone;
+  const bool train = slot.use.load(kRelaxed) == Slot::Use::kTrain;
+  return train ? pieces_.load(kRelaxed)[granule] : slot.lone;
 }
 
 // Takes a reference to the slot that p lies in, if it has any: then it is received, and it and its
@@ -53,7 +55,9 @@ bool Region::pin(const void* p, Spot& spot) noexcept {
     if (Slot::references(refs) == 0) return false;
     // Acquire: pairs with arrived(), and with the end of the region that had the array before.
   } while (!record.refs.compare_exchange_weak(refs, refs + Slot::kReference, kSwap, kRelaxed));
-  spot = {array, &record, slot, static_cast<uint32_t>(granule)};
+  const auto start = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) - base -
+                                           size_t{slot} * slot_granules * kGranule);
+  spot = {array, &record, slot, static_cast<uint32_t>(granule), start};
   // Did we look at this region while it came to life or ended, so that the slot is another's? What
   // stands still now decides.
   if (array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == base &&
@@ -71,8 +75,11 @@ void Region::unpin(SlotArray& array, uint32_t slot) noexcept {
 int Region::release(void* p, size_t n) noexcept {
   Spot spot;
   if (!pin(p, spot)) return -EINVAL;
-  const bool released = release_piece(spot, p, n);
-  drop(spot.slot, (released ? 2 : 1) * Slot::kReference, true);  // the pin, and the message's
+  bool last = true;  // of what the reference of the message, or the stretch, is for
+  const bool released = spot.record->use.load(kRelaxed) == Slot::Use::kBytes
+                            ? release_bytes(*spot.record, spot.start, n, last)
+                            : release_piece(spot, p, n);
+  drop(spot.slot, (released && last ? 2 : 1) * Slot::kReference, true);  // the pin's too
   return released ? 0 : -EINVAL;
 }
 
@@ -83,7 +90,7 @@ uintptr_t Region::address_of(uint32_t granule) const noexcept {
 bool Region::release_piece(const Spot& spot, const void* p, size_t n) noexcept {
   if (n > piece::kMaxLength) return false;
   if (reinterpret_cast<uintptr_t>(p) != address_of(spot.granule)) return false;
-  const bool train = spot.record->train.load(kRelaxed);
+  const bool train = spot.record->use.load(kRelaxed) == Slot::Use::kTrain;
   if (!train && spot.granule != granule_of(spot.slot, 0)) return false;
   uint32_t word = piece::held(static_cast<uint32_t>(n));
   return piece_word(*spot.record, spot.granule).compare_exchange_strong(word, 0, kSwap, kRelaxed);
@@ -92,7 +99,10 @@ bool Region::release_piece(const Spot& spot, const void* p, size_t n) noexcept {
 int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept {
   Spot spot;
   if (!pin(p, spot)) return -EFAULT;
-  if (const int error = begin_piece(spot, p, n, whole)) {
+  const int error = spot.record->use.load(kRelaxed) == Slot::Use::kBytes
+                        ? begin_bytes_flight(*spot.record, spot.start, n, whole)
+                        : begin_piece(spot, p, n, whole);
+  if (error != 0) {
     unpin(*spot.array, spot.slot);
     return error;
   }
@@ -106,7 +116,7 @@ int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) no
 // one that does not own p, any other.
 uint32_t Region::start_of(const Spot& spot) const noexcept {
   const uint32_t first = granule_of(spot.slot, 0);
-  if (!spot.record->train.load(kRelaxed)) return first;
+  if (spot.record->use.load(kRelaxed) == Slot::Use::kLone) return first;
   const std::atomic<uint32_t>* pieces = pieces_.load(kRelaxed);
   uint32_t granule = spot.granule;
   while (granule > first && pieces[granule].load(kRelaxed) == 0) --granule;
@@ -131,15 +141,23 @@ int Region::begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcep
 void Region::end_flight(uint32_t piece, bool release) noexcept {
   const uint32_t granule = piece - 1;
   const uint32_t slot = granule / (slot_size() / uint32_t{kGranule});
-  std::atomic<uint32_t>& word = piece_word(record(slot), granule);
+  const bool gone = record(slot).use.load(kRelaxed) == Slot::Use::kBytes
+                        ? end_bytes_flight(record(slot), release)
+                        : end_piece_flight(record(slot), granule, release);
+  // The flight's reference, and with the last flight of a released message that one's.
+  drop(slot, Slot::kFlight + (gone ? 2 : 1) * Slot::kReference, true);
+}
+
+// True: it was released, and this was the last flight.
+bool Region::end_piece_flight(Slot& slot, uint32_t granule, bool release) noexcept {
+  std::atomic<uint32_t>& word = piece_word(slot, granule);
   uint32_t old = word.load(kRelaxed);
   uint32_t next;
   do {
     next = (old - 1) | (release ? piece::kReleasing : 0);
     if (piece::count(next) == 1 && (next & piece::kReleasing) != 0) next = 0;
   } while (!word.compare_exchange_weak(old, next, kSwap, kRelaxed));
-  // The flight's reference, and with the last flight of a released message that one's.
-  drop(slot, Slot::kFlight + (next == 0 ? 2 : 1) * Slot::kReference, true);
+  return next == 0;
 }
 
 void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {

@@ -25,11 +25,15 @@ struct alignas(64) Slot {
     return static_cast<uint32_t>(refs >> 32);
   }
 
+  // What is in it: one message, a train of them, or bytes of a stream.
+  enum class Use : uint8_t { kLone, kTrain, kBytes };
+
   std::atomic<uint64_t> refs{0};
-  std::atomic<uint32_t> lone{0};   // piece.h; of a lone message
-  std::atomic<bool> train{false};  // set by arrived(), stands still while there are references
-  bool decoding = false;           // between arrived() and finish(); the library's side only
-  uint32_t next = kNoSlot;         // of a returned slot
+  std::atomic<uint64_t> stretch{0};  // stretch.h; of kBytes
+  std::atomic<uint32_t> lone{0};     // piece.h; of kLone
+  std::atomic<Use> use{Use::kLone};  // set by arrived(), stands still while there are references
+  bool decoding = false;             // between arrived() and finish(); the library's side only
+  uint32_t next = kNoSlot;           // of a returned slot
 };
 
 // Never freed. While a region has it, owner is that region.

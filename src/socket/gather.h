@@ -11,6 +11,17 @@
 
 namespace sio::internal {
 
+// A message as send() takes it.
+struct OutgoingMessage {
+  const void* data;
+  uint32_t length;
+  uint32_t lkey;             // of the area that it lies in
+  const SendRecord* record;  // NULL: nobody is owed an outcome
+
+  // Else it is copied from elsewhere.
+  bool is_lent() const noexcept { return record != nullptr && record->flight.area != nullptr; }
+};
+
 // A message that lies in several places.
 struct Gather {
   struct Piece {
@@ -27,6 +38,16 @@ struct Gather {
   uint32_t length = 0;                          // of all
   std::array<SendRecord, kMostPieces> records;  // of those that are lent
   uint32_t lent = 0;                            // perhaps empty ones too, which are no pieces
+
+  // Of a message that lies in one place and is not empty.
+  static Gather of(const OutgoingMessage& message) noexcept {
+    Gather gather;
+    gather.count = 1;
+    gather.length = message.length;
+    gather.pieces[0] = {message.data, message.length, message.lkey, message.is_lent(), 0};
+    if (message.record != nullptr) gather.records[gather.lent++] = *message.record;
+    return gather;
+  }
 
   // Not all of it is sent from where it lies.
   bool has_copied_pieces() const noexcept {

@@ -9,7 +9,8 @@
 
 namespace sio::internal {
 
-void Receiver::prepare(Region* region, void (*on_returned)(void*), void* arg) {
+void Receiver::prepare(Region* region, bool stream, void (*on_returned)(void*), void* arg) {
+  stream_ = stream;
   slots_ = region->slots();
   filled_.resize(std::bit_ceil(slots_));
   control_slots_.reserve(slots_);
@@ -52,13 +53,13 @@ int Receiver::post(const uint32_t* slots, uint32_t n) noexcept {
 
 void Receiver::fill(Filled filled) noexcept {
   --posted_;
-  region_->arrived(filled.slot, filled.train);
+  stream_ ? region_->arrived_bytes(filled.slot) : region_->arrived(filled.slot, filled.train);
   filled_[tail_++ & (filled_.size() - 1)] = filled;
 }
 
 IncomingMessage Receiver::deliver(uint32_t slot, uint32_t length) noexcept {
   --posted_;
-  region_->deliver(slot, length);
+  stream_ ? region_->deliver_bytes(slot, length) : region_->deliver(slot, length);
   count(length);
   return {region_->slot(slot), length, slot, 0};
 }
@@ -123,7 +124,21 @@ bool Receiver::read_train(const Filled& filled) noexcept {
   return true;
 }
 
+void Receiver::take_bytes(uint32_t n) noexcept {
+  const bool last = n == next_.length;
+  region_->hand_out_bytes(next_.slot, n, last);
+  count(n);
+  if (last) {
+    have_next_ = false;
+    return next_filled();
+  }
+  next_.data = static_cast<char*>(next_.data) + n;
+  next_.length -= n;
+  next_.offset += n;
+}
+
 void Receiver::take(const IncomingMessage& message) noexcept {
+  if (stream_) return take_bytes(message.length);
   if (std::exchange(at_announcement_, false)) {
     bulk_->take();
   } else {

@@ -8,6 +8,7 @@
 // 2. Messages are handed out in the order of arrival. When the program does not take them they
 //    stay in filled_, which has room for every slot: nothing is lost and nothing grows.
 // 3. Slots are posted again in batches; what was posted is owed to the peer as credits.
+// 4. On a stream each slot has bytes, which are handed out in any portions.
 #pragma once
 
 #include <cstdint>
@@ -37,15 +38,15 @@ class Receiver {
 
   // Takes over the region, all of whose slots are free. `on_returned(arg)`: the program has given
   // back enough slots that post_returned() is worth a call.
-  void prepare(Region* region, void (*on_returned)(void*), void* arg);
+  void prepare(Region* region, bool stream, void (*on_returned)(void*), void* arg);
   // All slots. 0 or -errno.
   int post_all() noexcept;
 
   // A lone message came while none waits before it: it is the program's at once.
   IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept;
   // A receive completed. The slot of what is no message goes straight back.
-  void message(uint32_t slot, uint32_t length) noexcept;
-  bool train(uint32_t slot, uint32_t length) noexcept;  // false: malformed
+  void message(uint32_t slot, uint32_t length) noexcept;  // of a stream: bytes, more than none
+  bool train(uint32_t slot, uint32_t length) noexcept;    // false: malformed
   // Its payload, before control() takes the slot.
   const char* peek_control(uint32_t slot) const noexcept { return region_->slot(slot); }
   void control(uint32_t slot) noexcept;
@@ -54,8 +55,10 @@ class Receiver {
   // The next message without taking it; false: none. Malformed after all (somebody wrote into
   // the slot): `broken()`.
   bool peek(IncomingMessage& message) noexcept;
-  // It is the program's now.
+  // It is the program's now. Precondition: it was peeked at.
   void take(const IncomingMessage& message) noexcept;
+  // On a stream: its first n bytes, which are not none.
+  void take_bytes(uint32_t n) noexcept;
   // The program never saw it: back into the slot's account.
   void take_back(uint32_t slot, uint32_t offset) noexcept {
     slot == kNoSlot ? bulk_->take_back(offset) : region_->take_back(slot, offset);
@@ -107,6 +110,7 @@ class Receiver {
   Link& link_;
   Region* region_ = nullptr;
   BulkReceiver* bulk_ = nullptr;
+  bool stream_ = false;
   uint32_t slots_ = 0;
   uint32_t batch_ = 1;                   // slots that are posted again at once
   uint32_t posted_ = 0;                  // to the receive queue, not completed

@@ -23,12 +23,13 @@ constexpr microseconds kBurstGap{20};
 
 uint32_t Sender::queue_size(uint32_t quota) noexcept { return quota + kSpare; }
 
-void Sender::prepare(uint32_t quota) {
+void Sender::prepare(uint32_t quota, bool stream) {
+  stream_ = stream;
   link_.staging->join();
   joined_ = true;
   posted_ring_.resize(std::bit_ceil(queue_size(quota)));
   // Until the peer has said more, any peer takes this much.
-  train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge());
+  train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge(), !stream_);
 }
 
 Sender::~Sender() {
@@ -40,7 +41,7 @@ Sender::~Sender() {
 void Sender::open(const Limits& limits) noexcept {
   limits_ = limits;
   credits_ = limits.peer_slots + kControlSlots;
-  train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge());
+  train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge(), !stream_);
   open_ = true;
 }
 
@@ -55,7 +56,8 @@ bool Sender::can_post_data() const noexcept {
 }
 
 bool Sender::has_room(uint32_t records) const noexcept {
-  return can_post_data() && !outcomes_.full(records) && link_.staging->may_take(link_.buffers_held);
+  return can_post_data() && rest_.empty() && !outcomes_.full(records) &&
+         link_.staging->may_take(link_.buffers_held);
 }
 
 // --------------------------------------------------------------------------------- messages
@@ -100,12 +102,12 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
     sge.lkey = posted.buffer->lkey;
   }
   if (message.record != nullptr) outcomes_.add(*message.record);
-  post_message(&sge, message.length > 0 ? 1 : 0, message.length, inlined, posted);
+  post_message(&sge, message.length > 0 ? 1 : 0, inlined, posted);
+  count_message(message.length);
   return 0;
 }
 
-void Sender::post_message(ibv_sge* sges, int count, uint32_t length, bool inlined,
-                          Posted posted) noexcept {
+void Sender::post_message(ibv_sge* sges, int count, bool inlined, Posted posted) noexcept {
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_SEND_WITH_IMM;
   wr.sg_list = sges;
@@ -114,8 +116,6 @@ void Sender::post_message(ibv_sge* sges, int count, uint32_t length, bool inline
   wr.imm_data = take_owed(Kind::kMessage);
   --credits_;
   ++link_.info.sends_posted;
-  ++link_.info.messages_sent;
-  link_.info.bytes_sent += length;
   post(wr, posted);
   messages_end_ = posted_;
 }
@@ -132,8 +132,7 @@ int Sender::send_in_train(const OutgoingMessage& message) noexcept {
     outcomes_.add(*message.record);
     train_.add_record();
   }
-  ++link_.info.messages_sent;
-  link_.info.bytes_sent += message.length;
+  count_message(message.length);
   return 0;
 }
 
@@ -159,8 +158,7 @@ int Sender::send_in_train(const Gather& gather) noexcept {
     outcomes_.add(gather.records[i]);
     train_.add_record();
   }
-  ++link_.info.messages_sent;
-  link_.info.bytes_sent += gather.length;
+  count_message(gather.length);
   return 0;
 }
 
@@ -192,9 +190,59 @@ int Sender::send_alone(const Gather& gather) noexcept {
     to += piece.length;
   }
   for (uint32_t i = 0; i < gather.lent; ++i) outcomes_.add(gather.records[i]);
-  post_message(sges, count, gather.length, inlined, posted);
+  post_message(sges, count, inlined, posted);
+  count_message(gather.length);
   return 0;
 }
+
+// --------------------------------------------------------------------------------- streams
+
+int Sender::stream(const OutgoingMessage& message, bool alone, bool more) noexcept {
+  if (!rest_.empty()) return -EAGAIN;
+  if (fits(message.length)) return send(message, alone, more);
+  return send_rest(Gather::of(message));
+}
+
+int Sender::stream(const Gather& gather, bool alone, bool more) noexcept {
+  if (!rest_.empty()) return -EAGAIN;
+  if (fits(gather.length)) {
+    const int result = send(gather, alone, more);
+    if (result != -EMSGSIZE) return result;
+  }
+  return send_rest(gather);
+}
+
+int Sender::send_rest(const Gather& gather) noexcept {
+  if (!outcomes_.make_room(gather.lent)) return -EAGAIN;
+  if (!train_.empty() && can_post_data()) post_train();
+  if (!train_.empty() || !can_post_data()) return -EAGAIN;
+  StagingBuffer* buffer = nullptr;
+  if (gather.has_copied_pieces()) {
+    buffer = link_.staging->take(link_.buffers_held);
+    if (buffer == nullptr) return -EAGAIN;
+  }
+  for (uint32_t i = 0; i < gather.lent; ++i) outcomes_.add(gather.records[i]);
+  rest_.begin(gather, buffer);
+  count_message(gather.length);
+  post_rest();
+  return 0;
+}
+
+void Sender::post_rest() noexcept {
+  const auto most = std::min(link_.queue_pair->max_send_sge(), Gather::kMostPieces);
+  while (!rest_.empty() && can_post_data()) {
+    ibv_sge sges[Gather::kMostPieces];
+    const Rest::Load load = rest_.take(limits_.peer_slot_size, most, sges);
+    Posted posted{nullptr, 0, false};
+    if (rest_.empty()) {
+      posted.records = rest_.records();
+      posted.buffer = rest_.depart();
+    }
+    post_message(sges, load.count, load.bytes <= link_.queue_pair->max_inline(), posted);
+  }
+}
+
+// ----------------------------------------------------------------------------- large messages
 
 int Sender::announce(uint32_t length, bool more) noexcept {
   if (!make_room_in_train(0, true)) return -EAGAIN;
@@ -235,7 +283,9 @@ void Sender::post_train() noexcept {
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
   if (!train_.empty() && can_post_data() && (force || window_open())) post_train();
-  if (end_wanted_ && !end_sent_ && train_.empty() && credits_ > 0 && can_post_control()) {
+  if (!rest_.empty()) post_rest();
+  if (end_wanted_ && !end_sent_ && train_.empty() && rest_.empty() && credits_ > 0 &&
+      can_post_control()) {
     end_sent_ = true;
     post_frame(Kind::kEnd, true);
   }
@@ -351,8 +401,11 @@ void Sender::fail(int error) noexcept {
     ++completed_;
   }
   unsignalled_ = 0;
-  const uint32_t records = train_.records();
+  const uint32_t records = train_.records() + rest_.records();
   if (!train_.empty()) link_.staging->give_back(train_.depart(), link_.buffers_held);
+  if (StagingBuffer* const buffer = rest_.depart()) {
+    link_.staging->give_back(buffer, link_.buffers_held);
+  }
   outcomes_.finish(records, error);
 }
 

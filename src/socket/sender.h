@@ -14,6 +14,8 @@
 //    nobody looks for completions, so that trains fill even on a device that completes at once:
 //    what is saved is the cost of a SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record (outcomes.h).
+// 5. On a stream there is at most one rest (rest.h), behind all else that was accepted; while there
+//    is one nothing more is.
 #pragma once
 
 #include <cstdint>
@@ -22,21 +24,11 @@
 #include "socket/gather.h"
 #include "socket/link.h"
 #include "socket/outcomes.h"
+#include "socket/rest.h"
 #include "socket/train.h"
 #include "wire/frame.h"
 
 namespace sio::internal {
-
-// A message as send() takes it.
-struct OutgoingMessage {
-  const void* data;
-  uint32_t length;
-  uint32_t lkey;             // of the area that it lies in
-  const SendRecord* record;  // NULL: nobody is owed an outcome
-
-  // Else it is copied from elsewhere.
-  bool is_lent() const noexcept { return record != nullptr && record->flight.area != nullptr; }
-};
 
 class Sender {
  public:
@@ -56,7 +48,7 @@ class Sender {
   static uint32_t queue_size(uint32_t quota) noexcept;
 
   // The queue pair is there; nothing may be posted yet.
-  void prepare(uint32_t quota);
+  void prepare(uint32_t quota, bool stream);
   // The connection stands. Before, messages gather in a first train.
   void open(const Limits& limits) noexcept;
   bool opened() const noexcept { return open_; }
@@ -69,6 +61,10 @@ class Sender {
   int send(const OutgoingMessage& message, bool alone, bool more) noexcept;
   // The same; -EMSGSIZE: the device gathers fewer pieces.
   int send(const Gather& gather, bool alone, bool more) noexcept;
+
+  // Bytes of a stream; so far as they do not leave at once, all or none of them are accepted.
+  int stream(const OutgoingMessage& message, bool alone, bool more) noexcept;
+  int stream(const Gather& gather, bool alone, bool more) noexcept;
 
   // Whether a message fits into the peer's slots. If not it is announced, and goes on the bulk
   // lane.
@@ -123,7 +119,7 @@ class Sender {
   }
   // The peer's device has taken all messages.
   bool all_acknowledged() const noexcept {
-    return train_.empty() && posted_ - completed_ <= posted_ - messages_end_;
+    return train_.empty() && rest_.empty() && posted_ - completed_ <= posted_ - messages_end_;
   }
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
@@ -137,7 +133,9 @@ class Sender {
   // All that is not acknowledged has failed: each record gets its outcome.
   void fail(int error) noexcept;
 
-  bool holding() const noexcept { return !train_.empty() || (end_wanted_ && !end_sent_); }
+  bool holding() const noexcept {
+    return !train_.empty() || !rest_.empty() || (end_wanted_ && !end_sent_);
+  }
   bool idle() const noexcept { return posted_ == completed_ && !holding(); }
   bool nothing_posted() const noexcept { return posted_ == completed_; }
   uint32_t in_flight() const noexcept { return posted_ - completed_; }
@@ -163,12 +161,17 @@ class Sender {
   bool take_buffer() noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_alone(const Gather& gather) noexcept;
-  void post_message(ibv_sge* sges, int count, uint32_t length, bool inlined,
-                    Posted posted) noexcept;
+  void post_message(ibv_sge* sges, int count, bool inlined, Posted posted) noexcept;
   int send_in_train(const OutgoingMessage& message) noexcept;
   int send_in_train(const Gather& gather) noexcept;
   bool make_room_in_train(uint32_t length, bool copied) noexcept;
   void post_train() noexcept;
+  int send_rest(const Gather& gather) noexcept;
+  void post_rest() noexcept;
+  void count_message(uint32_t length) noexcept {
+    ++link_.info.messages_sent;
+    link_.info.bytes_sent += length;
+  }
   void post_frame(wire::Kind kind, bool awaited) noexcept;
   void post(ibv_send_wr& wr, Posted posted) noexcept;
   uint32_t take_owed(wire::Kind kind) noexcept;
@@ -181,6 +184,8 @@ class Sender {
   Outcomes& outcomes_;
   Limits limits_{};
   Train train_;
+  Rest rest_;
+  bool stream_ = false;
   bool joined_ = false;  // the staging pool
   bool open_ = false;
   bool end_wanted_ = false;

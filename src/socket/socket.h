@@ -178,6 +178,7 @@ class Socket final : public EventSource,
   }
   int fd() const noexcept { return fd_; }
   bool nonblock() const noexcept { return nonblock_; }
+  bool is_stream() const noexcept { return type_ == SOCK_STREAM; }
   int set_nonblock(int on) noexcept;
   int name(bool peer, sockaddr* address, socklen_t* length) const noexcept;
   // Who sent what is received here.
@@ -217,6 +218,8 @@ class Socket final : public EventSource,
                          Completion* completion = nullptr);
   static int flush(SocketGuard& guard, TimePoint deadline);
   static int receive(SocketGuard& guard, void** buf, size_t size, int flags);
+  // Fills in all of `message` but what msg_name points to if it is NULL.
+  static int receive_pieces(SocketGuard& guard, msghdr& message, int flags);
 
   // -- socket_requests.cc
   // `completion` gets the next message that none before it gets. 0 or -errno.
@@ -273,7 +276,9 @@ class Socket final : public EventSource,
   void make_connection();
   void build_connection();
   void unmake_connection() noexcept;
+  wire::SocketType wire_type() const noexcept;
   wire::Hello our_hello() const noexcept;
+  wire::HelloFault read_hello(std::span<const std::byte> bytes, wire::Hello& hello) const noexcept;
   void open_sender() noexcept;
   void on_resolved();
   void on_established(const std::vector<std::byte>& data);
@@ -322,6 +327,7 @@ class Socket final : public EventSource,
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
   int take_error() noexcept;
+  static int send_nothing(Completion* completion) noexcept;
   static int send_copied(SocketGuard& guard, const Gather& gather, int flags,
                          Completion& completion);
   int take_next(void** buf, size_t size, bool peek) noexcept;

@@ -42,12 +42,7 @@ int Socket::send_bulk(const Gather& gather, bool more) noexcept {
 }
 
 int Socket::send_bulk(const OutgoingMessage& message, bool more) noexcept {
-  Gather gather;
-  gather.count = 1;
-  gather.length = message.length;
-  gather.pieces[0] = {message.data, message.length, message.lkey, message.is_lent(), 0};
-  if (message.record != nullptr) gather.records[gather.lent++] = *message.record;
-  return send_bulk(gather, more);
+  return send_bulk(Gather::of(message), more);
 }
 
 bool Socket::has_room_for(const Wanted& wanted) const noexcept {

@@ -125,9 +125,9 @@ void Socket::build_connection() {
   link_.info.recv_slots = region_->slots() - wire::kControlSlots;
   outcomes_.prepare(!in.hidden());
   sender_ = std::make_unique<Sender>(link_, outcomes_);
-  sender_->prepare(options_.send_quota);
+  sender_->prepare(options_.send_quota, is_stream());
   receiver_ = std::make_unique<Receiver>(link_);
-  receiver_->prepare(region_, note_returned, this);
+  receiver_->prepare(region_, is_stream(), note_returned, this);
   region_ = nullptr;  // the receiver's now; the pool stays the socket's
   if (const int error = receiver_->post_all()) throw_errno(-error, "posting receives");
 }
@@ -141,8 +141,21 @@ void Socket::unmake_connection() noexcept {
   link_ = Link{};
 }
 
+wire::SocketType Socket::wire_type() const noexcept {
+  return is_stream() ? wire::SocketType::kStream : wire::SocketType::kSeqpacket;
+}
+
+// That of the other end, which has to be of our type.
+wire::HelloFault Socket::read_hello(std::span<const std::byte> bytes,
+                                    wire::Hello& hello) const noexcept {
+  const wire::HelloFault fault = wire::decode_hello(bytes, hello);
+  if (fault != wire::HelloFault::kNone) return fault;
+  return hello.type == wire_type() ? fault : wire::HelloFault::kType;
+}
+
 wire::Hello Socket::our_hello() const noexcept {
   wire::Hello hello;
+  hello.type = wire_type();
   hello.slot_size = link_.info.slot_size;
   hello.slots = link_.info.recv_slots;
   hello.max_message = largest_message();
@@ -158,7 +171,8 @@ void Socket::open_sender() noexcept {
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   sender_->open(limits);
   peer_address_ = endpoint_->peer_address();
-  peer_.max_message = std::min(peer_.max_message, wire::kMaxMessage);
+  peer_.max_message =
+      is_stream() ? wire::kMaxMessage : std::min(peer_.max_message, wire::kMaxMessage);
   link_.info.peer_slot_size = peer_.slot_size;
   link_.info.peer_recv_slots = peer_.slots;
 }
@@ -219,7 +233,7 @@ void Socket::on_resolved() {
 
 void Socket::on_established(const std::vector<std::byte>& data) {
   if (phase_ == Phase::kConnecting) {
-    const wire::HelloFault fault = wire::decode_hello(data, peer_);
+    const wire::HelloFault fault = read_hello(data, peer_);
     if (fault == wire::HelloFault::kVersion) return abandon_connect(EPROTONOSUPPORT);
     if (fault != wire::HelloFault::kNone) return abandon_connect(EPROTO);
     connected(0);

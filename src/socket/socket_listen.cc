@@ -62,7 +62,7 @@ int Socket::listen(int backlog) {
 void Socket::on_request(provider::ConnectionEvent& event) {
   std::unique_ptr<provider::Endpoint> incoming = std::move(event.incoming);
   wire::Hello hello;
-  const wire::HelloFault fault = wire::decode_hello(event.data, hello);
+  const wire::HelloFault fault = read_hello(event.data, hello);
   if (fault != wire::HelloFault::kNone) {
     LOG_INFO("refused a connection: its greeting is not ours (%d)", static_cast<int>(fault));
     incoming->reject(wire::encode_refusal(refusal_of(fault)));

@@ -70,7 +70,8 @@ void Socket::take_receive_memory(Area& area, size_t bytes) {
   const uint32_t slots = options_.slots_in(bytes) + wire::kControlSlots;
   const size_t in_slots = size_t{slots} * options_.slot_size;
   region_ = Region::create(area, in_slots, options_.slot_size, slots);
-  if (bytes - in_slots < options_.slot_size + kLine) return;  // no message would go there
+  // No message would go there.
+  if (is_stream() || bytes - in_slots < options_.slot_size + kLine) return;
   try {
     pool_ = std::make_unique<BulkPool>(area, bytes - in_slots);
     pool_->set_on_freed(note_returned, this);
@@ -88,6 +89,7 @@ void Socket::give_up_region() noexcept {
 
 // That we take.
 uint64_t Socket::largest_message() const noexcept {
+  if (is_stream()) return wire::kMaxMessage;
   const uint32_t slot = link_.info.slot_size != 0 ? link_.info.slot_size : options_.slot_size;
   return pool_ != nullptr ? std::min<uint64_t>(pool_->size(), wire::kMaxMessage) : slot;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // What arrives: completions, frames, and how they become events or sio_recv's messages.
+#include <climits>
 #include <utility>
 
 #include "base/log.h"
@@ -84,9 +85,9 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
   const bool ours = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0 &&
                     wire::decode_immediate(wc.imm_data, imm) && sender_->add_credits(imm.credits) &&
                     take_grants(imm.grants);
-  const bool carries = ours && (imm.kind == wire::Kind::kMessage || imm.kind == wire::Kind::kTrain);
-  if (!carries) {
-    const bool lane = ours && imm.kind == wire::Kind::kLane;
+  const bool train = ours && imm.kind == wire::Kind::kTrain;
+  if (!train && !(ours && imm.kind == wire::Kind::kMessage)) {
+    const bool lane = ours && imm.kind == wire::Kind::kLane && !is_stream();
     const bool placed = !lane || lane_frame(slot, wc.byte_len);
     receiver_->control(slot);
     if (lane) return placed;
@@ -94,11 +95,12 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     if (imm.kind == wire::Kind::kCredit) return true;
     return !std::exchange(end_received_, true);  // the end comes once
   }
-  if (end_received_) {
+  // On a stream bytes need no frame, and nothing is nothing.
+  if (end_received_ || (is_stream() && (train || wc.byte_len == 0))) {
     receiver_->control(slot);
     return false;
   }
-  if (imm.kind == wire::Kind::kTrain) return receiver_->train(slot, wc.byte_len);
+  if (train) return receiver_->train(slot, wc.byte_len);
   if (may_deliver_at_once()) {
     push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));
   } else {
@@ -300,12 +302,13 @@ int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
   if (phase_ == Phase::kFresh || phase_ == Phase::kListening) return -ENOTCONN;
   IncomingMessage message;
   if (receiver_ != nullptr && receiver_->peek(message)) {
-    if (message.length > size) return -EMSGSIZE;
+    if (message.length > size && !is_stream()) return -EMSGSIZE;
+    const auto length = static_cast<uint32_t>(std::min<size_t>(message.length, size));
     *buf = message.data;
-    if (peek) return static_cast<int>(message.length);
-    take(message);
+    if (peek || (is_stream() && length == 0)) return static_cast<int>(length);
+    is_stream() ? receiver_->take_bytes(length) : take(message);
     readable_told_ = readable_told_ && receiver_->has_next();
-    return static_cast<int>(message.length);
+    return static_cast<int>(length);
   }
   readable_told_ = false;
   if (receiver_ != nullptr && receiver_->broken() && phase_ == Phase::kOpen) {
@@ -343,6 +346,30 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
       if (result != 0) return result;
     }
   }
+}
+
+// A message is in one piece. Of a stream as many slots as there are entries for, of those that have
+// come; MSG_PEEK shows the first.
+int Socket::receive_pieces(SocketGuard& guard, msghdr& message, int flags) {
+  Socket& socket = *guard;
+  const size_t most = socket.is_stream() && (flags & MSG_PEEK) == 0 ? message.msg_iovlen : 1;
+  void* data = nullptr;
+  int result = receive(guard, &data, SIZE_MAX, flags);
+  if (result < 0) return result;
+  size_t count = 0;
+  int total = 0;
+  while (result >= 0 && data != nullptr) {
+    message.msg_iov[count++] = {data, static_cast<size_t>(result)};
+    total += result;
+    if (count == most) break;
+    result = socket.take_next(&data, static_cast<size_t>(INT_MAX - total), false);
+  }
+  message.msg_iovlen = count;
+  auto* const name = static_cast<sockaddr*>(message.msg_name);
+  if (name != nullptr) socket.sender_name(name, &message.msg_namelen);
+  message.msg_controllen = 0;
+  message.msg_flags = socket.is_stream() ? 0 : MSG_EOR;
+  return total;
 }
 
 }  // namespace sio::internal

@@ -75,10 +75,17 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
   }
 }
 
+// On a stream no bytes are nothing: no SEND, and no event.
+int Socket::send_nothing(Completion* completion) noexcept {
+  if (completion != nullptr) completion->sent(0);
+  return 0;
+}
+
 int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
                  Completion* completion) {
   Socket& socket = *guard;
   if (const int error = socket.sendable(size)) return error == -EPIPE ? socket.take_error() : error;
+  if (size == 0 && socket.is_stream()) return send_nothing(completion);
   SendRecord record{buf,       size, {}, (flags & SIO_RELEASE) != 0, 0, completion != nullptr,
                     completion};
   OutgoingMessage message{buf, static_cast<uint32_t>(size), 0,
@@ -96,8 +103,10 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
   }
   const bool more = (flags & MSG_MORE) != 0;
   const auto put = [&](Sender& sender) {
+    const bool alone = socket.options_.no_delay && !more;
+    if (socket.is_stream()) return sender.stream(message, alone, more);
     if (!sender.fits(size)) return socket.send_bulk(message, more);
-    return sender.send(message, socket.options_.no_delay && !more, more);
+    return sender.send(message, alone, more);
   };
   const auto find_key = [&] {
     if (area != nullptr) message.lkey = socket.key_of(*area);
@@ -117,7 +126,7 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
   int result = 0;
   for (auto piece = pieces.begin(); piece != pieces.end() && result == 0; ++piece) {
     // An empty one is nothing to send, but may be a message to be released.
-    if (piece->iov_len == 0 && (flags & SIO_RELEASE) == 0) continue;
+    if (piece->iov_len == 0 && ((flags & SIO_RELEASE) == 0 || socket.is_stream())) continue;
     if (piece->iov_len > SIZE_MAX - size || gather.count == Gather::kMostPieces ||
         gather.lent == Gather::kMostPieces) {
       result = -EMSGSIZE;
@@ -127,6 +136,7 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
     result = socket.sendable(size);
     if (result == 0) result = socket.add_piece(gather, *piece, flags, elsewhere);
   }
+  if (result == 0 && size == 0 && socket.is_stream()) return send_nothing(completion);
   if (result == 0 && completion != nullptr) {
     if (gather.lent == 0) return send_copied(guard, gather, flags, *completion);
     gather.records[0].silent = true;
@@ -135,8 +145,10 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
   if (result == 0) {
     const bool more = (flags & MSG_MORE) != 0;
     const auto put = [&](Sender& sender) {
+      const bool alone = socket.options_.no_delay && !more;
+      if (socket.is_stream()) return sender.stream(gather, alone, more);
       if (!sender.fits(size)) return socket.send_bulk(gather, more);
-      return sender.send(gather, socket.options_.no_delay && !more, more);
+      return sender.send(gather, alone, more);
     };
     const Wanted wanted{size, std::max(1u, gather.lent), elsewhere > 0};
     result = queue(guard, wanted, flags, put, [&] { socket.find_keys(gather); });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // The train: messages and announcements that gather while enough SENDs are in flight, and leave in
-// one SEND.
+// one SEND. On a stream: bytes, one after the other.
 #pragma once
 
 #include <infiniband/verbs.h>
@@ -23,7 +23,8 @@ inline constexpr uint32_t kMaxGather = 16;
 class Train {
  public:
   // Limits of the connection: bytes of the peer's slot, gather entries of the queue pair.
-  void set_limits(uint32_t slot_size, uint32_t max_sge) noexcept {
+  void set_limits(uint32_t slot_size, uint32_t max_sge, bool framed) noexcept {
+    framed_ = framed;
     most_bytes_ = std::min(slot_size, kTrainBytes);
     most_sges_ = std::min(max_sge, kMaxGather);
   }
@@ -35,8 +36,9 @@ class Train {
   // Whether a message of `length` can still come along. Alone any message can.
   bool has_room(uint32_t length, bool copied) const noexcept {
     if (empty()) return true;
-    if (alone_too_long_ || bytes_ + wire::record_size(length) > most_bytes_) return false;
-    return copied ? in_buffer_ || sges_ < most_sges_ : sges_ + 2 < most_sges_;
+    if (alone_too_long_ || bytes_ + size_on_wire(length) > most_bytes_) return false;
+    if (copied) return in_buffer_ || sges_ < most_sges_;
+    return framed_ ? sges_ + 2 < most_sges_ : sges_ < most_sges_;
   }
 
   // Precondition: has_room, and when empty a buffer was given.
@@ -75,6 +77,7 @@ class Train {
     bool lone;
   };
   Load load() noexcept {
+    if (!framed_) return {sge_, static_cast<int>(sges_), bytes_, true};
     if (messages_ > 1 || first_announced_) return {sge_, static_cast<int>(sges_), bytes_, false};
     if (first_length_ == 0) return {sge_, 0, 0, true};
     if (sges_ > 1) return {sge_ + 1, 1, first_length_, true};  // header, message, padding
@@ -91,6 +94,10 @@ class Train {
   }
 
  private:
+  uint32_t size_on_wire(uint32_t length) const noexcept {
+    return framed_ ? wire::record_size(length) : length;
+  }
+
   // Extends the gather entry that ends where the buffer is filled to, or begins one.
   void extend(uint32_t n) noexcept {
     if (in_buffer_) {
@@ -106,10 +113,11 @@ class Train {
   char* add_header(uint32_t length) noexcept {
     if (messages_++ == 0) {
       first_length_ = length;
-      alone_too_long_ = wire::record_size(length) > most_bytes_;
+      alone_too_long_ = size_on_wire(length) > most_bytes_;
     }
-    bytes_ += wire::record_size(length);
+    bytes_ += size_on_wire(length);
     char* at = buffer_->data + used_;
+    if (!framed_) return at;
     wire::encode_record_header(at, length);
     extend(wire::kRecordHeader);
     return at + wire::kRecordHeader;
@@ -117,13 +125,14 @@ class Train {
 
   // `copied` bytes of payload lie in the buffer already; then zeros up to the alignment.
   void add_padding(uint32_t length, uint32_t copied) noexcept {
-    const uint32_t padding = wire::record_size(length) - wire::kRecordHeader - length;
+    const uint32_t padding = framed_ ? wire::record_size(length) - wire::kRecordHeader - length : 0;
     if (copied + padding == 0) return;
     std::memset(buffer_->data + used_ + copied, 0, padding);
     extend(copied + padding);
   }
 
   StagingBuffer* buffer_ = nullptr;
+  bool framed_ = true;  // each message has its header
   uint32_t most_bytes_ = 0;
   uint32_t most_sges_ = 0;
   uint32_t used_ = 0;   // bytes of the buffer

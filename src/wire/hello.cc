@@ -47,7 +47,9 @@ HelloFault decode_hello(std::span<const std::byte> bytes, Hello& hello) noexcept
   hello.version = get<uint16_t>(bytes, 4);
   if (hello.version != kVersion) return HelloFault::kVersion;
   hello.type = static_cast<SocketType>(get<uint16_t>(bytes, 6));
-  if (hello.type != SocketType::kSeqpacket) return HelloFault::kType;
+  if (hello.type != SocketType::kSeqpacket && hello.type != SocketType::kStream) {
+    return HelloFault::kType;
+  }
   hello.features = get<uint32_t>(bytes, 8);
   hello.slot_size = get<uint32_t>(bytes, 12);
   hello.slots = get<uint32_t>(bytes, 16);

@@ -22,7 +22,7 @@ inline constexpr uint32_t kSlotAlign = 64;
 inline constexpr uint32_t kMinSlots = 2;
 inline constexpr uint32_t kMaxSlots = 4096;
 
-enum class SocketType : uint16_t { kSeqpacket = 1 };
+enum class SocketType : uint16_t { kSeqpacket = 1, kStream = 2 };
 
 // offset 0 magic:4, 4 version:2, 6 type:2, 8 features:4, 12 slot_size:4, 16 slots:4,
 // 20 control_slots:4, 24 max_message:8

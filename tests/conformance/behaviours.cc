@@ -54,7 +54,8 @@ Socket make_socket(const Options& options) {
       {"slots", SIO_RECV_SLOTS}, {"slot_size", SIO_SLOT_SIZE},    {"copy_max", SIO_COPY_MAX},
       {"quota", SIO_SEND_QUOTA}, {"keepalive", SIO_KEEPALIVE_MS}, {"spin", SIO_SPIN_US},
       {"nodelay", SIO_NODELAY},  {"timeout", SIO_CONNECT_TIMEOUT}};
-  Socket socket = Socket::make(0, own_address(options).family());
+  const int type = options.text("type") == "stream" ? SOCK_STREAM : SOCK_SEQPACKET;
+  Socket socket = Socket::make(0, own_address(options).family(), type);
   for (const auto& [key, option] : kNumbers) {
     if (options.has(key)) socket.set(option, options.number(key));
   }
@@ -102,8 +103,8 @@ Socket make_connection(const Options& options, const Surroundings& around) {
 namespace {
 
 Behaviour find_behaviour(const std::string& name) {
-  for (const auto* table :
-       {&flow_behaviours(), &life_behaviours(), &system_behaviours(), &raw_behaviours()}) {
+  for (const auto* table : {&flow_behaviours(), &life_behaviours(), &system_behaviours(),
+                            &raw_behaviours(), &stream_behaviours()}) {
     for (const NamedBehaviour& one : *table) {
       if (name == one.name) return one.run;
     }

@@ -37,6 +37,7 @@ const Behaviours& flow_behaviours();    // behaviours_flow.cc
 const Behaviours& life_behaviours();    // behaviours_life.cc
 const Behaviours& system_behaviours();  // behaviours_system.cc
 const Behaviours& raw_behaviours();     // behaviours_raw.cc
+const Behaviours& stream_behaviours();  // behaviours_stream.cc
 
 [[gnu::format(printf, 1, 2)]] void say(const char* format, ...);
 
@@ -48,8 +49,8 @@ std::string hear();
 
 // One of this machine's addresses: address=, "ipv6" is the global IPv6 address.
 Address own_address(const Options& options);
-// A socket with slots=, slot_size=, copy_max=, quota=, keepalive=, spin=, nodelay=, timeout= (ms),
-// linger= (s).
+// A socket of type= (seqpacket, stream) with slots=, slot_size=, copy_max=, quota=, keepalive=,
+// spin=, nodelay=, timeout= (ms), linger= (s).
 Socket make_socket(const Options& options);
 
 struct Surroundings {

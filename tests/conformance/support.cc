@@ -199,9 +199,9 @@ const char* kind_name(uint32_t kind) {
 
 // ------------------------------------------------------------------------------------ sockets
 
-Socket Socket::make(int flags, int family) {
+Socket Socket::make(int flags, int family, int type) {
   if (family == AF_UNSPEC) family = Address::self().family();
-  return Socket(must(sio_socket(family, SOCK_SEQPACKET | flags, 0), "sio_socket"));
+  return Socket(must(sio_socket(family, type | flags, 0), "sio_socket"));
 }
 
 Socket& Socket::set(int option, int value) {

@@ -175,7 +175,8 @@ class Socket {
   }
   ~Socket() { close(); }
 
-  static Socket make(int flags = 0, int family = AF_UNSPEC);  // unspecified: Address::self()'s
+  // Family: unspecified is Address::self()'s.
+  static Socket make(int flags = 0, int family = AF_UNSPEC, int type = SOCK_SEQPACKET);
 
   int get() const { return fd_; }
   int close() { return fd_ < 0 ? 0 : sio_close(std::exchange(fd_, -1)); }

@@ -61,7 +61,7 @@ TEST(Hello, OfAnotherVersionIsToldApart) {
 
 TEST(Hello, OfAnotherTypeIsToldApart) {
   Hello hello = valid();
-  hello.type = static_cast<SocketType>(2);
+  hello.type = static_cast<SocketType>(3);
   EXPECT_EQ(fault_of(hello), HelloFault::kType);
 }
 
