@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Two sockets of one process talk, and things go wrong as a seed says (faulty_provider.h). Whatever
-// it was: messages come in order and without gaps as far as they come, each lent buffer has exactly
-// one outcome, accounts add up, close returns, and nothing is left. SIO_FAULT_SEED=N runs that one
-// schedule, SIO_FAULT_SCHEDULES=N so many.
+// Two sockets of one process talk in messages or in bytes, and things go wrong as a seed says
+// (faulty_provider.h). Whatever it was: messages come in order and without gaps as far as they
+// come, each lent buffer has exactly one outcome, accounts add up, close returns, and nothing is
+// left. SIO_FAULT_SEED=N runs that one schedule, SIO_FAULT_SCHEDULES=N so many.
 #include <gtest/gtest.h>
 #include <sio/sio.h>
 #include <sys/uio.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <random>
 #include <set>
 
 #include "conformance/support.h"
+#include "faults/content.h"
 #include "faults/faulty_provider.h"
 
 namespace sio::test {
@@ -27,9 +29,10 @@ constexpr size_t kMostHeld = 40;  // received messages of one side
 // One end, with its area and perhaps a channel.
 class Side {
  public:
-  Side(std::mt19937_64& random, uint64_t seed, bool joined) : random_(random), seed_(seed) {
+  Side(std::mt19937_64& random, uint64_t seed, int type, bool joined)
+      : random_(random), seed_(seed), type_(type), content_(type == SOCK_STREAM) {
     if (dma_alloc(&area_, kAreaBytes, 0) != 0) return;
-    socket_ = sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+    socket_ = sio_socket(AF_INET, type | SOCK_NONBLOCK, 0);
     linger abort{1, static_cast<int>(below(2))};
     sio_setsockopt(socket_, SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
     if (joined) {
@@ -44,6 +47,7 @@ class Side {
 
   bool stands() const { return area_ != nullptr && socket_ >= 0; }
   int socket() const { return socket_; }
+  int type() const { return type_; }
   ec_t channel() const { return channel_; }
   dma_mem_t area() const { return area_; }
   bool over() const { return over_; }
@@ -91,7 +95,7 @@ class Side {
     if (channel_ >= 0) return take_events();
     void* data;
     int n;
-    while (held_.size() < kMostHeld && (n = sio_recv(socket_, &data, SIZE_MAX, 0)) >= 0) {
+    while (held_.size() < kMostHeld && (n = sio_recv(socket_, &data, most(), 0)) >= 0) {
       if (data == nullptr) {
         over_ = true;
         return;
@@ -138,6 +142,8 @@ class Side {
 
   std::string trace() const { return " (SIO_FAULT_SEED=" + std::to_string(seed_) + ")"; }
   uint64_t below(uint64_t n) { return random_() % n; }
+  bool is_stream() const { return type_ == SOCK_STREAM; }
+  size_t most() { return is_stream() && below(2) == 0 ? 1 + below(3000) : SIZE_MAX; }
 
   void close() {
     if (socket_ < 0) return;
@@ -147,18 +153,27 @@ class Side {
   void send_copy() {
     char text[400];
     const size_t size = 8 + below(sizeof text - 8);
-    std::memcpy(text, &sent_, 8);
+    content_.put(text, size);
     const int more = below(4) == 0 ? MSG_MORE : 0;
-    if (sio_send(socket_, text, size, MSG_DONTWAIT | more) == 0) ++sent_;
+    if (sio_send(socket_, text, size, MSG_DONTWAIT | more) == 0) content_.accepted();
   }
 
   // A few bytes from elsewhere and up to three blocks, of which the first is told of.
   void send_pieces() {
-    std::vector<iovec> pieces = {{&sent_, 8}};
+    char whole[Content::kLeast + 3 * kLargest];
+    std::vector<iovec> pieces = {{whole, Content::kLeast}};
+    size_t total = Content::kLeast;
     for (uint64_t left = below(4); left > 0; --left) {
       void* block;
       const size_t size = 1 + below(kLargest / 4);
-      if (sio_reserve(area_, &block, size) == 0) pieces.push_back({block, size});
+      if (sio_reserve(area_, &block, size) != 0) continue;
+      pieces.push_back({block, size});
+      total += size;
+    }
+    content_.put(whole, total);
+    size_t at = Content::kLeast;
+    for (size_t i = 1; i < pieces.size(); at += pieces[i++].iov_len) {
+      std::memcpy(pieces[i].iov_base, whole + at, pieces[i].iov_len);
     }
     msghdr message{};
     message.msg_iov = pieces.data();
@@ -166,7 +181,7 @@ class Side {
     const int result = sio_sendmsg(socket_, &message, sizeof message, MSG_DONTWAIT);
     pieces.erase(pieces.begin());
     if (result == 0) {
-      ++sent_;
+      content_.accepted();
       if (!pieces.empty()) lent_[pieces.front().iov_base] = pieces;
       return;
     }
@@ -183,30 +198,38 @@ class Side {
     const size_t size = 8 + below(below(4) == 0 ? kLarge : kLargest);
     void* block;
     if (sio_reserve(area_, &block, size) != 0) return;
-    std::memcpy(block, &sent_, 8);
+    content_.put(block, size);
     if (sio_send(socket_, block, size, MSG_DONTWAIT | (release ? SIO_RELEASE : 0)) != 0) {
       EXPECT_EQ(sio_release(area_, block, size), 0) << "not queued, so still ours" << trace();
       return;
     }
-    ++sent_;
+    content_.accepted();
     if (!release) lent_[block] = {{block, size}};
   }
 
   void received(void* data, size_t size) {
-    uint64_t number = 0;
-    ASSERT_GE(size, 8u);
-    std::memcpy(&number, data, 8);
-    EXPECT_EQ(number, received_++) << trace();
+    EXPECT_TRUE(content_.check(data, size)) << trace();
     held_.emplace_back(data, size);
   }
 
   void release_one() {
     if (held_.empty()) return;
+    if (is_stream()) return release_some();
     const size_t which = below(held_.size());
     std::swap(held_[which], held_.back());
     const auto [data, size] = held_.back();
     held_.pop_back();
     EXPECT_EQ(sio_release(nullptr, data, size), 0) << trace();
+  }
+
+  // From the front, as bytes go.
+  void release_some() {
+    auto& [data, size] = held_.front();
+    const size_t n = 1 + below(size);
+    EXPECT_EQ(sio_release(nullptr, data, n), 0) << trace();
+    data = static_cast<char*>(data) + n;
+    size -= n;
+    if (size == 0) held_.pop_front();
   }
 
   void take_events() {
@@ -227,20 +250,20 @@ class Side {
 
   std::mt19937_64& random_;
   const uint64_t seed_;
+  const int type_;
+  Content content_;
   dma_mem_t area_ = nullptr;
   int socket_ = -1;
   ec_t channel_ = -1;
-  uint64_t sent_ = 0;
-  uint64_t received_ = 0;
   std::map<void*, std::vector<iovec>> lent_;  // by the first piece
-  std::vector<std::pair<void*, size_t>> held_;
+  std::deque<std::pair<void*, size_t>> held_;
   bool over_ = false;
   bool ended_ = false;
 };
 
 // A listener, and who connects to it: false if that failed, as it may.
 bool connect(Side& near, Side& far) {
-  const int listener = sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+  const int listener = sio_socket(AF_INET, near.type() | SOCK_NONBLOCK, 0);
   if (listener < 0) return false;
   const Address any("127.0.0.1", 0);
   far.associate(listener);  // the accepted socket inherits it
@@ -291,8 +314,9 @@ void run_schedule(uint64_t seed) {
   const Faults faults = faults_of(random);
   {
     plan().begin(seed, faults);
-    Side near(random, seed, random() % 2 == 0);
-    Side far(random, seed, random() % 2 == 0);
+    const int type = random() % 3 == 0 ? SOCK_STREAM : SOCK_SEQPACKET;
+    Side near(random, seed, type, random() % 2 == 0);
+    Side far(random, seed, type, random() % 2 == 0);
     if (near.stands() && far.stands() && connect(near, far)) {
       const uint64_t steps = 50 + random() % 400;
       for (uint64_t i = 0; i < steps && !(near.over() && far.over()); ++i) {
