@@ -109,8 +109,8 @@ struct aio_cb {
  *                   aio_offset is negative, aio_buf is NULL with a length, aio_msghdr is
  *                   NULL; receiving from a sio socket that delivers (EC_DELIVER)
  *         EBADF     sigev_ec is not a channel
- *         EFAULT    the buffer lies in an area and is not the program's; on a sio socket also
- *                   as sio_send
+ *         EFAULT    aio_send, aio_recv, aio_sendmsg, aio_read_ec and aio_write_ec: the buffer
+ *                   lies in an area and is not the program's; on a sio socket also as sio_send
  *         ENOSYS    not a sio socket, and the kernel or the container has no io_uring for
  *                   us: before Linux 5.12, or it is forbidden
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  at the first request with SIGEV_EC of a channel and
