@@ -11,6 +11,7 @@
 
 #include "conformance/denials.h"
 #include "conformance/fixtures.h"
+#include "conformance/peer.h"
 #include "conformance/requests.h"
 
 namespace sio::test {
@@ -153,6 +154,21 @@ TEST_F(ErrorsOfRequests, OnSocketsWhosePeerGaveUp) {
   on_reset([](aio_cb* block) { return aio_send(block, 0); }, ECONNRESET);
   on_reset([](aio_cb* block) { return aio_sendmsg(block, 0); }, ECONNRESET);
   on_reset([](aio_cb* block) { return aio_write_ec(block); }, ECONNRESET);
+}
+
+TEST_F(ErrorsOfRequests, OnSocketsWhosePeerBreaksTheProtocol) {
+  const auto on_broken = [&](const std::function<int(aio_cb*)>& send, int error) {
+    Peer peer("raw-serve send=kind-0");
+    Socket socket = Socket::make();
+    socket.connect(peer.address());
+    void* data = nullptr;
+    EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), -1);
+    aio_cb block = any_on(socket.get());
+    expect_errors({{"a send", [&] { return send(&block); }, error}});
+  };
+  on_broken([](aio_cb* block) { return aio_send(block, 0); }, EPROTO);
+  on_broken([](aio_cb* block) { return aio_sendmsg(block, 0); }, EPROTO);
+  on_broken([](aio_cb* block) { return aio_write_ec(block); }, EPROTO);
 }
 
 }  // namespace
