@@ -109,13 +109,16 @@ struct aio_cb {
  *                   aio_offset is negative, aio_buf is NULL with a length, aio_msghdr is
  *                   NULL; receiving from a sio socket that delivers (EC_DELIVER)
  *         EBADF     sigev_ec is not a channel
- *         EFAULT    the buffer lies in an area and is not the program's
+ *         EFAULT    aio_send, aio_recv, aio_sendmsg, aio_read_ec and aio_write_ec: the buffer
+ *                   lies in an area and is not the program's; on a sio socket also as sio_send
  *         ENOSYS    not a sio socket, and the kernel or the container has no io_uring for
  *                   us: before Linux 5.12, or it is forbidden
- *         EMFILE, ENFILE, ENOMEM  at the first request with SIGEV_EC of a channel and at the
- *                   first one without, as io_uring_setup(2)
- *         EMSGSIZE, EPIPE, ENOTCONN, ECONNRESET, ETIMEDOUT, EPROTO, EISCONN  a sio socket:
- *                   as sio_send, sio_sendmsg and sio_recv
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  at the first request with SIGEV_EC of a channel and
+ *                   at the first one without, as io_uring_setup(2) and epoll_ctl(2)
+ *         ENOTCONN  a sio socket that is not connected
+ *         EMSGSIZE, EPIPE, ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  aio_send, aio_sendmsg and
+ *                   aio_write_ec: on a sio socket, as sio_send and sio_sendmsg
+ *         EISCONN   aio_sendmsg: on a sio socket, there is a msg_name
  *         EPERM     called in a forked child */
 SIO_API int aio_send(struct aio_cb *aiocbp, int flags);
 SIO_API int aio_recv(struct aio_cb *aiocbp, int flags);

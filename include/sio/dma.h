@@ -73,6 +73,7 @@ struct dma_stat {
  *                 the log says what there is, what was wanted and what to do
  *         ENODEV  no RDMA device has an active port
  *         EMFILE  1024 areas are in use
+ *         EMFILE, ENFILE  as open(2), at the first call that needs a device
  *         EPERM   called in a forked child */
 SIO_API int dma_alloc(dma_mem_t *handlep, size_t size, unsigned int flags);
 
@@ -88,9 +89,9 @@ SIO_API int dma_alloc(dma_mem_t *handlep, size_t size, unsigned int flags);
  *                 0, some of it is in another area, or a flag is unknown
  *         EFAULT  not all of it is mapped, or it is beyond the end of the file
  *         EACCES  it is mapped read-only, and DMA_SEND is not given
- *         ENOMEM, ENODEV, EMFILE, EPERM  as dma_alloc; and what ibv_reg_mr(3)
- *                 says of memory that the device or the file system does not let
- *                 be registered (EFAULT, EOPNOTSUPP) */
+ *         ENOMEM, ENODEV, EMFILE, ENFILE, EPERM  as dma_alloc
+ *         EFAULT, EOPNOTSUPP  what ibv_reg_mr(3) says of memory that the device or
+ *                 the file system does not let be registered */
 SIO_API int dma_import(dma_mem_t *handlep, void *addr, size_t size, unsigned int flags);
 
 /* Ends an area. `size` is the size given to dma_alloc or dma_import.
@@ -122,7 +123,8 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  *         ENOBUFS the area has not so much left, each of the two parts in one piece
  *         EACCES  to receive into an area that was imported with DMA_SEND
  *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas
- *         EISCONN the socket is connected, connecting, listening or closed
+ *         EISCONN the socket is or was connected, or is connecting or listening
+ *         ENOMEM  no memory
  *         EBADF   not a sio socket
  *         EPERM   called in a forked child */
 SIO_API int dma_assoc(int sock, dma_mem_t mem, size_t size, unsigned flags);

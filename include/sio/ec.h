@@ -117,7 +117,8 @@ typedef struct event_data {
  * flags: EC_WAKE_ALL.
  *
  * Errors: EINVAL  a flag is unknown
- *         EMFILE, ENFILE, ENOMEM  as epoll_create1(2) and eventfd(2)
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as epoll_create1(2), eventfd(2) and
+ *                 epoll_ctl(2)
  *         EPERM   called in a forked child */
 SIO_API ec_t ec_create(unsigned flags);
 
@@ -138,6 +139,7 @@ SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
  * Errors: EBADF   not a channel
  *         EBUSY   sockets are attached: close them first; or requests are under
  *                 way (<sio/aio.h>)
+ *         EMFILE  sockets linger, and no descriptor is left for them
  *         EPERM   called in a forked child */
 SIO_API int ec_destroy(ec_t ec);
 
@@ -211,7 +213,7 @@ SIO_API int ec_mod_fd(ec_t ec, int fd, uint32_t events, void *cookie);
  * Errors: ENOENT  it is not in this channel
  *         EISCONN the socket is connected, connecting or listening
  *         EBADF   ec is not a channel
- *         EMFILE, ENFILE, ENOMEM  a socket: as eventfd(2)
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  a socket: as eventfd(2) and epoll_ctl(2)
  *         EPERM   called in a forked child */
 SIO_API int ec_del_fd(ec_t ec, int fd);
 
@@ -227,7 +229,7 @@ SIO_API int ec_del_fd(ec_t ec, int fd);
  *
  * Errors: EBADF   ec is not a channel or queue not a message queue
  *         EINVAL  no bit, or an unknown bit
- *         EMFILE, ENFILE, ENOMEM, ENOSPC  as fcntl(2) and epoll_ctl(2)
+ *         EMFILE, ENOMEM, ENOSPC  as fcntl(2) and epoll_ctl(2)
  *         EPERM   called in a forked child */
 SIO_API int ec_add_mq(ec_t ec, mqd_t queue, uint32_t events, void *cookie);
 

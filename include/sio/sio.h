@@ -109,7 +109,7 @@ struct sio_info {
  *         ESOCKTNOSUPPORT  another type
  *         EPROTONOSUPPORT  another protocol
  *         EINVAL           an unknown bit in type
- *         EMFILE, ENFILE, ENOMEM  as socket(2); EMFILE also with 65536 sockets
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  as epoll_create1(2), eventfd(2) and epoll_ctl(2)
  *         EPERM            called in a forked child */
 SIO_API int sio_socket(int domain, int type, int protocol);
 
@@ -119,8 +119,11 @@ SIO_API int sio_socket(int domain, int type, int protocol);
  *         EADDRNOTAVAIL  no RDMA device has that address
  *         EINVAL        bound already, addr is NULL or addrlen is too short
  *         EAFNOSUPPORT  another family than the socket's
- *         EISCONN, EBADF, EPERM
- *         ENODEV        this machine has no RDMA connection manager */
+ *         EACCES        a port below 1024 without the right to it (CAP_NET_BIND_SERVICE)
+ *         EISCONN       the socket is or was connected, or is connecting or listening
+ *         ENODEV        no RDMA device has an active port
+ *         EMFILE, ENFILE, ENOMEM  as socket(2)
+ *         EBADF, EPERM */
 SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
 
 /* Begins to take connections. Up to `backlog` (at least 1, at most 4096) wait
@@ -132,7 +135,10 @@ SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
  *
  * Errors: EINVAL  the associated memory has no room for 2 slots and the 4 of the
  *                 control frames as the options are now
- *         EADDRINUSE, EISCONN (connected or connecting), EBADF, ENODEV, EPERM */
+ *         EADDRINUSE  the port is taken
+ *         EISCONN  the socket is or was connected, or is connecting
+ *         ENODEV, EMFILE, ENFILE, ENOMEM  as sio_bind
+ *         EBADF, EPERM */
 SIO_API int sio_listen(int sock, int backlog);
 
 /* Takes the first waiting connection: makes its queue pair and receive memory and
@@ -149,7 +155,7 @@ SIO_API int sio_listen(int sock, int backlog);
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting
- *         EMFILE, ENFILE, ENOMEM  likewise
+ *         EMFILE, ENFILE, ENOMEM, ENOSPC  likewise
  *         EBADF         not a sio socket, or ec is not a channel
  *         EPERM         called in a forked child */
 SIO_API int sio_accept(int sock, struct sockaddr *addr, socklen_t *addrlen);
@@ -167,16 +173,25 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
  *         EHOSTUNREACH     no route, or the address does not resolve
  *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there
- *         EINPROGRESS, EALREADY, EISCONN
+ *         ECONNABORTED, ECONNRESET  the connection managers did not agree
+ *         EINPROGRESS      non-blocking, and not established yet
+ *         EALREADY         an earlier connect has not ended
+ *         EISCONN          the socket is or was connected
+ *         EOPNOTSUPP       the socket listens
  *         EINTR            a signal was caught; the connect goes on
- *         EINVAL, EAFNOSUPPORT  a bad address; EOPNOTSUPP  listening
- *         EBADF, ENOBUFS, ENOMEM, EPERM */
+ *         EINVAL, EAFNOSUPPORT  a bad address; EINVAL also as sio_listen
+ *         ENOBUFS          the associated area has no room for the slots as the options are now
+ *         ENOMEM           no memory, or the memlock limit is too low (dma_alloc)
+ *         EMFILE, ENFILE   as socket(2); EMFILE also as dma_alloc
+ *         EBADF, EPERM */
 SIO_API int sio_connect(int sock, const struct sockaddr *addr, socklen_t addrlen);
 
 /* SHUT_WR: sends no more; the peer gets the end after all that was sent. SHUT_RD:
  * what arrives is dropped. SHUT_RDWR: both.
  *
- * Errors: ENOTCONN, EINVAL, EBADF, EPERM */
+ * Errors: ENOTCONN  the socket is not connected
+ *         EINVAL    how is none of these
+ *         EBADF, EPERM */
 SIO_API int sio_shutdown(int sock, int how);
 
 /* Ends a socket. What was sent still leaves, for as long as SO_LINGER says (2 s
@@ -192,7 +207,7 @@ SIO_API int sio_close(int sock);
 /* The local and the peer's address, cut to *addrlen as in getsockname(2).
  *
  * Errors: EINVAL   addr or addrlen is NULL
- *         ENOTCONN no peer
+ *         ENOTCONN sio_getpeername: no peer
  *         EBADF, EPERM */
 SIO_API int sio_getsockname(int sock, struct sockaddr *addr, socklen_t *addrlen);
 SIO_API int sio_getpeername(int sock, struct sockaddr *addr, socklen_t *addrlen);
@@ -202,7 +217,7 @@ SIO_API int sio_getpeername(int sock, struct sockaddr *addr, socklen_t *addrlen)
  *
  * Errors: ENOPROTOOPT  no such option, or not settable
  *         EINVAL       a length or value that is out of range, or NULL
- *         EISCONN      too late for it
+ *         EISCONN      sio_setsockopt: too late for it
  *         EBADF, EPERM */
 SIO_API int sio_getsockopt(int sock, int level, int option, void *value, socklen_t *len);
 SIO_API int sio_setsockopt(int sock, int level, int option, const void *value, socklen_t len);
@@ -210,7 +225,8 @@ SIO_API int sio_setsockopt(int sock, int level, int option, const void *value, s
 /* O_NONBLOCK of a socket, which fcntl(2) can not reach: 1, 0, or -1 to ask.
  * Returns what it was before.
  *
- * Errors: EINVAL, EBADF, EPERM */
+ * Errors: EINVAL  on is none of these
+ *         EBADF, EPERM */
 SIO_API int sio_nonblock(int sock, int on);
 
 /* On a stream (SOCK_STREAM) the calls below send and receive bytes that have no bounds:
@@ -253,7 +269,8 @@ SIO_API int sio_nonblock(int sock, int on);
  *                   slots (or what else the device says to that)
  *         EPIPE     shut down for sending, or the connection has ended
  *         ENOTCONN  not connected
- *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so (once; then EPIPE)
+ *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so (once; then
+ *                   EPIPE); EIO: by a fault of the device, ENODEV: it was taken away
  *         EINTR     a signal was caught while waiting
  *         EBADF, EPERM
  *
@@ -295,7 +312,7 @@ SIO_API int sio_sendmsg(int sock, const void *buf, size_t size, int flags);
  *         EMSGSIZE  the next one is longer than `size`
  *         EINVAL    buf is NULL, an unknown flag, or the socket delivers (EC_DELIVER)
  *         ENOTCONN  not connected
- *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed so
+ *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so
  *         EINTR     a signal was caught while waiting
  *         EBADF, EPERM */
 SIO_API int sio_recv(int sock, void **buf, size_t size, int flags);
@@ -325,7 +342,7 @@ SIO_API int sio_recvmsg(int sock, const void **buf, size_t size, int flags);
  *         ETIMEDOUT  the time is over
  *         EINVAL     tout is not a valid time
  *         ENOTCONN   not connected
- *         ECONNRESET, ETIMEDOUT, EPROTO  the connection failed
+ *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed
  *         EPIPE      the peer ended it in order, and had not taken all
  *         EINTR      a signal was caught
  *         EBADF, EPERM */

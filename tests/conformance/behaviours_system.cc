@@ -5,8 +5,8 @@
 //   counters   says "rnr N", or "rnr none"
 //   link-down  takes the interface of this machine's address down for ms=; says "down" before it
 //              and "up" after it
-//   no-device  hides all RDMA devices from itself; says "dma_alloc E", "sio_bind E" and
-//              "sio_connect E" with the errnos, or "skip REASON"
+//   no-device  hides all RDMA devices from itself; says "dma_alloc E", "dma_import E",
+//              "sio_bind E", "sio_listen E" and "sio_connect E" with the errnos, or "skip REASON"
 //   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
 //              line that was logged as "log LINE", and, with port=, "sio_connect E"
 #include <linux/capability.h>
@@ -71,9 +71,12 @@ void no_device(const Options&) {
   sio_set_log(nullptr, SIO_LOG_NONE, nullptr);
   dma_mem_t area;
   say("dma_alloc %d", errno_of(dma_alloc(&area, 4096, 0)));
+  alignas(64) static char memory[4096];
+  say("dma_import %d", errno_of(dma_import(&area, memory, sizeof memory, 0)));
   const Address self = Address::self();
   Socket socket = Socket::make();
   say("sio_bind %d", errno_of(sio_bind(socket.get(), self.get(), self.size())));
+  say("sio_listen %d", errno_of(sio_listen(socket.get(), 1)));
   say("sio_connect %d", socket.try_connect(Address::self(1)));
 }
 

@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <iterator>
+#include <thread>
 
+#include "conformance/fixtures.h"
 #include "conformance/support.h"
 
 namespace sio::test {
@@ -28,6 +30,13 @@ void forbid_call(long number, uint32_t error) {
   const sock_fprog program{std::size(filter), filter};
   must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
   must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
+}
+
+void expect_refusal(long number, int error, const std::function<int()>& call) {
+  std::thread([&] {
+    forbid_call(number, static_cast<uint32_t>(error));
+    expect_errors({{"refused", call, error}});
+  }).join();
 }
 
 }  // namespace sio::test

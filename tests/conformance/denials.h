@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <functional>
 
 namespace sio::test {
 
@@ -22,5 +23,9 @@ class NoDescriptorsLeft {
 
 // Has this system call fail in this thread, for good.
 void forbid_call(long number, uint32_t error = ENOSYS);
+
+// That a call made where the kernel refuses this system call, in a thread of its own, fails with
+// the kernel's error.
+void expect_refusal(long number, int error, const std::function<int()>& call);
 
 }  // namespace sio::test

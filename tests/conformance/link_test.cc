@@ -7,6 +7,7 @@
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
+#include "conformance/requests.h"
 #include "conformance/traffic.h"
 
 namespace sio::test {
@@ -55,6 +56,50 @@ TEST_F(WireLink, ThatIsDeadIsNoticedByWhatWasSent) {
   socket.send("into the void");
   const event_data_t event = channel.expect(EC_HUP, milliseconds(30'000));
   EXPECT_EQ(event.error, ETIMEDOUT);
+  breaker.expect("up", milliseconds(60'000));
+  breaker.finish(milliseconds(60'000));
+}
+
+// To whoever sends it is told once, so each of these has a connection of its own.
+TEST_F(WireLink, ThatIsDeadIsToldByEachCallThatMeetsWithIt) {
+  allow_time(milliseconds(120'000));
+  constexpr int kSockets = 6;
+  std::vector<Peer> idle;
+  std::vector<Socket> sockets;
+  for (int i = 0; i < kSockets; ++i) {
+    idle.emplace_back("serve keepalive=0");
+    sockets.push_back(Socket::make());
+    sockets.back().set(SIO_KEEPALIVE_MS, 300).connect(idle.back().address());
+    idle.back().expect("accepted");
+  }
+  Peer breaker("link-down ms=12000");
+  breaker.expect("down");
+  void* data = nullptr;
+  for (const Socket& socket : sockets) {
+    expect_errors(
+        {{"recv", [&] { return sio_recv(socket.get(), &data, SIZE_MAX, 0); }, ETIMEDOUT}});
+  }
+  char text[] = "x";
+  iovec piece{text, 1};
+  msghdr header{};
+  header.msg_iov = &piece;
+  header.msg_iovlen = 1;
+  const void* at = &header;
+  const auto fd = [&](size_t i) { return sockets[i].get(); };
+  aio_cb send = on(fd(3), text, 1);
+  aio_cb write = on(fd(4), text, 1);
+  aio_cb gathered = with(header, on(fd(5), text, 1));
+  expect_errors({
+      {"recvmsg", [&] { return sio_recvmsg(fd(0), &at, sizeof header, 0); }, ETIMEDOUT},
+      {"recvfrom", [&] { return sio_recvfrom(fd(0), &at, 1, 0, nullptr, 0); }, ETIMEDOUT},
+      {"flush", [&] { return sio_flush(fd(0), nullptr); }, ETIMEDOUT},
+      {"send", [&] { return sio_send(fd(0), "x", 1, 0); }, ETIMEDOUT},
+      {"sendto", [&] { return sio_sendto(fd(1), "x", 1, 0, nullptr, 0); }, ETIMEDOUT},
+      {"sendmsg", [&] { return sio_sendmsg(fd(2), &header, sizeof header, 0); }, ETIMEDOUT},
+      {"aio_send", [&] { return aio_send(&send, 0); }, ETIMEDOUT},
+      {"aio_write_ec", [&] { return aio_write_ec(&write); }, ETIMEDOUT},
+      {"aio_sendmsg", [&] { return aio_sendmsg(&gathered, 0); }, ETIMEDOUT},
+  });
   breaker.expect("up", milliseconds(60'000));
   breaker.finish(milliseconds(60'000));
 }

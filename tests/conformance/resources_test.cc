@@ -189,7 +189,9 @@ TEST_F(WireResources, WithoutADeviceAreRefused) {
   const std::string line = peer.line();
   if (line.rfind("skip ", 0) == 0) GTEST_SKIP() << line.substr(5);
   EXPECT_EQ(line, "dma_alloc " + std::to_string(ENODEV));
+  EXPECT_EQ(peer.expect_number("dma_import"), static_cast<uint64_t>(ENODEV));
   EXPECT_EQ(peer.expect_number("sio_bind"), static_cast<uint64_t>(ENODEV));
+  EXPECT_EQ(peer.expect_number("sio_listen"), static_cast<uint64_t>(ENODEV));
   EXPECT_EQ(peer.expect_number("sio_connect"), static_cast<uint64_t>(ENODEV));
 }
 
