@@ -48,8 +48,9 @@ SIO_BEGIN_DECLS
 #define SIGEV_EC 0x4543
 #define sigev_ec _sigev_un._tid
 
-/* Requests under way at most, with SIGEV_EC for each channel, and of all others
- * together. */
+/* Requests at most, with SIGEV_EC for each channel, and of all others together.
+ * One counts until its end was told: its event put into the ring, its signal sent,
+ * its thread started. */
 #define AIO_CB_MAX 1024
 
 /* A request. The program fills in the fields and sets aio_state to zero before

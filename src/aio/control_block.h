@@ -3,7 +3,8 @@
 // What the library keeps in the program's struct aio_cb:
 //   aio_state[0]  the request's handle (request.h)
 //   aio_state[1]  what it returned
-//   aio_state[2]  how it stands: 0 it was never queued; kUnderWay; kEnded and the errno above
+//   aio_state[2]  how it stands: 0 it was never queued; kClaimed, it is being queued; kUnderWay;
+//                 kEnded and the errno above
 // The last is written last, and what it says is all that is ever asked without a lock.
 #pragma once
 
@@ -25,11 +26,26 @@ class ControlBlock {
   ssize_t returned() const noexcept { return static_cast<ssize_t>(state_[kReturned]); }
   uint64_t handle() const noexcept { return state_[kHandle]; }
 
+  // Who queues a request claims it first, so that of several threads one does. False: it is under
+  // way (still_so(handle) says whether that is true), or another thread is at it.
+  template <typename StillSo>
+  bool claim(StillSo still_so) noexcept {
+    before_ = status();
+    if (before_ == kClaimed || (before_ == kUnderWay && still_so(handle()))) return false;
+    if (!std::atomic_ref(state_[kStatus]).compare_exchange_strong(before_, kClaimed)) return false;
+    handle_before_ = state_[kHandle];
+    return true;
+  }
+  // It was not queued: it is as it was before.
+  void give_up() const noexcept {
+    state_[kHandle] = handle_before_;
+    set_status(before_);
+  }
+
   void begin(uint64_t handle) const noexcept {
     state_[kHandle] = handle;
     set_status(kUnderWay);
   }
-  void forget() const noexcept { set_status(0); }
   // The last that the library does to it: the program may free it at once.
   void end(size_t bytes, int error) const noexcept {
     state_[kReturned] = bytes;
@@ -40,6 +56,7 @@ class ControlBlock {
   enum { kHandle, kReturned, kStatus };
   static constexpr uint64_t kUnderWay = 1;
   static constexpr uint64_t kEnded = 2;
+  static constexpr uint64_t kClaimed = 3;
   static constexpr uint64_t kMask = 3;
   static constexpr unsigned kShift = 8;
 
@@ -51,6 +68,8 @@ class ControlBlock {
   }
 
   uint64_t* const state_;
+  uint64_t before_ = 0;
+  uint64_t handle_before_ = 0;
 };
 
 }  // namespace sio::internal

@@ -58,6 +58,9 @@ int start_thread(const sigevent& notice) noexcept {
   pthread_t thread;
   const int error = pthread_create(&thread, wish != nullptr ? wish : &detached, run_call, call);
   pthread_attr_destroy(&detached);
+  int state = PTHREAD_CREATE_DETACHED;
+  if (error == 0 && wish != nullptr) pthread_attr_getdetachstate(wish, &state);
+  if (state == PTHREAD_CREATE_JOINABLE) pthread_detach(thread);  // nobody knows it
   if (error != 0) delete call;
   return -error;
 }

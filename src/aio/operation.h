@@ -20,6 +20,7 @@ struct Operation {
   off_t offset;     // kRead, kWrite
   msghdr* message;  // kSendMessage, kReceiveMessage
   int flags;
+  bool on_socket = false;  // of libsio's
 
   bool has_message() const noexcept {
     return kind == Kind::kSendMessage || kind == Kind::kReceiveMessage;

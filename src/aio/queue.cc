@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "aio/requests.h"
 #include "aio/suspension.h"
 
 namespace sio::internal {
@@ -66,12 +67,20 @@ void RequestQueue::cancel(uint64_t handle) noexcept {
 bool RequestQueue::take_ended() noexcept {
   if (!ring_) return false;
   bool any = false;
-  ring_->take([&](uint64_t handle, int result) {
+  const auto ended = [&](uint64_t handle, int result) {
     Request* const request = Request::find(handle);
     request->set_result(result);
     end(*request);
     any = true;
-  });
+  };
+  // The operation was just being woken, and may yet find that there is nothing for it.
+  const auto missed = [&](uint64_t handle) {
+    Request* const request = Request::find(handle);
+    if (request == nullptr || request->queue() != this) return;
+    request->may_ask_again();
+    cancel_later(handle, channel_);
+  };
+  ring_->take(ended, missed);
   return any;
 }
 

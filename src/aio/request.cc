@@ -81,7 +81,6 @@ void Request::begin(RequestQueue& queue, Channel* channel, aio_cb& block,
 
 void Request::forget() noexcept {
   if (flight_.area != nullptr) Area::end_flight(std::exchange(flight_, {}), false);
-  ControlBlock(*block_).forget();
   // Relaxed: who finds it by its old handle asks for the handle again under the lock.
   sequence_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -141,7 +140,7 @@ void Request::received(const Socket& from, void* data, int result) noexcept {
     message.msg_iovlen = data != nullptr ? 1 : 0;
     if (data != nullptr) message.msg_iov[0] = {data, static_cast<size_t>(result)};
     auto* const name = static_cast<sockaddr*>(message.msg_name);
-    if (name != nullptr) from.name(true, name, &message.msg_namelen);
+    if (name != nullptr) from.sender_name(name, &message.msg_namelen);
     message.msg_controllen = 0;
     message.msg_flags = from.is_stream() ? 0 : MSG_EOR;
   } else if (result >= 0) {

@@ -44,13 +44,15 @@ class Request final : public Completion {
 
   // A new use of it. The rest is of that use.
   void begin(RequestQueue& queue, Channel* channel, aio_cb& block, const Operation& what) noexcept;
-  void forget() noexcept;  // it was not queued
+  void forget() noexcept;  // it was not queued; the program's struct aio_cb is the caller's to mend
   // The memory that the kernel is to use lies in an area: 0 or -errno.
   int lend() noexcept;
   // The end, for the program's struct aio_cb, and for the memory that was lent.
   void end() noexcept;
   void set_result(int result) noexcept;  // as of a system call: bytes or -errno
+  // One cancellation at a time: false if one is on its way.
   bool ask_to_cancel() noexcept { return !std::exchange(cancelled_, true); }
+  void may_ask_again() noexcept { cancelled_ = false; }
 
   // What is told of it.
   const sigevent& notice() const noexcept { return notice_; }

@@ -7,11 +7,15 @@
 #include "aio/channel_queue.h"
 #include "aio/control_block.h"
 #include "aio/loose_queue.h"
-#include "event/descriptor_table.h"
+#include "base/log.h"
+#include "control/control_thread.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
 namespace {
+
+// Until an operation that was being woken is asked again to end.
+constexpr milliseconds kCancelAgain{10};
 
 // The queue that a notice belongs to, locked.
 class QueueGuard {
@@ -31,13 +35,18 @@ class QueueGuard {
   }
   // That of a request that was begun.
   static QueueGuard of(const Request& request) {
+    QueueGuard guard = of(request.channel());
+    guard.queue_ = request.queue();
+    return guard;
+  }
+  // Only the lock: that of a channel's queue, or of the one without.
+  static QueueGuard of(Channel* channel) {
     QueueGuard guard;
-    if (request.channel() != nullptr) {
-      guard.channel_.emplace(request.channel());
+    if (channel != nullptr) {
+      guard.channel_.emplace(channel);
     } else {
       guard.loose_ = std::unique_lock(LooseQueue::instance().mutex());
     }
-    guard.queue_ = request.queue();
     return guard;
   }
 
@@ -53,8 +62,6 @@ class QueueGuard {
   std::unique_lock<std::mutex> loose_;
   RequestQueue* queue_ = nullptr;
 };
-
-bool is_socket(int fd) noexcept { return DescriptorTable::instance().socket(fd) != nullptr; }
 
 int hand_to(SocketGuard& socket, Request& request) {
   using Kind = Operation::Kind;
@@ -96,7 +103,7 @@ int queue_on_socket(aio_cb& block, const Operation& what) {
 }  // namespace
 
 int queue_request(aio_cb& block, const Operation& what) {
-  if (is_socket(what.fd)) return queue_on_socket(block, what);
+  if (what.on_socket) return queue_on_socket(block, what);
   const QueueGuard queue = QueueGuard::of(block.aio_sigevent);
   return queue ? queue->start(block, what) : -EBADF;
 }
@@ -121,6 +128,18 @@ int cancel_request(const aio_cb& block) {
     queue->cancel(handle);
   }
   return 0;
+}
+
+void cancel_later(uint64_t handle, Channel* channel) noexcept {
+  try {
+    ControlThread::instance().at(Clock::now() + kCancelAgain, [handle, channel] {
+      const QueueGuard queue = QueueGuard::of(channel);
+      // One that is under way keeps its queue.
+      if (const Request* const request = Request::find(handle)) request->queue()->cancel(handle);
+    });
+  } catch (const std::exception& error) {
+    LOG_ERROR("a request is not asked again to end: %s", error.what());
+  }
 }
 
 }  // namespace sio::internal

@@ -61,9 +61,15 @@ Uring::Uring(unsigned most, int other) {
   if (task.result < 0) throw_setup_error(-task.result);
 }
 
+io_uring_sqe* Uring::next_entry() noexcept {
+  io_uring_sqe* entry;
+  while ((entry = io_uring_get_sqe(&ring_)) == nullptr) io_uring_sqring_wait(&ring_);
+  return entry;
+}
+
 void Uring::submit(const Operation& operation, uint64_t token) noexcept {
   using Kind = Operation::Kind;
-  io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+  io_uring_sqe* const entry = next_entry();
   const auto length = static_cast<unsigned>(std::min(operation.length, kMostBytes));
   const auto offset = static_cast<uint64_t>(operation.offset);
   const auto flags = static_cast<unsigned>(operation.flags);
@@ -92,9 +98,9 @@ void Uring::submit(const Operation& operation, uint64_t token) noexcept {
 }
 
 void Uring::cancel(uint64_t token) noexcept {
-  io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
+  io_uring_sqe* const entry = next_entry();
   io_uring_prep_cancel64(entry, token, 0);
-  entry->user_data = kCancel;
+  entry->user_data = token | kCancel;
   io_uring_submit(&ring_);
 }
 

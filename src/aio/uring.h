@@ -8,8 +8,8 @@
 //    would be (epoll_wait(2) then says EINTR): that is one which ends at once.
 // 2. Each operation has one completion, and so has each request to cancel one, of which there is
 // one
-//    for each operation at most. So with room for twice as many as there may be operations neither
-//    queue is ever full.
+//    at a time for each operation. One may outlive its operation, and several uses of that; so the
+//    queue of submissions may be full, until the kernel's thread, which is awake then, has looked.
 #pragma once
 
 #include <liburing.h>
@@ -33,26 +33,31 @@ class Uring {
   // Readable while there are completions to take.
   int fd() const noexcept { return ring_.ring_fd; }
 
-  // token: not 0.
+  // token: a request's handle.
   void submit(const Operation& operation, uint64_t token) noexcept;
   void cancel(uint64_t token) noexcept;
 
   // Takes what has completed, without a system call: use(token, result), which is a number of bytes
-  // or -errno.
-  template <typename Use>
-  void take(Use use) noexcept {
+  // or -errno; and missed(token): a request to cancel that has found nothing to cancel.
+  template <typename Use, typename Missed>
+  void take(Use use, Missed missed) noexcept {
     io_uring_cqe* completion;
     while (io_uring_peek_cqe(&ring_, &completion) == 0) {
       const uint64_t token = completion->user_data;
       const int result = completion->res;
       io_uring_cqe_seen(&ring_, completion);
-      if (token != kCancel) use(token, result);
+      if ((token & kCancel) == 0) {
+        use(token, result);
+      } else if (result < 0) {
+        missed(token & ~kCancel);
+      }
     }
   }
 
  private:
-  static constexpr uint64_t kCancel = 0;
+  static constexpr uint64_t kCancel = 0x80000000;  // a bit that no token has
 
+  io_uring_sqe* next_entry() noexcept;
   int open(unsigned most, int other) noexcept;
 
   io_uring ring_{};

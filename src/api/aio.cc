@@ -61,15 +61,30 @@ int check_on_socket(Operation& what) noexcept {
   return 0;
 }
 
-bool is_under_way(const aio_cb& block) noexcept {
-  const ControlBlock control(block);
-  return control.under_way() && Request::find(control.handle()) != nullptr;
+// 0 or -errno. Messages are not yet filled in.
+int check(Operation& what) noexcept {
+  if (what.has_message()) {
+    if (const int error = check_message(what.message)) return error;
+    what.buf = nullptr;
+    what.length = 0;
+  } else if (sends(what.kind) && what.buf == nullptr && what.length > 0) {
+    return -EINVAL;
+  }
+  const bool in_file = what.kind == Kind::kRead || what.kind == Kind::kWrite;
+  if (in_file && what.offset < 0) return -EINVAL;
+  what.on_socket = DescriptorTable::instance().socket(what.fd) != nullptr;
+  if (what.on_socket) return check_on_socket(what);
+  const bool nowhere = what.buf == nullptr && what.length > 0;
+  return (what.flags & SIO_RELEASE) != 0 || nowhere ? -EINVAL : 0;
 }
 
 int queue(aio_cb* block, Kind kind, int flags) noexcept {
   return call([&] {
     if (block == nullptr || !can_be_told(block->aio_sigevent)) return -EINVAL;
-    if (is_under_way(*block)) return -EBUSY;
+    ControlBlock control(*block);
+    if (!control.claim([](uint64_t handle) { return Request::find(handle) != nullptr; })) {
+      return -EBUSY;
+    }
     Operation what{kind,
                    block->aio_fildes,
                    block->aio_buf,
@@ -77,21 +92,15 @@ int queue(aio_cb* block, Kind kind, int flags) noexcept {
                    block->aio_offset,
                    block->aio_msghdr,
                    flags};
-    if (what.has_message()) {
-      if (const int error = check_message(what.message)) return error;
-      what.buf = nullptr;
-      what.length = 0;
-    } else if (sends(kind) && what.buf == nullptr && what.length > 0) {
-      return -EINVAL;
+    int result = check(what);
+    try {
+      if (result == 0) result = queue_request(*block, what);
+    } catch (...) {
+      control.give_up();
+      throw;
     }
-    const bool in_file = kind == Kind::kRead || kind == Kind::kWrite;
-    if (in_file && what.offset < 0) return -EINVAL;
-    if (DescriptorTable::instance().socket(what.fd) != nullptr) {
-      if (const int error = check_on_socket(what)) return error;
-    } else if ((flags & SIO_RELEASE) != 0 || (what.buf == nullptr && what.length > 0)) {
-      return -EINVAL;
-    }
-    return queue_request(*block, what);
+    if (result != 0) control.give_up();
+    return result;
   });
 }
 

@@ -137,8 +137,11 @@ void CompletionHub::settle_touched() noexcept {
 
 int CompletionHub::poll() noexcept {
   int total = 0;
-  for (Group& group : groups_) {
-    for (Queue& queue : group.queues) total += poll_queue(*queue.queue);
+  // By index: who takes a completion may join with another queue pair, and so add to either list.
+  for (size_t group = 0; group < groups_.size(); ++group) {
+    for (size_t queue = 0; queue < groups_[group].queues.size(); ++queue) {
+      total += poll_queue(*groups_[group].queues[queue].queue);
+    }
   }
   if (total > 0) {
     seen_since_arm_ = true;

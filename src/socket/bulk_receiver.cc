@@ -12,7 +12,8 @@ constexpr uint32_t kFewReceives = 64;
 }  // namespace
 
 uint32_t BulkReceiver::queue_size(const BulkPool* pool) noexcept {
-  return pool == nullptr ? 1 : std::max(kFewReceives, bulk_pieces(pool->size()));
+  if (pool == nullptr) return 1;
+  return std::max(kFewReceives, bulk_pieces(std::min<uint64_t>(pool->size(), wire::kMaxMessage)));
 }
 
 BulkReceiver::BulkReceiver(Link& link, Lane& lane, BulkPool* pool)
@@ -85,9 +86,10 @@ bool BulkReceiver::expects(uint32_t length) const noexcept {
   return taken_ != announced_ && at(taken_).length == length;
 }
 
-void BulkReceiver::take() noexcept {
+bool BulkReceiver::take() noexcept {
   pool_->hand_out(at(taken_++).block);
   ++link_.info.bulk_received;
+  return granted_ != announced_;
 }
 
 void BulkReceiver::drop_all() noexcept {
@@ -101,6 +103,7 @@ void BulkReceiver::pass_over_dropped() noexcept {
 
 void BulkReceiver::end() noexcept {
   for (uint32_t i = granted_; i != arrived_;) pool_->give_back(at(--i).block);
+  cut_ = cut_ || announced_ != arrived_;
   granted_ = announced_ = arrived_;
 }
 

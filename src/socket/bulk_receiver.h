@@ -41,6 +41,8 @@ class BulkReceiver {
 
   // The next message of the lane has this length, as announced.
   bool expects(uint32_t length) const noexcept;
+  // All that was announced has come.
+  bool all_here() const noexcept { return announced_ == arrived_ && !cut_; }
   // It has come: where it is.
   bool here() const noexcept { return arrived_ != taken_; }
   struct Message {
@@ -49,8 +51,8 @@ class BulkReceiver {
     uint32_t block;
   };
   const Message& next() const noexcept { return at(taken_); }
-  // It is the program's.
-  void take() noexcept;
+  // It is the program's. True: grant() has something to look at again.
+  bool take() noexcept;
 
   // The program never saw it.
   void take_back(uint32_t block) noexcept { pool_->take_back(block); }
@@ -83,6 +85,7 @@ class BulkReceiver {
   uint32_t dropped_ = 0;  // those before it are not wanted
   uint32_t come_ = 0;     // bytes of the message that is coming
   uint32_t posted_ = 0;   // receives
+  bool cut_ = false;      // the connection has ended before all had come
 };
 
 }  // namespace sio::internal

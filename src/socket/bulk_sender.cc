@@ -54,8 +54,8 @@ void BulkSender::announced(const Gather& gather) noexcept {
   link_.info.bytes_sent += gather.length;
 }
 
-bool BulkSender::granted(uint32_t n) noexcept {
-  if (n > tail_ - granted_) return false;
+bool BulkSender::granted(uint32_t n, uint32_t announced) noexcept {
+  if (n > announced - granted_) return false;
   granted_ += n;
   return true;
 }

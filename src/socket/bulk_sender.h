@@ -37,9 +37,9 @@ class BulkSender {
   void announced(const Gather& gather) noexcept;
   void give_up() noexcept;
 
-  // The peer has posted receives for n more. False: for more than were announced.
-  bool granted(uint32_t n) noexcept;
-  // Posts what can be posted. 0 or -errno, which is the end of the connection.
+  // The peer has posted receives for n more. False: for more than the `announced` it has heard of.
+  bool granted(uint32_t n, uint32_t announced) noexcept;
+  // Posts what can be posted. 0 or an errno, which is the end of the connection.
   int pump() noexcept;
 
   void completed(uint32_t index) noexcept;

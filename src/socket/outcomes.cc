@@ -44,14 +44,14 @@ void Outcomes::finish(SendRecord& record, int error) noexcept {
 }
 
 void Outcomes::finish_lane(uint32_t n, int error, bool bulk) noexcept {
-  for (uint32_t i = done_; n > 0; ++i) {
+  for (uint32_t i = done_; n > 0 && i != accepted_; ++i) {
     SendRecord& record = at(i);
     if (record.bulk != bulk || record.finished) continue;
     record.finished = true;
     finish(record, error);
     --n;
   }
-  while (done_ != accepted_ && at(done_).finished) ++done_;
+  for (; done_ != accepted_ && at(done_).finished; ++done_) bulk_ -= at(done_).bulk ? 1 : 0;
   pass_over_untold();
 }
 

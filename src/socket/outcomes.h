@@ -51,9 +51,7 @@ class Outcomes {
   // What became of the n oldest that are under way: of those on either lane.
   void finish(uint32_t n, int error) noexcept;
   void finish_bulk(uint32_t n, int error) noexcept {
-    if (n == 0) return;
-    finish_lane(n, error, true);
-    bulk_ -= n;
+    if (n > 0) finish_lane(n, error, true);
   }
   bool under_way() const noexcept { return done_ != accepted_; }
 
@@ -89,7 +87,7 @@ class Outcomes {
   bool tell_ = false;
   uint32_t accepted_ = 0;
   uint32_t done_ = 0;
-  uint32_t bulk_ = 0;  // of those on the lane for large messages that are under way
+  uint32_t bulk_ = 0;  // between done_ and accepted_: those on the lane for large messages
   uint32_t told_ = 0;
   uint32_t taken_ = 0;
   uint32_t returned_ = 0;  // those before it have their buffers back

@@ -137,16 +137,24 @@ void Receiver::take_bytes(uint32_t n) noexcept {
   next_.offset += n;
 }
 
-void Receiver::take(const IncomingMessage& message) noexcept {
-  if (stream_) return take_bytes(message.length);
-  if (std::exchange(at_announcement_, false)) {
-    bulk_->take();
+bool Receiver::take(const IncomingMessage& message) noexcept {
+  if (stream_) {
+    take_bytes(message.length);
+    return false;
+  }
+  const bool large = std::exchange(at_announcement_, false);
+  bool grants = false;
+  if (large) {
+    grants = bulk_->take();
   } else {
     region_->hand_out(message.slot, message.offset, message.length);
   }
   have_next_ = false;
   count(message.length);
   if (!head().train || reader_.at_end()) next_filled();
+  // The announcement may have been the last of its slot, which then has returned without anybody
+  // having been told.
+  return grants || (large && has_returned(false));
 }
 
 void Receiver::drop_all() noexcept {

@@ -55,8 +55,9 @@ class Receiver {
   // The next message without taking it; false: none. Malformed after all (somebody wrote into
   // the slot): `broken()`.
   bool peek(IncomingMessage& message) noexcept;
-  // It is the program's now. Precondition: it was peeked at.
-  void take(const IncomingMessage& message) noexcept;
+  // It is the program's now. Precondition: it was peeked at. True: there may be something to post
+  // or to grant for that.
+  bool take(const IncomingMessage& message) noexcept;
   // On a stream: its first n bytes, which are not none.
   void take_bytes(uint32_t n) noexcept;
   // The program never saw it: back into the slot's account.

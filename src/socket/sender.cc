@@ -273,6 +273,7 @@ void Sender::post_train() noexcept {
   --credits_;
   ++link_.info.sends_posted;
   if (!load.lone) ++link_.info.trains_posted;
+  announced_ += train_.announced();
   // The gather list stays as it is until the next message comes.
   post(wr, {train_.depart(), records, false});
   messages_end_ = posted_;
@@ -308,7 +309,8 @@ bool Sender::credits_due() const noexcept {
 uint32_t Sender::take_owed(Kind kind) noexcept {
   const uint32_t owed = owed_data_ + owed_control_;
   owed_data_ = owed_control_ = 0;
-  const uint32_t grants = lane_due_ ? 0 : std::exchange(owed_grants_, 0);
+  const uint32_t grants = lane_due_ ? 0 : std::min(owed_grants_, wire::kMaxGrants);
+  owed_grants_ -= grants;
   return wire::encode_immediate({kind, static_cast<uint16_t>(owed), static_cast<uint16_t>(grants)});
 }
 

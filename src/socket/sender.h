@@ -71,6 +71,8 @@ class Sender {
   bool fits(size_t length) const noexcept { return !open_ || length <= limits_.peer_slot_size; }
   // 0 or -EAGAIN. The peer must have been told of the lane before.
   int announce(uint32_t length, bool more) noexcept;
+  // How many announcements have left.
+  uint32_t announced() const noexcept { return announced_; }
   // Tells the peer where our end of the lane is: `address` (wire::kLaneAddressSize bytes, with this
   // lkey) must stay. Once.
   void tell_lane(const void* address, uint32_t lkey) noexcept {
@@ -195,6 +197,7 @@ class Sender {
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
   uint32_t owed_grants_ = 0;
+  uint32_t announced_ = 0;  // a count that goes on for ever
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 

@@ -317,7 +317,7 @@ class Socket final : public EventSource,
   }
   // The peer sends no more, and all that it has sent has come.
   bool at_end() const noexcept {
-    return end_received_ && (receiver_ == nullptr || !receiver_->waits_for_bulk());
+    return end_received_ && (lane_ == nullptr || lane_->receiver.all_here());
   }
   int sendable(size_t size) const noexcept;
   template <typename Put, typename FindKeys>

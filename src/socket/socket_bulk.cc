@@ -30,6 +30,7 @@ int Socket::send_bulk(const Gather& gather, bool more) noexcept {
     if (const int error = open_lane()) return error;
     sender_->pump(false);
     after_sending();
+    if (phase_ == Phase::kEnding || phase_ == Phase::kEnded) return -EPIPE;
   }
   if (!sender_->lane_told()) return -EAGAIN;
   if (const int error = lane_->sender.stage(gather)) return error;
@@ -66,7 +67,8 @@ bool Socket::lane_frame(uint32_t slot, uint32_t length) noexcept {
 }
 
 bool Socket::take_grants(uint32_t n) noexcept {
-  return n == 0 || (lane_ != nullptr && lane_->connected() && lane_->sender.granted(n));
+  return n == 0 ||
+         (lane_ != nullptr && lane_->connected() && lane_->sender.granted(n, sender_->announced()));
 }
 
 // Grants what there is memory for, and sends what is granted.
@@ -75,7 +77,7 @@ void Socket::advance_bulk() noexcept {
   const int granted = lane_->receiver.grant();
   if (granted < 0) return begin_ending(-granted, true);
   sender_->owe_grants(static_cast<uint32_t>(granted));
-  if (const int error = lane_->sender.pump()) begin_ending(-error, true);
+  if (const int error = lane_->sender.pump()) begin_ending(error, true);
 }
 
 }  // namespace sio::internal

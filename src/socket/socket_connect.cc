@@ -138,6 +138,7 @@ void Socket::unmake_connection() noexcept {
   lane_.reset();
   sender_.reset();
   receiver_.reset();
+  if (region_ == nullptr) pool_.reset();  // they are taken together
   link_ = Link{};
 }
 
@@ -274,8 +275,7 @@ void Socket::on_disconnected() noexcept {
   // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
   // or did not want it.
   // Somebody who waits for room must hear that none will come.
-  const bool orderly =
-      at_end() && !sender_->holding() && !sender_->owes_outcomes() && !want_writable_;
+  const bool orderly = at_end() && !holding() && !sender_->owes_outcomes() && !want_writable_;
   begin_ending(orderly ? 0 : ECONNRESET, true);
 }
 

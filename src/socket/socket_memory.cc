@@ -84,7 +84,7 @@ void Socket::take_receive_memory(Area& area, size_t bytes) {
 void Socket::give_up_region() noexcept {
   if (region_ != nullptr) region_->detach();
   region_ = nullptr;
-  pool_.reset();
+  if (lane_ == nullptr) pool_.reset();  // else there may be messages in it
 }
 
 // That we take.

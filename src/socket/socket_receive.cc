@@ -185,11 +185,8 @@ void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexc
   event.data.mem = receiver_->region()->area().handle();
 }
 
-// The announcement of a large message may have been the last of its slot, which then has returned
-// without anybody having been told.
 void Socket::take(const IncomingMessage& message) noexcept {
-  receiver_->take(message);
-  if (message.slot == kNoSlot && receiver_->has_returned(false)) note();
+  if (receiver_->take(message)) note();
 }
 
 // In this order: what comes after must not overtake.

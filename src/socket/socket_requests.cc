@@ -13,7 +13,7 @@ int Socket::send_copied(SocketGuard& guard, const Gather& gather, int flags,
                         Completion& completion) {
   char whole[kTrainBytes];
   gather.copy_to(whole);
-  return send(guard, whole, gather.length, flags, &completion);
+  return send(guard, whole, gather.length, flags & ~SIO_RELEASE, &completion);
 }
 
 int Socket::request_receive(SocketGuard& guard, Completion& completion) noexcept {

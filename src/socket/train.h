@@ -32,6 +32,7 @@ class Train {
   bool empty() const noexcept { return messages_ == 0; }
   uint32_t messages() const noexcept { return messages_; }
   uint32_t records() const noexcept { return records_; }
+  uint32_t announced() const noexcept { return announced_; }
 
   // Whether a message of `length` can still come along. Alone any message can.
   bool has_room(uint32_t length, bool copied) const noexcept {
@@ -63,6 +64,7 @@ class Train {
   void add_record() noexcept { ++records_; }
   // Of a message on the bulk lane.
   void add_announcement(uint32_t length) noexcept {
+    ++announced_;
     if (messages_++ == 0) first_announced_ = true;
     bytes_ += wire::kRecordHeader;
     wire::encode_record_header(buffer_->data + used_, length, true);
@@ -88,7 +90,7 @@ class Train {
 
   // Sent: whose buffer goes with the SEND.
   StagingBuffer* depart() noexcept {
-    messages_ = records_ = bytes_ = sges_ = used_ = 0;
+    messages_ = records_ = announced_ = bytes_ = sges_ = used_ = 0;
     in_buffer_ = alone_too_long_ = first_announced_ = false;
     return std::exchange(buffer_, nullptr);
   }
@@ -139,6 +141,7 @@ class Train {
   uint32_t bytes_ = 0;  // on the wire, as a train
   uint32_t messages_ = 0;
   uint32_t records_ = 0;  // messages that owe an outcome
+  uint32_t announced_ = 0;
   uint32_t first_length_ = 0;
   uint32_t sges_ = 0;
   bool in_buffer_ = false;  // the last gather entry ends at used_

@@ -6,6 +6,7 @@
 //   raw-dial    connects with greeting= (good); says "established" or "rejected REASON" (0: the
 //               reject says none of ours). With send=: sends that, says "sent", and then
 //               "ended" when the connection does, or "stands" if it does not within ms= (10000).
+//               With told=: when it hears something.
 //               With receives=: posts so many.
 //   raw-serve   listens; accepts with greeting=, or rejects with reject= (a number; "noise";
 //               "empty"). With send= as above.
@@ -64,6 +65,11 @@ Bytes greeting_named(const std::string& name) {
   Bytes bytes = good_greeting();
   if (name == "good") return bytes;
   if (name == "empty") return {};
+  if (name == "two-slots") {  // and takes a mebibyte: as good
+    bytes[19] = std::byte{2};
+    bytes[29] = std::byte{0x10};
+    return bytes;
+  }
   if (name == "cut") return {bytes.begin(), bytes.begin() + 16};
   if (name == "noise") return Bytes(56, std::byte{0xa5});
   for (const auto& [flaw, offset, value] : kFlaws) {
@@ -92,6 +98,7 @@ Frame control(wire::Kind kind, size_t payload = 0) {
 }
 
 Frame of_immediate(uint32_t bits) { return {htonl(bits), Bytes(8)}; }
+Frame of_immediate_alone(uint32_t bits) { return {htonl(bits), {}}; }
 
 // A record: what it says its length is, the second word, and how many bytes follow.
 struct Record {
@@ -238,12 +245,19 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "empty-message") return {message(0)};
   if (name == "good-train") return {train({{8, 0, 8}})};
   if (name == "good-lane") return {lane()};
+  // What is announced never comes.
+  if (name == "cut-short") {
+    return {lane(), message(3), train({{50'000, 1, 0}}), control(wire::Kind::kEnd)};
+  }
+  // Of a message whose announcement has not left yet.
+  if (name == "early-grant") return {lane(), of_immediate_alone(0x30010000)};
   if (name == "messages") return std::vector<Frame>(static_cast<size_t>(count), message(64));
   fail("no frames %s", name.c_str());
 }
 
 void send_frames(RawEnd& end, const Options& options) {
   if (!options.has("send")) return;
+  if (options.has("told")) hear();
   for (const Frame& frame : frames_named(options.text("send"), options.number("count", 1))) {
     end.post(frame);
   }

@@ -323,7 +323,155 @@ TEST_F(WireBulk, AreDroppedByWhoReadsNoMore) {
   EXPECT_EQ(accounts(area.get()).received, 0u);
 }
 
+// ------------------------------------------------------------------------- ends and odd moments
+
+TEST_F(WireBulk, OfWhichTheLastNeverComesAreNoOrderlyEnd) {
+  Peer peer("raw-serve send=cut-short ms=0");
+  const Area memory(kSlots + kMiB);
+  Socket socket = Socket::make();
+  socket.associate(memory, DMA_RECV).connect(peer.address());
+  peer.expect("sent");
+  void* data = nullptr;
+  ASSERT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, MSG_PEEK), 3);
+  peer.say("bye");  // and is gone
+  ASSERT_TRUE(eventually([&] { return (socket.ready() & EPOLLHUP) != 0; }));
+  ASSERT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), 3);
+  must(sio_release(nullptr, data, 3), "sio_release");
+  EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+TEST_F(WireBulk, ThatWereNotAnnouncedYetAreNotGranted) {
+  Peer peer("raw-serve greeting=two-slots told=1 send=early-grant");
+  const Area area(kMiB);
+  const Channel channel;
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  const Message small = Message::reserve(area, 100);
+  const Message large = Message::reserve(area, 20'000);
+  for (int i = 0; i < 3; ++i) must(sio_send(socket.get(), small.data(), 100, 0), "sio_send");
+  // No credit is left: what follows waits in the train.
+  must(sio_send(socket.get(), large.data(), 20'000, 0), "sio_send");
+  must(sio_send(socket.get(), small.data(), 100, 0), "sio_send");
+  peer.say("go");
+  for (int i = 0; i < 5; ++i) {
+    const int error = channel.expect(EC_SENT).error;
+    EXPECT_TRUE(error == EPROTO || (i < 2 && error == 0)) << i << ": " << error;
+  }
+  EXPECT_EQ(channel.expect(EC_HUP).error, EPROTO);
+  EXPECT_EQ(accounts(area.get()).in_flight, 0u);
+}
+
 using BulkPairs = DeviceTest;
+
+// More than may be granted at once come while the program looks elsewhere; then it takes them all.
+TEST_F(BulkPairs, GoOnComingWhenTheProgramTakesThem) {
+  constexpr uint64_t kMessages = 60;
+  const Area memory(kSlots + 4 * kMiB);
+  Socket listener = Socket::make();
+  listener.set(SIO_KEEPALIVE_MS, 0).associate(memory, DMA_RECV).bind(Address::self()).listen();
+  const Area area(kMiB);
+  const Channel channel;
+  Socket near = Socket::make(SOCK_NONBLOCK);
+  near.set(SIO_KEEPALIVE_MS, 0).associate(area, DMA_SEND).join(channel);
+  EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
+  Socket far = listener.accept();
+  channel.expect(EC_CONNECT);
+  const Pattern pattern = Pattern::of_size(1, 10'000);
+  std::vector<Message> blocks;
+  for (uint64_t i = 0; i < kMessages; ++i) {
+    blocks.push_back(Message::reserve(area, 10'000));
+    pattern.fill(blocks.back().data(), i, 10'000);
+    must(sio_send(near.get(), blocks.back().data(), 10'000, 0), "sio_send");
+  }
+  for (int acknowledged = 0; acknowledged < 32;) {
+    void* data = nullptr;
+    sio_recv(far.get(), &data, 1, MSG_PEEK | MSG_DONTWAIT);
+    const auto event = channel.try_next(milliseconds(10));
+    acknowledged += event && event->kind == EC_SENT ? 1 : 0;
+  }
+  for (uint64_t i = 0; i < kMessages; ++i) {
+    const auto start = Clock::now();
+    const Message message = far.receive();
+    EXPECT_TRUE(pattern.matches(message.data(), i, message.size()));
+    EXPECT_LT(since(start), milliseconds(4000)) << i;
+  }
+  for (uint64_t i = 32; i < kMessages; ++i) channel.expect(EC_SENT);
+}
+
+TEST_F(BulkPairs, AreAskedForAndPeekedAtInOneChannelOfMany) {
+  constexpr size_t kConnections = 24;  // more than one completion queue
+  const Channel channel;
+  const Area memory(kConnections * (6 * kSlot + 65'536));
+  Socket listener = Socket::make();
+  listener.set(SIO_RECV_SLOTS, 2);
+  listener.associate(memory, DMA_RECV, 6 * kSlot + 65'536).bind(Address::self()).listen();
+  const Area area(4 * kMiB);
+  std::vector<Socket> near;
+  std::vector<Socket> far;
+  while (near.size() < kConnections) {
+    near.push_back(Socket::make(SOCK_NONBLOCK));
+    near.back().associate(area, DMA_SEND);
+    EXPECT_EQ(near.back().try_connect(listener.name()), EINPROGRESS);
+    far.emplace_back(
+        must(sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel.get(), nullptr), "accept"));
+    ASSERT_TRUE(eventually([&] { return (near.back().ready() & EPOLLOUT) != 0; }));
+  }
+  for (Socket& one : near) {
+    Message block = Message::reserve(area, 50'000);
+    must(sio_nonblock(one.get(), 0), "sio_nonblock");
+    must(sio_send(one.get(), block.data(), block.size(), SIO_RELEASE), "sio_send");
+    block.give_up();
+    const Message received(channel.skip_to(EC_RECV));
+    EXPECT_EQ(received.size(), 50'000u);
+  }
+}
+
+// The memory is associated with a socket that tries again after a failure, and it is all there is.
+TEST_F(BulkPairs, HaveTheirMemoryAgainAfterAConnectThatFailed) {
+  const size_t all = kSlots + kMiB;
+  const Area memory(all);
+  Socket nobody = Socket::make();
+  nobody.bind(Address::self());
+  const Address closed = nobody.name();
+  nobody.close();
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Socket socket = Socket::make();
+  socket.associate(memory, DMA_RECV);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(socket.try_connect(closed), ECONNREFUSED);
+  Socket far;
+  std::thread accepting([&] { far = listener.accept(); });
+  EXPECT_EQ(socket.try_connect(listener.name()), 0);
+  accepting.join();
+  EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), kSlot) << "the peer's";
+}
+
+TEST_F(BulkPairs, AreTakenAfterTheMemoryWasDissociated) {
+  const Area memory(kSlots + kMiB);
+  Socket listener = Socket::make();
+  listener.associate(memory, DMA_RECV).bind(Address::self()).listen();
+  const Area area(kMiB);
+  Socket near = Socket::make(SOCK_NONBLOCK);
+  near.associate(area, DMA_SEND);
+  EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
+  Socket far = listener.accept();
+  listener.close();
+  ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
+  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  Message block = Message::reserve(area, 10'000);
+  must(sio_send(near.get(), block.data(), block.size(), SIO_RELEASE), "sio_send");
+  block.give_up();
+  ASSERT_TRUE(eventually([&] {
+    void* data = nullptr;
+    return sio_recv(far.get(), &data, SIZE_MAX, MSG_PEEK | MSG_DONTWAIT) == 10'000;
+  }));
+  near.close();
+  ASSERT_TRUE(eventually(
+      [&] { return dma_disassoc(far.get(), memory.get(), kSlots + kMiB) == 0 || errno != EBUSY; }));
+  EXPECT_EQ(far.receive().size(), 10'000u);
+  EXPECT_FALSE(far.receive());
+}
 
 // A listener's association is the template; each connection has memory of its own.
 TEST_F(BulkPairs, HaveMemoryOfTheirOwn) {

@@ -243,6 +243,7 @@ class Side {
         release(found->second, "told of");
         lent_.erase(found);
       }
+      EXPECT_GE(event.error, 0) << trace();
       over_ |= event.kind == EC_EOF || event.kind == EC_HUP;
     }
     if (held_.size() >= kMostHeld) release_one();
