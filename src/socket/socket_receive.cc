@@ -15,7 +15,7 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
   if (id.kind == wire::Work::kReceive) {
     if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
     if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
-    receiver_->flushed();
+    receiver_->failed();
   } else if (id.kind == wire::Work::kSend && sender_ != nullptr) {
     if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index);
     sender_->failed(id.index);
@@ -66,12 +66,12 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     try {
       early_.push_back({slot, wc});
     } catch (const std::bad_alloc&) {
-      receiver_->flushed();
+      receiver_->discard(slot);
     }
     return;
   }
-  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->flushed();  // nobody's
-  if (peer_broken_) return receiver_->flushed();  // with a gap before it
+  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->discard(slot);
+  if (peer_broken_) return receiver_->discard(slot);  // with a gap before it
   if (phase_ == Phase::kAccepting) on_established({});
   sender_->heard();
   if (!accept_frame(slot, wc)) protocol_broken();
@@ -143,10 +143,10 @@ void Socket::before_sleep() noexcept {
 
 void Socket::repost(bool force) noexcept {
   advance_bulk();
-  if (phase_ == Phase::kEnding || !receiver_->has_returned(force)) return;
+  if (phase_ == Phase::kEnding || !receiver_->receives().has_returned(force)) return;
   uint32_t data;
   uint32_t control;
-  if (const int error = receiver_->post_returned(force, data, control)) {
+  if (const int error = receiver_->receives().post_returned(force, data, control)) {
     return begin_ending(-error, true);
   }
   sender_->owe_credits(data, control);
@@ -187,7 +187,7 @@ void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexc
 // without anybody having been told.
 void Socket::take(const IncomingMessage& message) noexcept {
   receiver_->take(message);
-  if (message.slot == kNoSlot && receiver_->has_returned(false)) note();
+  if (message.slot == kNoSlot && receiver_->receives().has_returned(false)) note();
 }
 
 // In this order: what comes after must not overtake.
