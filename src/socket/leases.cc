@@ -28,7 +28,7 @@ void Leases::arrived(Lease& lease) noexcept {
   --lease.out;
   ++lease.held;
   if (lease.out * 4 < lease.wanted) {
-    lease.wanted = std::min(lease.wanted * 2, most_);
+    lease.wanted = std::max(lease.wanted, std::min(lease.used() * 2, most_));
     lease.calm = 0;
   } else if (lease.out * 4 < lease.wanted * 3) {
     lease.calm = 0;
@@ -42,14 +42,16 @@ void Leases::returned(Lease& lease) noexcept {
   change(lease, [&] { --lease.held; });
 }
 
-// The least is set apart for it already; what is beyond comes from what is free.
+// The least is set apart for it already; what is beyond comes from what is free but for the least
+// lease of a newcomer.
 uint32_t Leases::grantable(const Lease& lease) const noexcept {
   if (!lease.open) return 0;
   const uint32_t used = lease.used();
   const uint32_t base = std::max(used, kLeast);
+  const uint32_t reach = base + kLeast + wire::kControlSlots;
   uint32_t more = 0;
-  if (lease.wanted > base && free() > base) {
-    more = std::min(lease.wanted - base, (free() - base + 1) / 2);
+  if (lease.wanted > base && free() > reach) {
+    more = std::min(lease.wanted - base, (free() - reach + 1) / 2);
   }
   return base - used + more;
 }

@@ -10,10 +10,11 @@
 //    the control slots; of a connection that has ended, held alone.
 // 2. So what is not held is posted, and no less than all that is out.
 // 3. Beyond kLeast a lease grows only while as much is free as it has (the dynamic threshold of
-//    shared buffers): n greedy connections get a share each and leave one over. Who comes then
-//    finds the least that it needs, and a share becomes free as the others use what they have.
-// 4. What a connection wants doubles when its peer runs dry, and halves when the peer has used that
-//    many and never less than a quarter of them was left.
+//    shared buffers), and the least lease of one more: n greedy connections get a share each and
+//    leave one over. Who comes then finds what it needs, and one that has more than is free gets no
+//    more before it has used what it has.
+// 4. What a connection wants is twice what it has when its peer runs dry. It halves when the peer
+//    has used that many, and never more than a quarter of them was gone.
 #pragma once
 
 #include <algorithm>

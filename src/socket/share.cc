@@ -24,6 +24,7 @@ SharedReceives::Share::~Share() {
   Lease* const self = this;
   std::replace(of_->holders_.begin(), of_->holders_.end(), self, &of_->gone_);
   of_->leases_.leave_to(*this, of_->gone_);
+  note(&of_->channel_);  // and what the program did not take goes back
 }
 
 int SharedReceives::Share::begin() noexcept {
