@@ -63,9 +63,10 @@ class Leases {
   // Credits that it may be given now. grant() gives them.
   uint32_t grantable(const Lease& lease) const noexcept;
   uint32_t grant(Lease& lease) noexcept;
-  // Its peer waits for credits that are not to be had.
+  // Its peer waits for more credits than it may be given, or soon will. (One may be of no use to it,
+  // while one for control is owed to it.)
   bool starved(const Lease& lease) const noexcept {
-    return lease.open && lease.out == 0 && lease.used() < most_;
+    return lease.open && lease.out <= 1 && lease.used() < most_;
   }
 
  private:

@@ -60,6 +60,7 @@ bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcep
   of_->leases_.arrived(*this);
   of_->holders_[slot] = this;
   link_.worth_a_frame = std::max(1u, out / 2);
+  if (of_->leases_.starved(*this)) of_->attend(*this);
   return true;
 }
 

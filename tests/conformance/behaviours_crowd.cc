@@ -2,11 +2,10 @@
 //
 // Many senders at once.
 //
-//   crowd     makes connections= (1) to to= port= and sends a stream on each: first its number,
-//   seed=
-//             and on, then count= messages (0: without end) of its pattern (seed, largest= |
-//             size=), of send=BYTES to send from. Says "connected", and "sent N" when all is
-//             acknowledged; then closes.
+//   crowd  makes connections= (1) to to= port= and sends a stream on each: first its number (seed=
+//          and on), then count= messages (0: without end) of its pattern (seed, largest= | size=),
+//          copied, or of send=BYTES to send from. Says "connected", and "sent N" when all is
+//          acknowledged; then closes.
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -28,10 +27,13 @@ class Crowd {
       Socket socket = make_socket(options);
       socket.join(channel_).associate(area_, DMA_SEND).connect(to);
       const auto seed = static_cast<uint64_t>(options.number("seed", 1) + i);
+      const bool lends = options.has("send");
+      if (!lends) socket.set(SIO_COPY_MAX, static_cast<int>(kSlot));
       const Pattern pattern = size > 0 ? Pattern::of_size(seed, size) : Pattern(seed, largest);
       const int fd = socket.get();
       members_.try_emplace(fd, std::move(socket), pattern,
-                           count == 0 ? UINT64_MAX : static_cast<uint64_t>(count), area_, seed);
+                           count == 0 ? UINT64_MAX : static_cast<uint64_t>(count),
+                           lends ? &area_ : nullptr, seed);
     }
   }
 
@@ -55,8 +57,9 @@ class Crowd {
 
  private:
   struct Member {
-    Member(Socket made, Pattern pattern, uint64_t count, const Area& area, uint64_t seed)
-        : socket(std::move(made)), out(socket, pattern, count, Lend::kMixed, &area) {
+    Member(Socket made, Pattern pattern, uint64_t count, const Area* area, uint64_t seed)
+        : socket(std::move(made)),
+          out(socket, pattern, count, area != nullptr ? Lend::kMixed : Lend::kCopy, area, kSlot) {
       socket.send(std::to_string(seed));
     }
     // True: it could send more.
