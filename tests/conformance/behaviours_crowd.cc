@@ -28,7 +28,7 @@ class Crowd {
       socket.join(channel_).associate(area_, DMA_SEND).connect(to);
       const auto seed = static_cast<uint64_t>(options.number("seed", 1) + i);
       const bool lends = options.has("send");
-      if (!lends) socket.set(SIO_COPY_MAX, static_cast<int>(kSlot));
+      socket.set(SIO_COPY_MAX, static_cast<int>(kSlot));
       const Pattern pattern = size > 0 ? Pattern::of_size(seed, size) : Pattern(seed, largest);
       const int fd = socket.get();
       members_.try_emplace(fd, std::move(socket), pattern,
