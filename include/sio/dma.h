@@ -44,6 +44,9 @@ typedef struct dma_mem *dma_mem_t;
 #define DMA_SEND 0x1u
 #define DMA_RECV 0x2u
 
+/* dma_assoc: the receive memory is shared with the other sockets of the channel. */
+#define DMA_SHARED 0x4u
+
 /* dma_alloc: on pages of this size, which must have been set apart (hugetlbfs).
  * Without either: on transparent huge pages where the kernel gives them. */
 #define DMA_HUGE_2MB 0x10u
@@ -117,9 +120,23 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * For sending (no flag, or DMA_SEND): buffers of the area may be given to
  * sio_send on this socket. Up to 8 areas. `size` is then of no consequence.
  *
+ * With DMA_SHARED all sockets of one channel that are so associated with the same
+ * area and the same `size` have one receive memory of that size together, for all
+ * slots and large messages; the first takes it, and the last to go gives it back. Of
+ * its slots each connection needs 6 at least; it gets more while it uses them and
+ * others leave them free, up to 256 and half of all. So SIO_RECV_SLOTS says for how
+ * many connections there is room. What a listener accepts shares, in the channel that
+ * it comes into. When there is no room for another, connecting fails with ENOBUFS,
+ * and so does sio_accept, after which the connection goes on waiting. Messages that
+ * the program holds are missing to all; of large ones who came first is served first.
+ * ec_add_fd may come before or after: in no channel nothing is taken before the
+ * connection is made, and then it is shared with nobody.
+ *
  * Errors: EINVAL  mem is not an area, size is larger than the area or too small
  *                 for 2 slots besides the 4 of the control frames, or a flag is
- *                 unknown
+ *                 unknown; DMA_SHARED with DMA_SEND alone, or the memory is shared
+ *                 already by sockets with another SIO_SLOT_SIZE or SIO_RECV_SLOTS
+ *                 (connecting fails with that too, if they were set later)
  *         ENOBUFS the area has not so much left, each of the two parts in one piece
  *         EACCES  to receive into an area that was imported with DMA_SEND
  *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas

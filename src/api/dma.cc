@@ -57,7 +57,7 @@ int dma_assoc(int sock, dma_mem_t mem, size_t size, unsigned flags) {
     SocketGuard socket = SocketGuard::of(sock);
     if (!socket) return -EBADF;
     Area* area = Area::from_handle(mem);
-    if (area == nullptr || (flags & ~(DMA_SEND | DMA_RECV)) != 0) return -EINVAL;
+    if (area == nullptr || (flags & ~(DMA_SEND | DMA_RECV | DMA_SHARED)) != 0) return -EINVAL;
     return socket->associate(*area, size, flags);
   });
 }

@@ -482,7 +482,9 @@ void Channel::set_requests(std::unique_ptr<RequestSource> requests) noexcept {
 
 void Channel::run() noexcept {
   const ChannelGuard guard(this);
-  if (ring_) look_at_requests();
+  if (!ring_) return;
+  look_at_requests();
+  if (extension_ != nullptr) extension_->look();
 }
 
 void Channel::watch_requests(int fd) {

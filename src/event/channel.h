@@ -43,6 +43,8 @@ namespace sio::internal {
 class ChannelExtension {
  public:
   virtual ~ChannelExtension() = default;
+  // What Channel::look_at_extension_later() is for. The lock is held.
+  virtual void look() noexcept = 0;
 };
 
 // Whose the hidden channel is.
@@ -115,6 +117,7 @@ class Channel : private Deferred {
   void set_requests(std::unique_ptr<RequestSource> requests) noexcept;
   // Has them look when this thread holds no lock, perhaps that of another channel.
   void look_at_requests_later() noexcept { note(); }
+  void look_at_extension_later() noexcept { note(); }
   // The channel wakes when `fd` is readable, and has them look. Throws.
   void watch_requests(int fd);
   // Who gets them destroys them without the lock.

@@ -56,8 +56,24 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
 }
 
 CompletionHub::Seat CompletionHub::join(provider::Device& device, uint32_t entries,
-                                        CompletionHandler* handler) {
-  Queue& queue = queue_with_room(group_of(device), entries);
+                                        CompletionHandler* handler, uint32_t spare) {
+  return take_seat(queue_with_room(group_of(device), entries + spare), entries, handler);
+}
+
+CompletionHub::Seat CompletionHub::join_beside(const Seat& other, uint32_t entries,
+                                               CompletionHandler* handler) {
+  for (Group& group : groups_) {
+    for (Queue& queue : group.queues) {
+      if (queue.queue.get() != other.queue) continue;
+      const bool room = queue.queue->capacity() - queue.used >= entries;
+      return room ? take_seat(queue, entries, handler) : Seat{};
+    }
+  }
+  return {};
+}
+
+CompletionHub::Seat CompletionHub::take_seat(Queue& queue, uint32_t entries,
+                                             CompletionHandler* handler) {
   if (free_places_.empty()) {
     if (places_.size() > wire::kWorkIdMask) throw_errno(EMFILE, "connections of a channel");
     // All that leave() and dispatch() push onto has its room now.
@@ -101,10 +117,7 @@ void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
   if (id.connection >= places_.size()) return;
   const Place& place = places_[id.connection];
   if (place.handler == nullptr || place.generation != id.generation) return;
-  if (!place.handler->touched_) {
-    place.handler->touched_ = true;
-    touched_.push_back(place.handler);
-  }
+  touch(place.handler);
   place.handler->complete(id, wc);
 }
 

@@ -40,10 +40,21 @@ class CompletionHub {
   CompletionHub(const CompletionHub&) = delete;
   CompletionHub& operator=(const CompletionHub&) = delete;
 
-  // Room for a queue pair with that many work requests in all.
-  Seat join(provider::Device& device, uint32_t entries, CompletionHandler* handler);
+  // Room for a queue pair with that many work requests in all. `spare`: and for so many more in the
+  // same queue, which are not taken.
+  Seat join(provider::Device& device, uint32_t entries, CompletionHandler* handler,
+            uint32_t spare = 0);
+  // In the queue of another seat; empty if there is no room.
+  Seat join_beside(const Seat& other, uint32_t entries, CompletionHandler* handler);
   // handler_stays: on another seat of its own.
   void leave(Seat& seat, bool handler_stays = false) noexcept;
+
+  // While completions are dispatched: this one had one too, which came to another.
+  void touch(CompletionHandler* handler) noexcept {
+    if (handler->touched_) return;
+    handler->touched_ = true;
+    touched_.push_back(handler);
+  }
 
   // Takes completions and dispatches them; how many. Bounded: more may be there.
   int poll() noexcept;
@@ -103,6 +114,7 @@ class CompletionHub {
 
   Group& group_of(provider::Device& device);
   Queue& queue_with_room(Group& group, uint32_t entries);
+  Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
   int poll_queue(provider::CompletionQueue& queue) noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
   void forget(CompletionHandler* handler) noexcept;

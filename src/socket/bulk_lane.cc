@@ -6,10 +6,10 @@
 namespace sio::internal {
 
 BulkLane::BulkLane(provider::Endpoint& endpoint, Link& link, Outcomes& outcomes, BulkPool* pool,
-                   CompletionHandler* handler)
+                   BulkTurns* turns, CompletionHandler* handler)
     : address_(std::make_unique<Address>()),
       sender(link, lane_, outcomes),
-      receiver(link, lane_, pool) {
+      receiver(link, lane_, pool, turns, handler) {
   provider::QueueSizes sizes;
   sizes.send_wr = BulkSender::kQueueSize;
   sizes.recv_wr = BulkReceiver::queue_size(pool);
@@ -37,6 +37,7 @@ bool BulkLane::connect(const wire::LaneAddress& peer, int& error) noexcept {
 }
 
 void BulkLane::fail() noexcept {
+  receiver.stop();
   if (!lane_.connected || lane_.pair == nullptr) return;
   failing_ = true;
   lane_.pair->fail();

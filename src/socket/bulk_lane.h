@@ -15,7 +15,7 @@ class BulkLane {
  public:
   // Makes the queue pair. Throws.
   BulkLane(provider::Endpoint& endpoint, Link& link, Outcomes& outcomes, BulkPool* pool,
-           CompletionHandler* handler);
+           BulkTurns* turns, CompletionHandler* handler);
   ~BulkLane() { tear_down(); }
   BulkLane(const BulkLane&) = delete;
   BulkLane& operator=(const BulkLane&) = delete;

@@ -16,10 +16,13 @@ uint32_t BulkReceiver::queue_size(const BulkPool* pool) noexcept {
   return std::max(kFewReceives, bulk_pieces(std::min<uint64_t>(pool->size(), wire::kMaxMessage)));
 }
 
-BulkReceiver::BulkReceiver(Link& link, Lane& lane, BulkPool* pool)
+BulkReceiver::BulkReceiver(Link& link, Lane& lane, BulkPool* pool, BulkTurns* turns,
+                           CompletionHandler* handler)
     : link_(link),
       lane_(lane),
       pool_(pool),
+      turns_(turns),
+      turn_(handler),
       receives_(queue_size(pool)),
       messages_(std::make_unique<std::array<Message, kRing>>()) {}
 
@@ -39,19 +42,29 @@ bool BulkReceiver::announced(uint32_t length) noexcept {
 
 int BulkReceiver::grant() noexcept {
   int granted = 0;
+  bool waits = false;
   while (lane_.connected && granted_ != announced_ && granted_ - taken_ < kMostGranted) {
     Message& message = at(granted_);
     if (bulk_pieces(message.length) > receives_ - posted_) break;
-    message.block = pool_->take(message.length, message.data);
+    message.block = take_memory(message);
     if (message.block == 0) {
       ++link_.info.bulk_stalls;
+      waits = true;
       break;
     }
     ++granted_;  // in any case: what was posted of it may still be written to
     if (const int error = post(message)) return error;
     ++granted;
   }
+  if (!waits) stop();
   return granted;
+}
+
+uint32_t BulkReceiver::take_memory(Message& message) noexcept {
+  if (turns_ == nullptr) return pool_->take(message.length, message.data);
+  const uint32_t block = turns_->may_take(turn_) ? pool_->take(message.length, message.data) : 0;
+  block != 0 ? turns_->pass(turn_) : turns_->wait(turn_);
+  return block;
 }
 
 int BulkReceiver::post(const Message& message) noexcept {
@@ -102,6 +115,7 @@ void BulkReceiver::pass_over_dropped() noexcept {
 }
 
 void BulkReceiver::end() noexcept {
+  stop();
   for (uint32_t i = granted_; i != arrived_;) pool_->give_back(at(--i).block);
   cut_ = cut_ || announced_ != arrived_;
   granted_ = announced_ = arrived_;

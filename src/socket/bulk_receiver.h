@@ -7,13 +7,15 @@
 // 2. At most kMaxAnnounced wait for their grant; that the peer knows. At most kMostGranted are
 //    granted and not taken by the program; the others wait, and for memory too.
 // 3. The next one to be taken is always the first to be granted, so what waits for memory waits
-//    for nobody but the program.
+//    for nobody but the program; of a pool that connections share, for the program and those that
+//    came before.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
 
+#include "socket/bulk_turns.h"
 #include "socket/lane.h"
 #include "socket/link.h"
 
@@ -21,8 +23,10 @@ namespace sio::internal {
 
 class BulkReceiver {
  public:
-  // `pool` may be null: then nothing may be announced.
-  BulkReceiver(Link& link, Lane& lane, BulkPool* pool);
+  // `pool` may be null: then nothing may be announced. `turns`: of a pool that is shared; its
+  // `handler` is called when it has its turn.
+  BulkReceiver(Link& link, Lane& lane, BulkPool* pool, BulkTurns* turns,
+               CompletionHandler* handler);
   ~BulkReceiver();
   BulkReceiver(const BulkReceiver&) = delete;
   BulkReceiver& operator=(const BulkReceiver&) = delete;
@@ -59,6 +63,10 @@ class BulkReceiver {
 
   // What was announced up to now is not wanted: it comes, and goes.
   void drop_all() noexcept;
+  // Nothing is granted any more.
+  void stop() noexcept {
+    if (turns_ != nullptr) turns_->pass(turn_);
+  }
   // The queue pair has gone: what was posted will not come.
   void end() noexcept;
 
@@ -69,12 +77,15 @@ class BulkReceiver {
 
   const Message& at(uint32_t i) const noexcept { return (*messages_)[i % kRing]; }
   Message& at(uint32_t i) noexcept { return (*messages_)[i % kRing]; }
+  uint32_t take_memory(Message& message) noexcept;
   int post(const Message& message) noexcept;
   void pass_over_dropped() noexcept;
 
   Link& link_;
   Lane& lane_;
   BulkPool* const pool_;
+  BulkTurns* const turns_;  // or null
+  BulkTurns::Turn turn_;
   const uint32_t receives_;
   std::unique_ptr<std::array<Message, kRing>> messages_;
   // Counts that go on for ever: taken_ <= arrived_ <= granted_ <= announced_.

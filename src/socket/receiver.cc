@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "socket/receiver.h"
 
-#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -9,56 +8,24 @@
 
 namespace sio::internal {
 
-void Receiver::prepare(Region* region, bool stream, void (*on_returned)(void*), void* arg) {
-  stream_ = stream;
-  slots_ = region->slots();
-  filled_.resize(std::bit_ceil(slots_));
-  control_slots_.reserve(slots_);
-  batch_ = std::max(1u, (slots_ - wire::kControlSlots) / 8);
-  region_ = region;
-  region_->set_on_returned(on_returned, arg, batch_);
+Receiver::Receiver(Link& link, std::unique_ptr<Receives> receives, bool stream)
+    : link_(link), receives_(std::move(receives)), region_(&receives_->region()), stream_(stream) {
+  filled_.resize(std::bit_ceil(receives_->credits().most + wire::kControlSlots));
 }
 
+// Without the bulk lane, which may have gone.
 Receiver::~Receiver() {
-  if (region_ != nullptr) region_->detach();
-}
-
-int Receiver::post_all() noexcept {
-  uint32_t batch[kPostBatch];
-  for (uint32_t first = 0; first < slots_;) {
-    uint32_t n = 0;
-    while (n < kPostBatch && first < slots_) batch[n++] = first++;
-    if (const int error = post(batch, n)) return error;
-  }
-  return 0;
-}
-
-int Receiver::post(const uint32_t* slots, uint32_t n) noexcept {
-  ibv_recv_wr wrs[kPostBatch];
-  ibv_sge sges[kPostBatch];
-  const uint32_t lkey = region_->area().lkey(link_.device->index());
-  for (uint32_t i = 0; i < n; ++i) {
-    sges[i] = {reinterpret_cast<uintptr_t>(region_->slot(slots[i])), region_->slot_size(), lkey};
-    wrs[i] = {link_.work_id(wire::Work::kReceive, slots[i]), i + 1 < n ? &wrs[i + 1] : nullptr,
-              &sges[i], 1};
-  }
-  ibv_recv_wr* bad = nullptr;
-  const int error = link_.queue_pair->post_recv(wrs, &bad);
-  // Those before the one that was not taken will be flushed.
-  const auto taken = error == 0 ? n : static_cast<uint32_t>(bad - wrs);
-  posted_ += taken;
-  link_.info.receives_posted += taken;
-  return error;
+  while (head_ != tail_) next_filled();
 }
 
 void Receiver::fill(Filled filled) noexcept {
-  --posted_;
+  receives_->completed();
   stream_ ? region_->arrived_bytes(filled.slot) : region_->arrived(filled.slot, filled.train);
   filled_[tail_++ & (filled_.size() - 1)] = filled;
 }
 
 IncomingMessage Receiver::deliver(uint32_t slot, uint32_t length) noexcept {
-  --posted_;
+  receives_->completed();
   stream_ ? region_->deliver_bytes(slot, length) : region_->deliver(slot, length);
   count(length);
   return {region_->slot(slot), length, slot, 0};
@@ -69,16 +36,11 @@ void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, le
 bool Receiver::train(uint32_t slot, uint32_t length) noexcept {
   const auto announced = [this](uint32_t n) { return bulk_ != nullptr && bulk_->announced(n); };
   if (!wire::check_train(region_->slot(slot), length, announced)) {
-    --posted_;
+    discard(slot);
     return false;
   }
   fill({slot, length, true});
   return true;
-}
-
-void Receiver::control(uint32_t slot) noexcept {
-  --posted_;
-  control_slots_.push_back(slot);
 }
 
 // The decoder is done with the slot at the head.
@@ -154,32 +116,14 @@ bool Receiver::take(const IncomingMessage& message) noexcept {
   if (!head().train || reader_.at_end()) next_filled();
   // The announcement may have been the last of its slot, which then has returned without anybody
   // having been told.
-  return grants || (large && has_returned(false));
+  return grants || (large && receives_->has_returned(false));
 }
 
 void Receiver::drop_all() noexcept {
   have_next_ = at_announcement_ = false;
   while (head_ != tail_) next_filled();
   if (bulk_ != nullptr) bulk_->drop_all();
-}
-
-int Receiver::post_returned(bool force, uint32_t& data_credits,
-                            uint32_t& control_credits) noexcept {
-  data_credits = control_credits = 0;
-  const auto control = static_cast<uint32_t>(control_slots_.size());
-  if (control > 0) {
-    if (const int error = post(control_slots_.data(), std::min(control, kPostBatch))) return error;
-    control_credits = std::min(control, kPostBatch);
-    control_slots_.erase(control_slots_.begin(), control_slots_.begin() + control_credits);
-  }
-  while (region_->returned() >= (force ? 1 : batch_)) {
-    uint32_t slots[kPostBatch];
-    const int n = region_->collect(slots, kPostBatch);
-    if (n <= 0) break;
-    if (const int error = post(slots, static_cast<uint32_t>(n))) return error;
-    data_credits += static_cast<uint32_t>(n);
-  }
-  return 0;
+  receives_->dropped();
 }
 
 }  // namespace sio::internal

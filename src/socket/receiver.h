@@ -4,19 +4,20 @@
 // lock.
 //
 // 1. Each slot is posted, filled (in filled_, in the order of arrival), handed out, or returned
-//    and waiting to be posted again (region.collect, repost_).
+//    and waiting to be posted again (receives.h).
 // 2. Messages are handed out in the order of arrival. When the program does not take them they
 //    stay in filled_, which has room for every slot: nothing is lost and nothing grows.
-// 3. Slots are posted again in batches; what was posted is owed to the peer as credits.
-// 4. On a stream each slot has bytes, which are handed out in any portions.
+// 3. On a stream each slot has bytes, which are handed out in any portions.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "memory/region.h"
 #include "socket/bulk_receiver.h"
 #include "socket/link.h"
+#include "socket/receives.h"
 #include "wire/frame.h"
 
 namespace sio::internal {
@@ -31,16 +32,10 @@ struct IncomingMessage {
 
 class Receiver {
  public:
-  explicit Receiver(Link& link) noexcept : link_(link) {}
+  Receiver(Link& link, std::unique_ptr<Receives> receives, bool stream);
   ~Receiver();
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
-
-  // Takes over the region, all of whose slots are free. `on_returned(arg)`: the program has given
-  // back enough slots that post_returned() is worth a call.
-  void prepare(Region* region, bool stream, void (*on_returned)(void*), void* arg);
-  // All slots. 0 or -errno.
-  int post_all() noexcept;
 
   // A lone message came while none waits before it: it is the program's at once.
   IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept;
@@ -49,8 +44,16 @@ class Receiver {
   bool train(uint32_t slot, uint32_t length) noexcept;    // false: malformed
   // Its payload, before control() takes the slot.
   const char* peek_control(uint32_t slot) const noexcept { return region_->slot(slot); }
-  void control(uint32_t slot) noexcept;
-  void flushed() noexcept { --posted_; }  // failed: the slot is lost to the connection
+  void control(uint32_t slot) noexcept {
+    receives_->completed();
+    receives_->give_back(slot);
+  }
+  // Nobody wants it: the slot is lost to the connection.
+  void discard(uint32_t slot) noexcept {
+    receives_->completed();
+    receives_->discard(slot);
+  }
+  void failed() noexcept { receives_->completed(); }
 
   // The next message without taking it; false: none. Malformed after all (somebody wrote into
   // the slot): `broken()`.
@@ -78,16 +81,7 @@ class Receiver {
   // What arrives is not wanted any more.
   void drop_all() noexcept;
 
-  // Posts again what came back, if it is a batch (force: whatever there is). The credits to give
-  // for that: control frames' apart. 0 or -errno.
-  int post_returned(bool force, uint32_t& data_credits, uint32_t& control_credits) noexcept;
-
-  // Whether post_returned() would post anything.
-  bool has_returned(bool force) const noexcept {
-    return region_->returned() >= (force ? 1 : batch_) || !control_slots_.empty();
-  }
-
-  uint32_t posted() const noexcept { return posted_; }
+  Receives& receives() const noexcept { return *receives_; }
   Region* region() const noexcept { return region_; }
 
  private:
@@ -96,8 +90,6 @@ class Receiver {
     uint32_t length;
     bool train;
   };
-  static constexpr uint32_t kPostBatch = 32;
-
   void fill(Filled filled) noexcept;
   bool read_train(const Filled& filled) noexcept;
   void count(uint32_t length) noexcept {
@@ -106,17 +98,13 @@ class Receiver {
   }
   const Filled& head() const noexcept { return filled_[head_ & (filled_.size() - 1)]; }
   void next_filled() noexcept;
-  int post(const uint32_t* slots, uint32_t n) noexcept;
 
   Link& link_;
-  Region* region_ = nullptr;
+  const std::unique_ptr<Receives> receives_;
+  Region* const region_;  // of these
   BulkReceiver* bulk_ = nullptr;
-  bool stream_ = false;
-  uint32_t slots_ = 0;
-  uint32_t batch_ = 1;                   // slots that are posted again at once
-  uint32_t posted_ = 0;                  // to the receive queue, not completed
-  std::vector<uint32_t> control_slots_;  // used up by control frames, to be posted again
-  std::vector<Filled> filled_;           // a ring with room for all slots
+  const bool stream_;
+  std::vector<Filled> filled_;  // a ring with room for all slots that may be filled
   uint32_t head_ = 0;
   uint32_t tail_ = 0;
   wire::TrainReader reader_;      // of the train at the head

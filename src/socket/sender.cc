@@ -46,7 +46,7 @@ void Sender::open(const Limits& limits) noexcept {
 }
 
 bool Sender::add_credits(uint32_t n) noexcept {
-  if (n > limits_.peer_slots + kControlSlots - credits_) return false;
+  if (n > limits_.most_credits + kControlSlots - credits_) return false;
   credits_ += n;
   return true;
 }
@@ -301,14 +301,14 @@ void Sender::pump(bool force) noexcept {
 // A frame of its own, when half of the peer's credits would otherwise be withheld. Those that
 // control frames used up count apart: else two idle ends would thank each other for ever.
 bool Sender::credits_due() const noexcept {
-  const uint32_t half = std::max(1u, link_.info.recv_slots / 2);
-  return owed_data_ >= half || owed_control_ >= kControlSlots / 2;
+  return owed_data_ >= link_.worth_a_frame || owed_control_ >= kControlSlots / 2;
 }
 
 // The immediate data of a frame, with all that is owed to the peer. Grants come after the lane.
 uint32_t Sender::take_owed(Kind kind) noexcept {
   const uint32_t owed = owed_data_ + owed_control_;
   owed_data_ = owed_control_ = 0;
+  link_.credits_given += owed;
   const uint32_t grants = lane_due_ ? 0 : std::min(owed_grants_, wire::kMaxGrants);
   owed_grants_ -= grants;
   return wire::encode_immediate({kind, static_cast<uint16_t>(owed), static_cast<uint16_t>(grants)});

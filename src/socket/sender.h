@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/clock.h"
 #include "socket/gather.h"
 #include "socket/link.h"
 #include "socket/outcomes.h"
@@ -34,9 +35,10 @@ class Sender {
  public:
   struct Limits {
     uint32_t peer_slot_size;
-    uint32_t peer_slots;
-    uint32_t quota;   // SENDs in flight at most
-    uint32_t window;  // SENDs; invariant 3
+    uint32_t peer_slots;    // credits for data, first
+    uint32_t most_credits;  // and at most
+    uint32_t quota;         // SENDs in flight at most
+    uint32_t window;        // SENDs; invariant 3
   };
 
   Sender(Link& link, Outcomes& outcomes) noexcept : link_(link), outcomes_(outcomes) {}

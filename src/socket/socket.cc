@@ -135,6 +135,7 @@ int Socket::leave_hidden(int fd, ec_t wish, Socket*& socket) {
   // A thread that waits there has not heard yet that its connect failed.
   if (guard->phase_ != Phase::kFresh || guard->waiting_ > 0) return -EISCONN;
   socket = &*guard;
+  socket->shared_.reset();  // that of this channel
   guard.channel()->detach();
   socket->placeholder_ = guard.channel()->close_and_keep_descriptor();
   socket->channel_.store(nullptr, std::memory_order_release);
@@ -165,6 +166,7 @@ int Socket::move_out(int fd, ec_t ec) {
     from->ring().drop(socket, [](const EventNote&) { return true; });
     from->forget(socket);
     socket->connect_waits_ = false;
+    socket->shared_.reset();  // that of this channel
     socket->channel_.store(nullptr, std::memory_order_release);
   }
   try {

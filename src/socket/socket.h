@@ -39,6 +39,7 @@
 #include "socket/outcomes.h"
 #include "socket/receiver.h"
 #include "socket/sender.h"
+#include "socket/shared_receives.h"
 #include "wire/hello.h"
 
 namespace sio::internal {
@@ -95,10 +96,12 @@ struct SocketState {
   SocketOptions options_;
 
   // Memory.
-  Area* receive_area_ = nullptr;    // of the association or own_area_
-  size_t receive_size_ = 0;         // as given to dma_assoc; 0: no association
-  Region* region_ = nullptr;        // taken at dma_assoc, until the receiver has it
-  std::unique_ptr<BulkPool> pool_;  // the same, for messages larger than a slot
+  Area* receive_area_ = nullptr;            // of the association or own_area_
+  size_t receive_size_ = 0;                 // as given to dma_assoc; 0: no association
+  Region* region_ = nullptr;                // taken at dma_assoc, until the receiver has it
+  std::unique_ptr<BulkPool> pool_;          // the same, for messages larger than a slot
+  bool shares_ = false;                     // DMA_SHARED
+  std::shared_ptr<SharedReceives> shared_;  // then, in place of these: once it is known where
   std::vector<Area*> send_areas_;
   std::vector<Association> associated_;
   Area* own_area_ = nullptr;
@@ -266,7 +269,9 @@ class Socket final : public EventSource,
     return phase_ != Phase::kFresh && phase_ != Phase::kEnded && phase_ != Phase::kListening;
   }
 
-  void prepare_receive_memory();
+  void prepare_receive_memory(provider::Device& device);
+  void share_receive_memory(Area& area, size_t bytes, provider::Device* device);
+  BulkPool* pool() const noexcept { return shared_ != nullptr ? shared_->pool() : pool_.get(); }
   void release_memory() noexcept;
   void take_receive_memory(Area& area, size_t bytes);
   void give_up_region() noexcept;
@@ -286,6 +291,7 @@ class Socket final : public EventSource,
   void on_disconnected() noexcept;
   void connected(int error) noexcept;
   void abandon_connect(int error) noexcept;
+  void drop_early() noexcept;
   void start_timer(Timer& timer, milliseconds after, void (Socket::*then)());
   static void cancel(Timer& timer) noexcept;
   void connect_timed_out();

@@ -9,8 +9,9 @@ namespace sio::internal {
 // 0 or -errno.
 int Socket::open_lane() noexcept {
   if (lane_ != nullptr) return 0;
+  BulkTurns* const turns = shared_ != nullptr ? &shared_->turns() : nullptr;
   try {
-    lane_ = std::make_unique<BulkLane>(*endpoint_, link_, outcomes_, pool_.get(), this);
+    lane_ = std::make_unique<BulkLane>(*endpoint_, link_, outcomes_, pool(), turns, this);
   } catch (const std::system_error& error) {
     LOG_ERROR("no queue pair for large messages: %s", error.what());
     return -error.code().value();

@@ -50,6 +50,7 @@ void Socket::tend() noexcept {
 void Socket::begin_ending(int error, bool disconnect) noexcept {
   if (phase_ == Phase::kEnding || phase_ == Phase::kEnded || phase_ == Phase::kFresh) return;
   phase_ = Phase::kEnding;
+  drop_early();
   if (error != 0) {
     failure_ = so_error_ = link_.info.error = error;
     LOG_INFO("QP %u: the connection ends: %s", link_.queue_pair->number(), errno_text(error));
@@ -72,7 +73,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
 }
 
 bool Socket::drained() const noexcept {
-  return (sends_drained_ || sender_->nothing_posted()) && receiver_->posted() == 0 &&
+  return (sends_drained_ || sender_->nothing_posted()) && receiver_->receives().drained() &&
          (lane_ == nullptr || lane_->drained()) && (!await_disconnect_ || peer_gone_);
 }
 
@@ -109,6 +110,7 @@ void Socket::end() noexcept {
 void Socket::tear_down() noexcept {
   if (lane_ != nullptr) lane_->tear_down();
   link_.queue_pair.reset();
+  if (receiver_ != nullptr) receiver_->receives().end();
   if (link_.seat) link_.hub->leave(link_.seat);
   if (phase_ == Phase::kEnded && endpoint_ != nullptr) {
     dispatch_to_nobody(endpoint_->serial());
@@ -120,7 +122,6 @@ void Socket::tear_down() noexcept {
 void Socket::fresh_again() noexcept {
   reconnectable_ = false;
   unmake_connection();
-  early_.clear();
   if (own_area_ != nullptr) {
     std::erase(send_areas_, own_area_);
     receive_area_ = nullptr;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "socket/channel_memory.h"
 #include "socket/dispatch.h"
 #include "socket/socket.h"
 
@@ -109,27 +110,34 @@ void Socket::make_connection() {
 void Socket::build_connection() {
   provider::Device* device = endpoint_->device();
   if (device == nullptr) throw_errno(ENODEV, "device of the connection");
-  prepare_receive_memory();
+  prepare_receive_memory(*device);
   provider::QueueSizes sizes;
   sizes.send_wr = std::min(Sender::queue_size(options_.send_quota), device->limits().max_qp_wr);
-  sizes.recv_wr = region_->slots();
   sizes.send_sge = std::min(kMaxGather, device->limits().max_sge);
   sizes.inline_bytes = kInlineWish;
   Channel& in = *channel();
   link_.device = device;
   link_.hub = &in.hub();
-  link_.staging = &StagingPools::of(in, *device);
-  link_.seat = in.hub().join(*device, sizes.send_wr + sizes.recv_wr, this);
+  link_.staging = &ChannelMemory::of(in).staging(*device);
+  std::unique_ptr<Receives> receives;
+  if (shared_ != nullptr) {
+    sizes.shared_recv = &shared_->queue();
+    receives = shared_->share(link_, *this);
+    link_.seat = shared_->join(sizes.send_wr, this);
+  } else {
+    sizes.recv_wr = region_->slots();
+    receives = std::make_unique<OwnReceives>(link_, *region_, note_returned, this);
+    region_ = nullptr;  // the receives' now; the pool stays the socket's
+    link_.seat = in.hub().join(*device, sizes.send_wr + sizes.recv_wr, this);
+  }
+  receiver_ = std::make_unique<Receiver>(link_, std::move(receives), is_stream());
   link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, sizes);
-  link_.info.slot_size = region_->slot_size();
-  link_.info.recv_slots = region_->slots() - wire::kControlSlots;
+  link_.info.slot_size = receiver_->region()->slot_size();
+  link_.info.recv_slots = receiver_->receives().credits().most;
   outcomes_.prepare(!in.hidden());
   sender_ = std::make_unique<Sender>(link_, outcomes_);
   sender_->prepare(options_.send_quota, is_stream());
-  receiver_ = std::make_unique<Receiver>(link_);
-  receiver_->prepare(region_, is_stream(), note_returned, this);
-  region_ = nullptr;  // the receiver's now; the pool stays the socket's
-  if (const int error = receiver_->post_all()) throw_errno(-error, "posting receives");
+  if (const int error = receiver_->receives().begin()) throw_errno(-error, "posting receives");
 }
 
 // What build_connection() made, as far as it came. Its own area stays, for another try.
@@ -158,7 +166,9 @@ wire::Hello Socket::our_hello() const noexcept {
   wire::Hello hello;
   hello.type = wire_type();
   hello.slot_size = link_.info.slot_size;
-  hello.slots = link_.info.recv_slots;
+  const Receives::Credits& credits = receiver_->receives().credits();
+  hello.slots = credits.first;
+  hello.more_slots = credits.most - credits.first;
   hello.max_message = largest_message();
   return hello;
 }
@@ -167,6 +177,7 @@ void Socket::open_sender() noexcept {
   Sender::Limits limits;
   limits.peer_slot_size = peer_.slot_size;
   limits.peer_slots = peer_.slots;
+  limits.most_credits = peer_.slots + peer_.more_slots;
   limits.quota = options_.send_quota;
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
@@ -175,7 +186,7 @@ void Socket::open_sender() noexcept {
   peer_.max_message =
       is_stream() ? wire::kMaxMessage : std::min(peer_.max_message, wire::kMaxMessage);
   link_.info.peer_slot_size = peer_.slot_size;
-  link_.info.peer_recv_slots = peer_.slots;
+  link_.info.peer_recv_slots = peer_.slots + peer_.more_slots;
 }
 
 // ---------------------------------------------------------------------------------- events
@@ -246,7 +257,8 @@ void Socket::on_established(const std::vector<std::byte>& data) {
   link_.info.peer_qp_num = link_.queue_pair->peer_number();
   LOG_DEBUG("QP %u is connected to QP %u on %s: our slots %u of %u bytes, the peer's %u of %u",
             link_.queue_pair->number(), link_.info.peer_qp_num, link_.device->name().c_str(),
-            link_.info.recv_slots, link_.info.slot_size, peer_.slots, peer_.slot_size);
+            link_.info.recv_slots, link_.info.slot_size, link_.info.peer_recv_slots,
+            peer_.slot_size);
   start_keepalive();
   for (const EarlyFrame& early : std::exchange(early_, {})) received(early.slot, early.wc);
   if (early_failure_ != 0) begin_ending(early_failure_, true);
@@ -290,8 +302,6 @@ void Socket::connected(int error) noexcept {
 // A connect that failed: once the queue pair is gone the socket is fresh again.
 void Socket::abandon_connect(int error) noexcept {
   reconnectable_ = true;
-  for (size_t i = 0; i < early_.size(); ++i) receiver_->flushed();
-  early_.clear();
   const bool has_queue_pair = link_.queue_pair != nullptr;
   connect_error_ = error;
   if (has_queue_pair) {
@@ -300,6 +310,12 @@ void Socket::abandon_connect(int error) noexcept {
     phase_ = Phase::kEnding;
     end();
   }
+}
+
+// What came before the connection stood, which it now never will.
+void Socket::drop_early() noexcept {
+  for (const EarlyFrame& early : early_) receiver_->discard(early.slot);
+  early_.clear();
 }
 
 void Socket::start_timer(Timer& timer, milliseconds after, void (Socket::*then)()) {

@@ -53,7 +53,7 @@ int Socket::listen(int backlog) {
     dispatch_to_nobody(endpoint_->serial());
     return error;
   }
-  give_up_region();  // the association is only a template from here on
+  if (!shares_) give_up_region();  // the association is only a template from here on
   backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
   phase_ = Phase::kListening;
   return 0;
@@ -107,6 +107,7 @@ class Socket::Template {
     socket_->send_areas_ = listener.send_areas_;
     socket_->receive_area_ = listener.receive_area_;
     socket_->receive_size_ = listener.receive_size_;
+    socket_->shares_ = listener.shares_;
     socket_->associated_.reserve(listener.associated_.size());
     for (const Association& one : listener.associated_) {
       // The listener's own association keeps the area alive while we hold the lock.
@@ -221,6 +222,7 @@ int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_stora
   peer_ = pending.hello;
   const auto undo = [&] {
     unmake_connection();
+    shared_.reset();  // under this lock, which guards it
     placeholder_.reset();
     in.detach();
     if (in.hidden()) in.close();

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "memory/registration.h"
+#include "socket/channel_memory.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -20,6 +21,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
   const bool both = (flags & (DMA_SEND | DMA_RECV)) == 0;
   const bool receive = both || (flags & DMA_RECV) != 0;
   const bool send = both || (flags & DMA_SEND) != 0;
+  if (!receive && (flags & DMA_SHARED) != 0) return -EINVAL;
   if (receive && !area.writable()) return -EACCES;
   if (receive && receive_area_ != nullptr) return -EBUSY;
   if (send && send_areas_.size() >= kMostSendAreas) return -EBUSY;
@@ -33,7 +35,11 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
     const uint32_t slots = options_.slots_in(size);
     try {
       if (slots == 0 || size > area.size()) throw_errno(EINVAL, "receive memory");
-      take_receive_memory(area, size);
+      if ((flags & DMA_SHARED) == 0) {
+        take_receive_memory(area, size);
+      } else if (!channel()->hidden()) {
+        share_receive_memory(area, size, nullptr);
+      }
     } catch (...) {
       associated_.pop_back();
       area.dissociate();
@@ -41,6 +47,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
     }
     receive_area_ = &area;
     receive_size_ = size;
+    shares_ = (flags & DMA_SHARED) != 0;
   }
   if (send) send_areas_.push_back(&area);
   return 0;
@@ -58,6 +65,7 @@ int Socket::dissociate(Area& area, size_t size) noexcept {
     give_up_region();
     receive_area_ = nullptr;
     receive_size_ = 0;
+    shares_ = false;
   }
   if (found->send) send_areas_.erase(std::find(send_areas_.begin(), send_areas_.end(), &area));
   associated_.erase(found);
@@ -84,19 +92,33 @@ void Socket::take_receive_memory(Area& area, size_t bytes) {
 void Socket::give_up_region() noexcept {
   if (region_ != nullptr) region_->detach();
   region_ = nullptr;
-  if (lane_ == nullptr) pool_.reset();  // else there may be messages in it
+  // What is in the pool may not have been taken yet.
+  if (lane_ != nullptr) return;
+  pool_.reset();
+  shared_.reset();
+}
+
+// With whoever is in the channel and has the same association. A socket that is in no channel finds
+// nobody, so it waits until it connects: it may be in one by then. Throws.
+void Socket::share_receive_memory(Area& area, size_t bytes, provider::Device* device) {
+  const SharedReceives::Geometry geometry{&area, bytes, options_.slot_size,
+                                          options_.slots_in(bytes) + wire::kControlSlots};
+  // What it has may be of other options, or of another device.
+  if (shared_ != nullptr && shared_->geometry() == geometry && shared_->serves(device)) return;
+  shared_.reset();
+  shared_ = ChannelMemory::of(*channel()).share(geometry, device);
 }
 
 // That we take.
 uint64_t Socket::largest_message() const noexcept {
   if (is_stream()) return wire::kMaxMessage;
   const uint32_t slot = link_.info.slot_size != 0 ? link_.info.slot_size : options_.slot_size;
-  return pool_ != nullptr ? std::min<uint64_t>(pool_->size(), wire::kMaxMessage) : slot;
+  return pool() != nullptr ? std::min<uint64_t>(pool()->size(), wire::kMaxMessage) : slot;
 }
 
-// Before the queue pair is made: the region that its receives are cut from. A socket without an
+// Before the queue pair is made: the memory that its receives are cut from. A socket without an
 // association gets an area of its own.
-void Socket::prepare_receive_memory() {
+void Socket::prepare_receive_memory(provider::Device& device) {
   if (receive_area_ == nullptr) {
     register_areas_with_provider();
     const size_t wanted = std::max<size_t>(options_.receive_bytes(), settings().default_area);
@@ -108,6 +130,10 @@ void Socket::prepare_receive_memory() {
   const size_t bytes = receive_size_ != 0 ? receive_size_ : options_.receive_bytes();
   const uint32_t slots = options_.slots_in(bytes);
   if (slots == 0) throw_errno(EINVAL, "receive memory");
+  if (shares_) {
+    share_receive_memory(*receive_area_, bytes, &device);
+    return shared_->open(device);
+  }
   // The options may have changed since dma_assoc.
   if (region_ != nullptr && (region_->slot_size() != options_.slot_size ||
                              region_->slots() != slots + wire::kControlSlots)) {

@@ -16,7 +16,7 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
   if (id.kind == wire::Work::kReceive) {
     if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
     if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
-    receiver_->flushed();
+    receiver_->failed();
   } else if (id.kind == wire::Work::kSend && sender_ != nullptr) {
     if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index);
     sender_->failed(id.index);
@@ -67,12 +67,12 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     try {
       early_.push_back({slot, wc});
     } catch (const std::bad_alloc&) {
-      receiver_->flushed();
+      receiver_->discard(slot);
     }
     return;
   }
-  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->flushed();  // nobody's
-  if (peer_broken_) return receiver_->flushed();  // with a gap before it
+  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->discard(slot);
+  if (peer_broken_) return receiver_->discard(slot);  // with a gap before it
   if (phase_ == Phase::kAccepting) on_established({});
   sender_->heard();
   if (!accept_frame(slot, wc)) protocol_broken();
@@ -145,10 +145,10 @@ void Socket::before_sleep() noexcept {
 
 void Socket::repost(bool force) noexcept {
   advance_bulk();
-  if (phase_ == Phase::kEnding || !receiver_->has_returned(force)) return;
+  if (phase_ == Phase::kEnding || !receiver_->receives().has_returned(force)) return;
   uint32_t data;
   uint32_t control;
-  if (const int error = receiver_->post_returned(force, data, control)) {
+  if (const int error = receiver_->receives().post_returned(force, data, control)) {
     return begin_ending(-error, true);
   }
   sender_->owe_credits(data, control);

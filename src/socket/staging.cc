@@ -55,14 +55,12 @@ void StagingPool::give_back(StagingBuffer* buffer, uint32_t& held) noexcept {
   if (--held == 0) ++without_;
 }
 
-StagingPool& StagingPools::of(Channel& channel, provider::Device& device) {
-  if (channel.extension() == nullptr) channel.extension() = std::make_unique<StagingPools>();
-  auto& pools = static_cast<StagingPools&>(*channel.extension()).pools_;
-  for (auto& [of, pool] : pools) {
+StagingPool& StagingPools::of(provider::Device& device) {
+  for (auto& [of, pool] : pools_) {
     if (of == &device) return *pool;
   }
-  pools.emplace_back(&device, std::make_unique<StagingPool>(device));
-  return *pools.back().second;
+  pools_.emplace_back(&device, std::make_unique<StagingPool>(device));
+  return *pools_.back().second;
 }
 
 }  // namespace sio::internal

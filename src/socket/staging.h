@@ -13,7 +13,6 @@
 #include <memory>
 #include <vector>
 
-#include "event/channel.h"
 #include "memory/mapping.h"
 #include "provider/provider.h"
 
@@ -69,9 +68,9 @@ class StagingPool {
 };
 
 // The pools of a channel.
-class StagingPools final : public ChannelExtension {
+class StagingPools {
  public:
-  static StagingPool& of(Channel& channel, provider::Device& device);
+  StagingPool& of(provider::Device& device);
 
  private:
   std::vector<std::pair<provider::Device*, std::unique_ptr<StagingPool>>> pools_;

@@ -23,8 +23,8 @@ T get(std::span<const std::byte> bytes, size_t at) noexcept {
 bool limits_hold(const Hello& hello) noexcept {
   return hello.slot_size >= kMinSlotSize && hello.slot_size <= kMaxSlotSize &&
          hello.slot_size % kSlotAlign == 0 && hello.slots >= kMinSlots &&
-         hello.slots <= kMaxSlots && hello.control_slots == kControlSlots &&
-         hello.max_message >= hello.slot_size;
+         hello.slots <= kMaxSlots && hello.more_slots <= kMaxSlots - hello.slots &&
+         hello.control_slots == kControlSlots && hello.max_message >= hello.slot_size;
 }
 
 }  // namespace
@@ -39,6 +39,7 @@ HelloBytes encode_hello(const Hello& hello) noexcept {
   put(bytes, 16, hello.slots);
   put(bytes, 20, hello.control_slots);
   put(bytes, 24, hello.max_message);
+  put(bytes, 32, hello.more_slots);
   return bytes;
 }
 
@@ -55,6 +56,7 @@ HelloFault decode_hello(std::span<const std::byte> bytes, Hello& hello) noexcept
   hello.slots = get<uint32_t>(bytes, 16);
   hello.control_slots = get<uint32_t>(bytes, 20);
   hello.max_message = get<uint64_t>(bytes, 24);
+  hello.more_slots = get<uint32_t>(bytes, 32);
   return limits_hold(hello) ? HelloFault::kNone : HelloFault::kLimits;
 }
 

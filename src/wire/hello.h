@@ -20,12 +20,12 @@ inline constexpr uint32_t kMinSlotSize = 256;
 inline constexpr uint32_t kMaxSlotSize = 65536;
 inline constexpr uint32_t kSlotAlign = 64;
 inline constexpr uint32_t kMinSlots = 2;
-inline constexpr uint32_t kMaxSlots = 4096;
+inline constexpr uint32_t kMaxSlots = 4096;  // with those that may come later
 
 enum class SocketType : uint16_t { kSeqpacket = 1, kStream = 2 };
 
 // offset 0 magic:4, 4 version:2, 6 type:2, 8 features:4, 12 slot_size:4, 16 slots:4,
-// 20 control_slots:4, 24 max_message:8
+// 20 control_slots:4, 24 max_message:8, 32 more_slots:4
 struct Hello {
   uint16_t version = kVersion;
   SocketType type = SocketType::kSeqpacket;
@@ -34,8 +34,9 @@ struct Hello {
   uint32_t slots = 0;      // receives that I have posted for data: your first credits
   uint32_t control_slots = kControlSlots;  // and besides these for control frames
   uint64_t max_message = 0;                // largest message that I take, bytes
+  uint32_t more_slots = 0;                 // credits that may come beside the first ones
 };
-inline constexpr size_t kHelloSize = 32;
+inline constexpr size_t kHelloSize = 36;
 using HelloBytes = std::array<std::byte, kHelloSize>;
 
 enum class HelloFault : uint8_t { kNone, kForeign, kVersion, kType, kLimits };

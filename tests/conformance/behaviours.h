@@ -37,6 +37,7 @@ const Behaviours& flow_behaviours();    // behaviours_flow.cc
 const Behaviours& life_behaviours();    // behaviours_life.cc
 const Behaviours& system_behaviours();  // behaviours_system.cc
 const Behaviours& raw_behaviours();     // behaviours_raw.cc
+const Behaviours& crowd_behaviours();   // behaviours_crowd.cc
 const Behaviours& stream_behaviours();  // behaviours_stream.cc
 
 [[gnu::format(printf, 1, 2)]] void say(const char* format, ...);

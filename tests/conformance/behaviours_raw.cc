@@ -56,6 +56,8 @@ constexpr Flaw kFlaws[] = {
     {"slots-few", 16, 1},
     {"slots-many", 16, 4097},
     {"slots-huge", 16, 0xffffffff},
+    {"slots-more", 32, 4033},
+    {"slots-more-huge", 32, 0xffffffff},
     {"control-few", 20, 3},
     {"control-many", 20, 0xffffffff},
     {"largest-message", 28, 64},

@@ -35,7 +35,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Greeting{"slot-size-small", 3, EPROTO}, Greeting{"slot-size-odd", 3, EPROTO},
                     Greeting{"slot-size-large", 3, EPROTO}, Greeting{"slot-size-huge", 3, EPROTO},
                     Greeting{"slots-few", 3, EPROTO}, Greeting{"slots-many", 3, EPROTO},
-                    Greeting{"slots-huge", 3, EPROTO}, Greeting{"control-few", 3, EPROTO},
+                    Greeting{"slots-huge", 3, EPROTO}, Greeting{"slots-more", 3, EPROTO},
+                    Greeting{"slots-more-huge", 3, EPROTO}, Greeting{"control-few", 3, EPROTO},
                     Greeting{"control-many", 3, EPROTO}, Greeting{"largest-message", 3, EPROTO}),
     [](const auto& info) {
       std::string name = info.param.name;

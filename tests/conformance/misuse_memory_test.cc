@@ -184,7 +184,7 @@ TEST_F(MisuseOfMemory, Assoc) {
       {"a plain descriptor", [&] { return dma_assoc(0, handle, kBytes, 0); }, EBADF},
       {"NULL", [&] { return dma_assoc(fd, nullptr, kBytes, 0); }, EINVAL},
       {"garbage", [&] { return dma_assoc(fd, garbage_handle(), kBytes, 0); }, EINVAL},
-      {"an unknown flag", [&] { return dma_assoc(fd, handle, kBytes, 4); }, EINVAL},
+      {"an unknown flag", [&] { return dma_assoc(fd, handle, kBytes, 8); }, EINVAL},
       {"more than the area", [&] { return dma_assoc(fd, handle, kBytes + 1, 0); }, EINVAL},
       {"no 6 slots", [&] { return dma_assoc(fd, handle, 6 * 8192 - 1, DMA_RECV); }, EINVAL},
       {"no bytes", [&] { return dma_assoc(fd, handle, 0, DMA_RECV); }, EINVAL},

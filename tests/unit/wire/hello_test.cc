@@ -24,21 +24,27 @@ HelloFault fault_of(const Hello& hello) {
 
 // docs/protocol.md, Handshake.
 TEST(Hello, HasTheBytesOfTheProtocolPage) {
-  const unsigned char page[] = {0x73, 0x69, 0x6f, 0,    0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0x20, 0,
-                                0,    0,    0,    0x40, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0x20, 0};
-  const HelloBytes bytes = encode_hello(valid());
+  const unsigned char page[] = {0x73, 0x69, 0x6f, 0, 0, 1, 0,    1,    0, 0, 0, 0,
+                                0,    0,    0x20, 0, 0, 0, 0,    0x40, 0, 0, 0, 4,
+                                0,    0,    0,    0, 0, 0, 0x20, 0,    0, 0, 0, 0xc0};
+  Hello hello = valid();
+  hello.more_slots = 192;
+  const HelloBytes bytes = encode_hello(hello);
   ASSERT_EQ(sizeof page, bytes.size());
   EXPECT_EQ(std::memcmp(bytes.data(), page, sizeof page), 0);
 }
 
 TEST(Hello, ComesBackAsItWasAlsoPadded) {
-  const HelloBytes bytes = encode_hello(valid());
+  Hello hello = valid();
+  hello.more_slots = 4032;
+  const HelloBytes bytes = encode_hello(hello);
   std::vector<std::byte> padded(bytes.begin(), bytes.end());
   padded.resize(56, std::byte{0xee});
   Hello decoded;
   ASSERT_EQ(decode_hello(padded, decoded), HelloFault::kNone);
   EXPECT_EQ(decoded.slot_size, 8192u);
   EXPECT_EQ(decoded.slots, 64u);
+  EXPECT_EQ(decoded.more_slots, 4032u);
   EXPECT_EQ(decoded.control_slots, kControlSlots);
   EXPECT_EQ(decoded.max_message, 8192u);
 }
@@ -80,6 +86,9 @@ TEST(Hello, IsRefusedWithAnyLimitOutOfRange) {
   }
   for (const uint32_t slots : {0u, 3u, 5u}) {
     EXPECT_EQ(with(&Hello::control_slots, slots), HelloFault::kLimits) << slots;
+  }
+  for (const uint32_t more : {4096u - 63, 4096u, 0xffffffffu}) {
+    EXPECT_EQ(with(&Hello::more_slots, more), HelloFault::kLimits) << more;
   }
   Hello hello = valid();
   hello.max_message = 8191;

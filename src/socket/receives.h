@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// Where the receives of a connection are posted, and come back from. Used under the channel's lock.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "memory/region.h"
+#include "socket/link.h"
+
+namespace sio::internal {
+
+class Receives {
+ public:
+  // For data, first and at most.
+  struct Credits {
+    uint32_t first;
+    uint32_t most;
+  };
+
+  virtual ~Receives() = default;
+  Receives(const Receives&) = delete;
+  Receives& operator=(const Receives&) = delete;
+
+  Region& region() const noexcept { return region_; }
+  const Credits& credits() const noexcept { return credits_; }
+
+  // The queue pair is there: posts what its peer may use first. 0 or -errno.
+  virtual int begin() noexcept = 0;
+  // The queue pair has gone.
+  virtual void end() noexcept {}
+
+  // A receive has completed, well or not. If well, what is in the slot goes through the region, or
+  // is given up:
+  void completed() noexcept { --posted_; }
+  // to be posted again, and credited apart from data;
+  virtual void give_back(uint32_t slot) noexcept = 0;
+  // or to be nobody's: the connection ends.
+  virtual void discard(uint32_t slot) noexcept = 0;
+  // Slots went back to the region, of which nobody was told.
+  virtual void dropped() noexcept {}
+
+  // Nothing is to be flushed any more.
+  bool drained() const noexcept { return posted_ == 0; }
+
+  // Posts again what came back, if it is a batch (force: whatever there is). The credits to give.
+  // 0 or -errno.
+  virtual int post_returned(bool force, uint32_t& data_credits,
+                            uint32_t& control_credits) noexcept = 0;
+  // Whether post_returned() would do anything.
+  virtual bool has_returned(bool force) const noexcept = 0;
+
+ protected:
+  Receives(Link& link, Region& region, Credits credits) noexcept
+      : link_(link), region_(region), credits_(credits) {}
+
+  Link& link_;
+  Region& region_;
+  const Credits credits_;
+  uint32_t posted_ = 0;  // to the queue pair, not completed
+};
+
+// A chain of receives, one for each of n slots.
+struct ReceiveChain {
+  static constexpr uint32_t kMost = 32;
+
+  // `id`: what they have in common.
+  ReceiveChain(const Region& region, uint32_t lkey, wire::WorkId id, const uint32_t* slots,
+               uint32_t n) noexcept;
+  // How many come before this one.
+  uint32_t before(const ibv_recv_wr* bad) const noexcept {
+    return static_cast<uint32_t>(bad - wrs);
+  }
+
+  ibv_recv_wr wrs[kMost];
+  ibv_sge sges[kMost];
+};
+
+// Of the queue pair's own.
+class OwnReceives final : public Receives {
+ public:
+  // Takes over the region, all of whose slots are free. `on_returned(arg)`: the program has given
+  // back enough slots that post_returned() is worth a call.
+  OwnReceives(Link& link, Region& region, void (*on_returned)(void*), void* arg);
+  ~OwnReceives() override { region_.detach(); }
+
+  int begin() noexcept override;
+  void give_back(uint32_t slot) noexcept override { control_slots_.push_back(slot); }
+  void discard(uint32_t) noexcept override {}
+  int post_returned(bool force, uint32_t& data_credits,
+                    uint32_t& control_credits) noexcept override;
+  bool has_returned(bool force) const noexcept override {
+    return region_.returned() >= (force ? 1 : batch_) || !control_slots_.empty();
+  }
+
+ private:
+  int post(const uint32_t* slots, uint32_t n) noexcept;
+
+  const uint32_t batch_;                 // slots that are posted again at once
+  std::vector<uint32_t> control_slots_;  // used up by control frames, to be posted again
+};
+
+}  // namespace sio::internal

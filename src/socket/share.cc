@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "socket/share.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "wire/frame.h"
+
+namespace sio::internal {
+namespace {
+
+bool carries_data(const ibv_wc& wc) noexcept {
+  wire::Immediate imm;
+  return wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0 &&
+         wire::decode_immediate(wc.imm_data, imm) &&
+         (imm.kind == wire::Kind::kMessage || imm.kind == wire::Kind::kTrain);
+}
+
+}  // namespace
+
+// What the program still holds of this connection's is the next ones' loss until it comes back.
+SharedReceives::Share::~Share() {
+  end();
+  Lease* const self = this;
+  std::replace(of_->holders_.begin(), of_->holders_.end(), self, &of_->gone_);
+  of_->leases_.leave_to(*this, of_->gone_);
+  note(&of_->channel_);  // and what the program did not take goes back
+}
+
+int SharedReceives::Share::begin() noexcept {
+  try {
+    of_->members_[link_.queue_pair->number()] = this;
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+void SharedReceives::Share::end() noexcept {
+  if (!open) return;
+  std::erase_if(of_->members_, [this](const auto& one) { return one.second == this; });
+  of_->leases_.close(*this);
+  if (is_linked()) of_->waiting_.erase(of_->waiting_.iterator_to(*this));
+  note(&of_->channel_);  // others may have what was its
+}
+
+void SharedReceives::Share::give_back(uint32_t slot) noexcept {
+  of_->give_back(slot);
+  ++control_;
+}
+
+// The peer used one of the credits that it was given, those in frames that it may not have seen
+// included; and for data one of those for data. Else it had none.
+bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcept {
+  const bool data = carries_data(wc);
+  const uint32_t given = credits_.first + wire::kControlSlots + link_.credits_given;
+  if (frames_ == given || (data && out == 0)) return false;
+  ++frames_;
+  if (!data) return true;
+  of_->leases_.arrived(*this);
+  of_->holders_[slot] = this;
+  link_.worth_a_frame = std::max(1u, out / 2);
+  if (of_->leases_.starved(*this)) of_->attend(*this);
+  return true;
+}
+
+void SharedReceives::Share::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  ibv_wc told = wc;
+  if (wc.status != IBV_WC_SUCCESS) {
+    of_->give_back(id.index);
+  } else if (!take_credit(id.index, wc)) {
+    told.wc_flags = 0;  // what comes without a credit is no frame
+  }
+  ++posted_;  // it counts as the connection's own for as long as it is being told of
+  socket_.complete(id, told);
+}
+
+bool SharedReceives::Share::has_returned(bool) const noexcept {
+  return control_ > 0 || region_.returned() > 0 || !of_->unposted_.empty() ||
+         of_->leases_.grantable(*this) > 0;
+}
+
+int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
+                                         uint32_t& control_credits) noexcept {
+  data_credits = control_credits = 0;
+  if (const int error = of_->repost()) return error;
+  data_credits = of_->leases_.grant(*this);
+  control_credits = std::exchange(control_, 0);
+  link_.worth_a_frame = std::max(1u, out / 2);
+  if (of_->leases_.starved(*this)) of_->attend(*this);
+  of_->serve();
+  return 0;
+}
+
+}  // namespace sio::internal

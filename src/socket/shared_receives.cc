@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "socket/shared_receives.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "socket/share.h"
+
+namespace sio::internal {
+
+SharedReceives::SharedReceives(Channel& channel, const Geometry& geometry)
+    : channel_(channel),
+      geometry_(geometry),
+      region_(Region::create(*geometry.area, size_t{geometry.slots} * geometry.slot_size,
+                             geometry.slot_size, geometry.slots)),
+      turns_(channel),
+      leases_(geometry.slots) {
+  try {
+    holders_.resize(geometry.slots);
+    unposted_.reserve(geometry.slots);
+    for (uint32_t slot = geometry.slots; slot > 0;) unposted_.push_back(--slot);
+    const size_t rest = geometry.bytes - size_t{geometry.slots} * geometry.slot_size;
+    if (rest >= geometry.slot_size + kLine) {  // else no message would go there
+      pool_ = std::make_unique<BulkPool>(*geometry.area, rest);
+      pool_->set_on_freed(note, &channel);
+    }
+  } catch (...) {
+    region_->detach();
+    throw;
+  }
+  // A slot that comes back may be the one that a connection with the least waits for.
+  region_->set_on_returned(note, &channel, 1);
+}
+
+SharedReceives::~SharedReceives() {
+  queue_.reset();
+  for (CompletionHub::Seat& seat : seats_) channel_.hub().leave(seat);
+  region_->detach();
+}
+
+void SharedReceives::open(provider::Device& device) {
+  if (queue_ != nullptr) return;
+  auto queue = device.create_shared_receive_queue(geometry_.slots);
+  seats_.reserve(1);
+  if (seats_.empty()) seats_.push_back(channel_.hub().join(device, geometry_.slots, this));
+  queue_ = std::move(queue);
+  device_ = &device;
+  if (const int error = repost()) throw_errno(-error, "posting shared receives");
+}
+
+// Each completion queue has room for all shared receives, since a hostile peer may use them all.
+CompletionHub::Seat SharedReceives::join(uint32_t entries, CompletionHandler* handler) {
+  CompletionHub& hub = channel_.hub();
+  for (const CompletionHub::Seat& seat : seats_) {
+    if (const auto beside = hub.join_beside(seat, entries, handler)) return beside;
+  }
+  seats_.reserve(seats_.size() + 1);
+  seats_.push_back(hub.join(*device_, geometry_.slots, this, entries));
+  return hub.join_beside(seats_.back(), entries, handler);
+}
+
+std::unique_ptr<Receives> SharedReceives::share(Link& link, CompletionHandler& socket) {
+  auto made = std::make_unique<Share>(*this, link, socket);
+  if (!leases_.open(*made)) throw_errno(ENOBUFS, "a share of receive memory");
+  return made;
+}
+
+void SharedReceives::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  if (id.index >= geometry_.slots) return;
+  const auto found = members_.find(wc.qp_num);
+  if (found == members_.end()) return give_back(id.index);
+  channel_.hub().touch(&found->second->socket());
+  found->second->complete(id, wc);
+}
+
+void SharedReceives::settle() noexcept {
+  if (const int error = repost()) LOG_ERROR("posting shared receives: %s", errno_text(-error));
+  serve();
+}
+
+void SharedReceives::look() noexcept {
+  settle();
+  turns_.serve();
+}
+
+void SharedReceives::give_back(uint32_t slot) noexcept {
+  if (Leases::Lease* holder = std::exchange(holders_[slot], nullptr)) leases_.returned(*holder);
+  unposted_.push_back(slot);
+}
+
+int SharedReceives::repost() noexcept {
+  uint32_t slots[ReceiveChain::kMost];
+  int n;
+  while ((n = region_->collect(slots, ReceiveChain::kMost)) > 0) {
+    for (int i = 0; i < n; ++i) {
+      Leases::Lease* const holder = holders_[slots[i]];
+      if (holder != &gone_) attend(static_cast<Share&>(*holder));
+      give_back(slots[i]);
+    }
+  }
+  while (queue_ != nullptr && !unposted_.empty()) {
+    const auto most =
+        static_cast<uint32_t>(std::min<size_t>(unposted_.size(), ReceiveChain::kMost));
+    ReceiveChain chain(*region_, region_->area().lkey(device_->index()),
+                       {wire::Work::kReceive, seats_[0].generation, seats_[0].connection, 0},
+                       unposted_.data() + unposted_.size() - most, most);
+    ibv_recv_wr* bad = nullptr;
+    const int error = queue_->post_recv(chain.wrs, &bad);
+    if (error != 0) {
+      unposted_.erase(unposted_.end() - most, unposted_.end() - most + chain.before(bad));
+      return error;
+    }
+    unposted_.resize(unposted_.size() - most);
+  }
+  return 0;
+}
+
+void SharedReceives::attend(Share& share) noexcept {
+  if (share.open && !share.is_linked()) waiting_.push_back(share);
+}
+
+// Each of those that wait has one look.
+void SharedReceives::serve() noexcept {
+  if (std::exchange(serving_, true)) return;
+  for (size_t n = waiting_.size(); n > 0 && !waiting_.empty(); --n) {
+    auto& first = static_cast<Share&>(waiting_.front());
+    waiting_.pop_front();
+    if (leases_.grantable(first) > 0) {
+      first.socket().settle();  // takes them, and tells the peer
+    } else if (leases_.starved(first)) {
+      waiting_.push_back(first);
+    }
+  }
+  serving_ = false;
+}
+
+}  // namespace sio::internal
