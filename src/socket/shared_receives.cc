@@ -121,16 +121,20 @@ void SharedReceives::attend(Share& share) noexcept {
   if (share.open && !share.is_linked()) waiting_.push_back(share);
 }
 
-// Each of those that wait has one look.
+// Each of those that wait has one look; and one more when others, while they had theirs, brought
+// back what it waits for.
 void SharedReceives::serve() noexcept {
+  serve_again_ = true;
   if (std::exchange(serving_, true)) return;
-  for (size_t n = waiting_.size(); n > 0 && !waiting_.empty(); --n) {
-    auto& first = static_cast<Share&>(waiting_.front());
-    waiting_.pop_front();
-    if (leases_.grantable(first) > 0) {
-      first.socket().settle();  // takes them, and tells the peer
-    } else if (leases_.starved(first)) {
-      waiting_.push_back(first);
+  while (std::exchange(serve_again_, false)) {
+    for (size_t n = waiting_.size(); n > 0 && !waiting_.empty(); --n) {
+      auto& first = static_cast<Share&>(waiting_.front());
+      waiting_.pop_front();
+      if (leases_.grantable(first) > 0) {
+        first.socket().settle();  // takes them, and tells the peer
+      } else if (leases_.starved(first)) {
+        waiting_.push_back(first);
+      }
     }
   }
   serving_ = false;

@@ -97,6 +97,7 @@ class SharedReceives final : public CompletionHandler,
   std::unordered_map<uint32_t, Share*> members_;  // by queue pair number
   boost::intrusive::list<Waiting> waiting_;       // may be given credits when there are any
   bool serving_ = false;
+  bool serve_again_ = false;
 
   provider::Device* device_ = nullptr;
   std::vector<CompletionHub::Seat> seats_;  // one in each completion queue that is used
