@@ -5,6 +5,10 @@
 //   counters   says "rnr N", or "rnr none"
 //   link-down  takes the interface of this machine's address down for ms=; says "down" before it
 //              and "up" after it
+//   first-call  has a call that is its first to need a device, where the kernel has no more
+//              descriptors; says "dma_alloc E" or "dma_import E" (call=) with the errno
+//   no-memory  has dma_assoc where the kernel gives no more memory; says "dma_assoc E", and again
+//              when it does
 //   no-device  hides all RDMA devices from itself; says "dma_alloc E", "dma_import E",
 //              "sio_bind E", "sio_listen E" and "sio_connect E" with the errnos, or "skip REASON"
 //   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
@@ -22,9 +26,11 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 #include "conformance/behaviours.h"
 #include "conformance/counters.h"
+#include "conformance/denials.h"
 
 namespace sio::test {
 namespace {
@@ -62,6 +68,32 @@ void link_down(const Options& options) {
 // ------------------------------------------------------------------------------------ no device
 
 int errno_of(int result) { return result == 0 ? 0 : errno; }
+
+void first_call(const Options& options) {
+  sio_set_log(nullptr, SIO_LOG_NONE, nullptr);
+  forbid_call(SYS_epoll_create1, ENFILE);
+  dma_mem_t area;
+  alignas(64) static char memory[4096];
+  if (options.text("call") == "dma_alloc") say("dma_alloc %d", errno_of(dma_alloc(&area, 4096, 0)));
+  if (options.text("call") == "dma_import")
+    say("dma_import %d", errno_of(dma_import(&area, memory, sizeof memory, 0)));
+}
+
+// The slots of the first socket with so many of them want a table that is not there yet.
+void no_memory(const Options&) {
+  const Area area(size_t{2} << 20);
+  Socket socket = Socket::make();
+  socket.set(SIO_SLOT_SIZE, 256).set(SIO_RECV_SLOTS, 4000);
+  const auto assoc = [&] {
+    return errno_of(dma_assoc(socket.get(), area.get(), area.bytes(), DMA_RECV));
+  };
+  std::thread([&] {
+    forbid_call(SYS_brk, ENOMEM);
+    forbid_call(SYS_mmap, ENOMEM);
+    say("dma_assoc %d", assoc());
+  }).join();
+  say("dma_assoc %d", assoc());
+}
 
 void no_device(const Options&) {
   const bool hidden = unshare(CLONE_NEWNS) == 0 &&
@@ -110,10 +142,9 @@ void memlock(const Options& options) {
 }  // namespace
 
 const Behaviours& system_behaviours() {
-  static const Behaviours table = {{"counters", say_counters},
-                                   {"link-down", link_down},
-                                   {"no-device", no_device},
-                                   {"memlock", memlock}};
+  static const Behaviours table = {{"counters", say_counters}, {"link-down", link_down},
+                                   {"first-call", first_call}, {"no-memory", no_memory},
+                                   {"no-device", no_device},   {"memlock", memlock}};
   return table;
 }
 

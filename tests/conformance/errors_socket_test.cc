@@ -303,5 +303,27 @@ TEST_F(ErrorsOfImport, OfTooManyAreasAndTooLargeOnes) {
   munmap(at, 4096);
 }
 
+// ----------------------------------------------- what can be seen in a process of its own alone
+
+using ErrorsOfFirstCalls = DeviceTest;
+
+TEST_F(ErrorsOfFirstCalls, AreTheKernelsWhenItHasNoMoreDescriptors) {
+  if (!on_soft()) GTEST_SKIP() << "RDMA devices that can not be opened count as none";
+  for (const auto& [call, error] :
+       {std::pair{"dma_alloc", ENFILE}, std::pair{"dma_import", ENFILE}}) {
+    Peer peer(std::string("first-call call=") + call);
+    EXPECT_EQ(peer.expect_number(call), static_cast<uint64_t>(error));
+  }
+}
+
+TEST_F(ErrorsOfFirstCalls, IsEnomemWhenThereIsNoneForTheTablesOfSlots) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizers end a process that is out of memory";
+#endif
+  Peer peer("no-memory");
+  EXPECT_EQ(peer.expect_number("dma_assoc"), static_cast<uint64_t>(ENOMEM));
+  EXPECT_EQ(peer.expect_number("dma_assoc"), 0u);
+}
+
 }  // namespace
 }  // namespace sio::test

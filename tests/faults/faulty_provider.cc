@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "faults/faulty_provider.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
 #include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
 #include <system_error>
+#include <utility>
+
+#include "base/error.h"
 
 namespace sio::test {
 namespace {
@@ -40,8 +46,12 @@ class FaultyRegion final : public MemoryRegion {
 
 // A queue pair of which a completion may fail: then all that follow are flushed.
 struct Spoilable {
-  QueuePair* pair;
+  explicit Spoilable(QueuePair* of) : pair(of) {}
+
+  QueuePair* const pair;
   bool spoilt = false;
+  bool failed = false;         // told to
+  std::vector<uint64_t> lost;  // work requests that nobody else knows of
 };
 
 // Withholds the completions of some queue pairs for a while. What is withheld is let go before the
@@ -63,6 +73,7 @@ class FaultyQueue final : public CompletionQueue {
  private:
   Spoilable* find(uint32_t number) noexcept;
   void spoil(ibv_wc& wc) noexcept;
+  void flush_lost(Spoilable& pair);
 
   Counted counted_{plan().queues};
   std::unique_ptr<CompletionQueue> inner_;
@@ -104,15 +115,24 @@ class FaultyPair : public Kind {
   int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override {
     if (plan().strikes(&Faults::post_send)) return *bad = chain, -ENOMEM;
     if (plan().strikes(&Faults::drop)) endpoint_.disconnect();
+    if (plan().loses(endpoint_.serial())) return lose(chain);
     return inner_->post_send(chain, bad);
   }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override {
     if (plan().strikes(&Faults::post_receive)) return *bad = chain, -ENOMEM;
     return inner_->post_recv(chain, bad);
   }
-  void fail() noexcept override { inner_->fail(); }
+  void fail() noexcept override {
+    spoilable_.failed = true;
+    inner_->fail();
+  }
 
  protected:
+  int lose(const ibv_send_wr* chain) {
+    for (; chain != nullptr; chain = chain->next) spoilable_.lost.push_back(chain->wr_id);
+    return 0;
+  }
+
   Counted counted_{plan().pairs};
   std::unique_ptr<Kind> inner_;
   FaultyQueue& queue_;
@@ -139,8 +159,13 @@ Spoilable* FaultyQueue::find(uint32_t number) noexcept {
 void FaultyQueue::spoil(ibv_wc& wc) noexcept {
   Spoilable* pair = find(wc.qp_num);
   if (pair == nullptr || wc.status != IBV_WC_SUCCESS) return;
+  Once& next = (wc.opcode & IBV_WC_RECV) != 0 ? plan().next_receive : plan().next_send;
   if (pair->spoilt) {
     wc.status = IBV_WC_WR_FLUSH_ERR;
+  } else if (const int status = next.take()) {
+    wc.status = static_cast<ibv_wc_status>(status);
+    pair->spoilt = true;
+    pair->pair->fail();
   } else if (plan().strikes(&Faults::status)) {
     constexpr std::array kStatuses = {
         IBV_WC_LOC_LEN_ERR,     IBV_WC_LOC_QP_OP_ERR,     IBV_WC_LOC_PROT_ERR,
@@ -154,10 +179,23 @@ void FaultyQueue::spoil(ibv_wc& wc) noexcept {
   }
 }
 
+// After what was posted before it.
+void FaultyQueue::flush_lost(Spoilable& pair) {
+  if (!pair.failed) return;
+  for (const uint64_t id : std::exchange(pair.lost, {})) {
+    ibv_wc wc{};
+    wc.wr_id = id;
+    wc.status = IBV_WC_WR_FLUSH_ERR;
+    wc.qp_num = pair.pair->number();
+    come_.push_back(wc);
+  }
+}
+
 int FaultyQueue::poll(int n, ibv_wc* wc) noexcept {
   ibv_wc fresh[32];
   for (int more = 0; (more = inner_->poll(32, fresh)) > 0;)
     come_.insert(come_.end(), fresh, fresh + more);
+  for (Spoilable* one : pairs_) flush_lost(*one);
   for (auto& [number, polls] : withheld_) polls -= polls > 0 ? 1 : 0;
   std::erase_if(withheld_, [](const auto& entry) { return entry.second == 0; });
   if (!come_.empty() && plan().strikes(&Faults::late)) {
@@ -214,6 +252,11 @@ class FaultyEndpoint final : public Endpoint {
     return fault() ? -EIO : inner_->resolve(peer, timeout_ms);
   }
   int connect(std::span<const std::byte> data) noexcept override {
+    plan().connects(serial());
+    if (const int error = plan().next_connect.take()) {
+      plan().tell(ConnectionEvent::Kind::kFailed, error);
+      return 0;
+    }
     return fault() ? -EIO : inner_->connect(data);
   }
   int accept(std::span<const std::byte> data) noexcept override {
@@ -236,6 +279,7 @@ class FaultyEndpoint final : public Endpoint {
   }
   std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
                                                       const QueueSizes& sizes) override {
+    if (const int error = plan().next_second_pair.take()) strike(error, "a second queue pair");
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a second queue pair");
     auto& faulty = static_cast<FaultyQueue&>(queue);
     return std::make_unique<FaultySecondPair>(inner_->create_second_pair(faulty.inner(), sizes),
@@ -256,7 +300,16 @@ class FaultyEndpoint final : public Endpoint {
 class FaultyProvider final : public Provider, private ConnectionManager {
  public:
   explicit FaultyProvider(std::unique_ptr<Provider> inner)
-      : inner_(std::move(inner)), device_(*inner_->devices().front()), list_{&device_} {}
+      : inner_(std::move(inner)),
+        device_(*inner_->devices().front()),
+        list_{&device_},
+        events_(internal::check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")) {
+    for (const int fd : {inner_->connections().fd(), plan().fd()}) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      internal::check_errno(epoll_ctl(events_.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+    }
+  }
 
   const char* name() const noexcept override { return inner_->name(); }
   ConnectionManager& connections() noexcept override { return *this; }
@@ -265,8 +318,9 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   void handle_async(int fd) noexcept override { inner_->handle_async(fd); }
 
  private:
-  int fd() const noexcept override { return inner_->connections().fd(); }
+  int fd() const noexcept override { return events_.get(); }
   bool next_event(ConnectionEvent& event) override {
+    if (plan().take_event(event)) return true;
     if (!inner_->connections().next_event(event)) return false;
     if (event.incoming) event.incoming = wrap(std::move(event.incoming));
     return true;
@@ -284,9 +338,13 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   std::unique_ptr<Provider> inner_;
   FaultyDevice device_;
   std::array<Device*, 1> list_;
+  const internal::OwnFd events_;  // the other one's, and the plan's
 };
 
 }  // namespace
+
+FaultPlan::FaultPlan()
+    : wake_(internal::check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
 
 void FaultPlan::begin(uint64_t seed, const Faults& faults) {
   const std::lock_guard lock(mutex_);
@@ -305,6 +363,38 @@ bool FaultPlan::strikes(uint32_t Faults::*fault) {
 uint32_t FaultPlan::below(uint32_t n) {
   const std::lock_guard lock(mutex_);
   return static_cast<uint32_t>(random_() % n);
+}
+
+void FaultPlan::tell(Kind kind, int error) {
+  const std::lock_guard lock(mutex_);
+  ConnectionEvent event;
+  event.kind = kind;
+  event.endpoint = connecting_;
+  event.error = error;
+  told_.push_back(std::move(event));
+  eventfd_write(wake_.get(), 1);
+}
+
+bool FaultPlan::take_event(ConnectionEvent& event) {
+  const std::lock_guard lock(mutex_);
+  eventfd_t any;
+  if (told_.empty()) return eventfd_read(wake_.get(), &any), false;
+  event = std::move(told_.front());
+  told_.pop_front();
+  return true;
+}
+
+std::string FaultPlan::left() const {
+  std::string text;
+  const auto count = [&](int number, const char* what) {
+    if (number != 0) text += std::to_string(number) + ' ' + what + ", ";
+  };
+  count(pairs, "queue pairs");
+  count(queues, "queues");
+  count(channels, "channels");
+  count(endpoints, "endpoints");
+  count(regions, "registrations");
+  return text;
 }
 
 FaultPlan& plan() {
