@@ -339,7 +339,10 @@ class Socket {
   // Address: sockaddr_in, sockaddr_in6 or sockaddr_storage.
   template <typename Address>
   Socket& bind(const Address& address) {
-    detail::checked(sio_bind(fd_, as_sockaddr(address), sizeof address), "sio_bind");
+    return bind(as_sockaddr(address), sizeof address);
+  }
+  Socket& bind(const sockaddr* address, socklen_t size) {
+    detail::checked(sio_bind(fd_, address, size), "sio_bind");
     return *this;
   }
   Socket& listen(int backlog = 16) {
@@ -349,15 +352,17 @@ class Socket {
   // Of a non-blocking socket: EINPROGRESS is no error, the end comes as EC_CONNECT.
   template <typename Address>
   Socket& connect(const Address& address) {
-    const Status status = try_connect(address);
+    return connect(as_sockaddr(address), sizeof address);
+  }
+  Socket& connect(const sockaddr* address, socklen_t size) {
+    const Status status = try_connect(address, size);
     if (!status && status.error() != EINPROGRESS)
       throw std::system_error(status.code(), "sio_connect");
     return *this;
   }
-  // The same for who reckons with failures, and has them as values.
-  template <typename Address>
-  Status try_connect(const Address& address) noexcept {
-    return detail::status(sio_connect(fd_, as_sockaddr(address), sizeof address));
+  // The same for who reckons with failures, and has them as values, EINPROGRESS among them.
+  Status try_connect(const sockaddr* address, socklen_t size) noexcept {
+    return detail::status(sio_connect(fd_, address, size));
   }
   // Empty: none waits (a listener that does not block). flags: SOCK_NONBLOCK.
   Socket accept(int flags = 0) const { return accepted(sio_accept4(fd_, nullptr, nullptr, flags)); }

@@ -53,7 +53,8 @@ ControlThread::Timer ControlThread::at(TimePoint when, Task task) {
   {
     const std::lock_guard lock(mutex_);
     timer = {when, ++timers_made_};
-    first = timers_.put(timer, task) == timers_.begin();
+    const auto place = timers_.put(timer, task);
+    first = place == timers_.begin();
   }
   if (first) wake();
   return timer;

@@ -97,7 +97,7 @@ TEST_F(AllocationTest, WaitsForRequestsAllocateNothing) {
   const sio::Channel channel(0u);
   std::array<char, kBytes> text{};
   uint64_t wrong = 0;
-  expect_none(messages(400, 400), [&](uint64_t some) {
+  expect_none(messages(10'000, 1000), [&](uint64_t some) {
     for (uint64_t i = 0; i < some; ++i) {
       aio_cb receive = on(pair.far.get(), nullptr, 8192);
       if (i % 2 == 1) {
