@@ -172,6 +172,15 @@ TEST_F(AllocationTest, BlockingCallsAllocateNothing) {
     }
   });
   uint64_t sent = 0;
+  // All the buffers for what is copied have been in use, once.
+  const auto fill = [&] {
+    for (int i = 0; i < 2000; ++i) {
+      const int error = pair.near.try_send(text.data(), text.size(), MSG_DONTWAIT);
+      sent += error == 0 ? 1 : 0;
+    }
+    pair.near.flush();
+  };
+  for (int i = 0; i < 20; ++i) fill();
   expect_none(n, [&](uint64_t some) {
     for (uint64_t i = 0; i < some; ++i) {
       sent += sio_send(pair.near.get(), text.data(), text.size(), 0) == 0 ? 1 : 0;

@@ -101,7 +101,7 @@ TEST_F(AllocationTest, LargeMessagesThatAreTakenNowAndThenLetNothingGrow) {
   ends.exchange(100);
   uint64_t sent = 0;
   uint64_t taken = 0;
-  expect_no_growth(messages(kRounds, 30), [&] {
+  expect_no_growth(messages(kRounds, 12), [&] {
     sent += fill(ends);
     while (taken != sent) {
       taken += ends.take_messages();
