@@ -5,17 +5,17 @@
 // and errors is not said again here.
 //
 // 1. Area, Buffer, Channel and Socket own what their names say, can be moved and not copied, and
-// end
-//    it when they go. An empty one owns nothing.
+// end it when they go; who wants to know how that went ends it by hand before. An empty one owns
+// nothing.
 // 2. What sets something up throws std::system_error with the errno.
 // 3. The data path is noexcept. Back-pressure and what a connection meets with are values (Status).
 // 4. A Buffer is memory that is the program's: to fill and send, or received. It is released when
-// it
-//    goes; unless it was given away, to a socket or by hand.
+// it goes, unless it was given away, to a socket or by hand.
 #ifndef SIO_SIO_HPP
 #define SIO_SIO_HPP
 
 #include <sio/sio.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 #include <chrono>
@@ -75,9 +75,7 @@ class Buffer {
     Buffer(std::move(other)).swap(*this);
     return *this;
   }
-  ~Buffer() {
-    if (data_ != nullptr) sio_release(area_, data_, size_);
-  }
+  ~Buffer() { (void)release(); }
 
   explicit operator bool() const noexcept { return data_ != nullptr; }
   std::byte* data() const noexcept { return data_; }
@@ -85,6 +83,11 @@ class Buffer {
   std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
   std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data_), size_}; }
 
+  // Gives it back to its area. EINVAL: it was not the program's any more.
+  Status release() noexcept {
+    if (data_ == nullptr) return {};
+    return detail::status(sio_release(area_, give_up(), size_));
+  }
   // It is somebody else's to release from now on.
   std::byte* give_up() noexcept { return std::exchange(data_, nullptr); }
 
@@ -115,18 +118,31 @@ class Area {
     detail::checked(dma_import(&area.handle_, memory.data(), memory.size(), flags), "dma_import");
     return area;
   }
+  // Takes over an area.
+  static Area own(dma_mem_t handle, size_t bytes) noexcept {
+    Area area;
+    area.handle_ = handle;
+    area.bytes_ = bytes;
+    return area;
+  }
   Area(Area&& other) noexcept { swap(other); }
   Area& operator=(Area&& other) noexcept {
     Area(std::move(other)).swap(*this);
     return *this;
   }
-  ~Area() {
-    if (handle_ != nullptr) dma_free(handle_, bytes_);
-  }
+  ~Area() { (void)free(); }
 
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   dma_mem_t handle() const noexcept { return handle_; }
   size_t size() const noexcept { return bytes_; }
+
+  // Not ok: it is in use (EBUSY), and stays.
+  Status free() noexcept {
+    if (handle_ == nullptr) return {};
+    const Status status = detail::status(dma_free(handle_, bytes_));
+    if (status) handle_ = nullptr;
+    return status;
+  }
 
   // Empty: there is no room for it now (errno: ENOBUFS), or never will be (EMSGSIZE).
   Buffer reserve(size_t bytes) const noexcept {
@@ -166,11 +182,17 @@ class Channel {
       : ec_(detail::checked(ec_create_ring(flags, ring.data(), ring.size()), "ec_create_ring")) {}
   Channel(Channel&& other) noexcept : ec_(std::exchange(other.ec_, -1)) {}
   Channel& operator=(Channel&& other) noexcept {
-    std::swap(ec_, other.ec_);
+    Channel(std::move(other)).swap(*this);
     return *this;
   }
-  ~Channel() {
-    if (ec_ >= 0) ec_destroy(ec_);
+  ~Channel() { (void)close(); }
+
+  // Not ok: sockets are in it (EBUSY), and it stays.
+  Status close() noexcept {
+    if (ec_ < 0) return {};
+    const Status status = detail::status(ec_destroy(ec_));
+    if (status) ec_ = -1;
+    return status;
   }
 
   explicit operator bool() const noexcept { return ec_ >= 0; }
@@ -204,7 +226,13 @@ class Channel {
   void add(int descriptor, uint32_t events, void* cookie = nullptr) const {
     detail::checked(ec_add_fd(ec_, descriptor, events, cookie), "ec_add_fd");
   }
+  void change(int descriptor, uint32_t events, void* cookie = nullptr) const {
+    detail::checked(ec_mod_fd(ec_, descriptor, events, cookie), "ec_mod_fd");
+  }
   void remove(int descriptor) const { detail::checked(ec_del_fd(ec_, descriptor), "ec_del_fd"); }
+  int add_queue(mqd_t queue, uint32_t events, void* cookie = nullptr) const {
+    return detail::checked(ec_add_mq(ec_, queue, events, cookie), "ec_add_mq");
+  }
   // The first time after `first`, then each `interval`; without one: once.
   int add_timer(std::chrono::nanoseconds first, std::chrono::nanoseconds interval = {},
                 void* cookie = nullptr) const {
@@ -214,11 +242,20 @@ class Channel {
   int add_signals(const sigset_t& signals, void* cookie = nullptr) const {
     return detail::checked(ec_add_signal(ec_, &signals, cookie), "ec_add_signal");
   }
+  int add_semaphore(sem_t& semaphore, void* cookie = nullptr) const {
+    return detail::checked(ec_add_sem(ec_, &semaphore, cookie), "ec_add_sem");
+  }
+  // Told once, when the word was woken or is no longer `value`. flags: EC_FUTEX_SHARED.
+  int add_futex(uint32_t& word, uint32_t value, int flags = 0, void* cookie = nullptr) const {
+    return detail::checked(ec_add_futex(ec_, &word, value, flags, cookie), "ec_add_futex");
+  }
   int add_process(pid_t pid, void* cookie = nullptr) const {
     return detail::checked(ec_add_process(ec_, pid, cookie), "ec_add_process");
   }
   // False: it has ended.
   bool end(int id) const noexcept { return ec_del(ec_, id) == 0; }
+
+  void swap(Channel& other) noexcept { std::swap(ec_, other.ec_); }
 
  private:
   ec_t ec_ = -1;
@@ -233,6 +270,11 @@ class Socket {
     Status status;
     Buffer buffer;
   };
+  // The same of one that stays the library's, to be read until it is taken.
+  struct Peeked {
+    Status status;
+    std::span<const std::byte> bytes;
+  };
 
   Socket() noexcept = default;
   explicit Socket(int domain, int type = SOCK_SEQPACKET)
@@ -245,15 +287,16 @@ class Socket {
   }
   Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Socket& operator=(Socket&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    Socket(std::move(other)).swap(*this);
     return *this;
   }
-  ~Socket() { close(); }
+  ~Socket() { (void)close(); }
 
   explicit operator bool() const noexcept { return fd_ >= 0; }
   int descriptor() const noexcept { return fd_; }
-  void close() noexcept {
-    if (fd_ >= 0) sio_close(std::exchange(fd_, -1));
+  Status close() noexcept {
+    if (fd_ < 0) return {};
+    return detail::status(sio_close(std::exchange(fd_, -1)));
   }
 
   // Before connect or listen.
@@ -281,10 +324,25 @@ class Socket {
     return value;
   }
 
+  struct sio_info info() const {
+    return get<struct sio_info>(SIO_INFO);
+  }
+  // EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR.
+  uint32_t ready() const { return get<uint32_t>(SIO_READY); }
+  // Why a connect or the connection failed, once.
+  Status take_error() const { return Status(get<int>(SO_ERROR, SOL_SOCKET)); }
+  // What it was before.
+  bool set_nonblocking(bool on) const {
+    return detail::checked(sio_nonblock(fd_, on ? 1 : 0), "sio_nonblock") != 0;
+  }
+
   // Address: sockaddr_in, sockaddr_in6 or sockaddr_storage.
   template <typename Address>
   Socket& bind(const Address& address) {
-    detail::checked(sio_bind(fd_, as_sockaddr(address), sizeof address), "sio_bind");
+    return bind(as_sockaddr(address), sizeof address);
+  }
+  Socket& bind(const sockaddr* address, socklen_t size) {
+    detail::checked(sio_bind(fd_, address, size), "sio_bind");
     return *this;
   }
   Socket& listen(int backlog = 16) {
@@ -294,16 +352,26 @@ class Socket {
   // Of a non-blocking socket: EINPROGRESS is no error, the end comes as EC_CONNECT.
   template <typename Address>
   Socket& connect(const Address& address) {
-    const int result = sio_connect(fd_, as_sockaddr(address), sizeof address);
-    if (result != 0 && errno != EINPROGRESS) detail::checked(result, "sio_connect");
+    return connect(as_sockaddr(address), sizeof address);
+  }
+  Socket& connect(const sockaddr* address, socklen_t size) {
+    const Status status = try_connect(address, size);
+    if (!status && status.error() != EINPROGRESS)
+      throw std::system_error(status.code(), "sio_connect");
     return *this;
   }
-  // Empty: none waits (a listener that does not block).
-  Socket accept() const {
-    const int fd = sio_accept(fd_, nullptr, nullptr);
-    if (fd < 0 && errno != EAGAIN) detail::checked(fd, "sio_accept");
-    return own(fd);
+  // The same for who reckons with failures, and has them as values, EINPROGRESS among them.
+  Status try_connect(const sockaddr* address, socklen_t size) noexcept {
+    return detail::status(sio_connect(fd_, address, size));
   }
+  // Empty: none waits (a listener that does not block). flags: SOCK_NONBLOCK.
+  Socket accept(int flags = 0) const { return accepted(sio_accept4(fd_, nullptr, nullptr, flags)); }
+  // Into another channel than the listener's.
+  Socket accept(const Channel& channel, void* cookie = nullptr, int flags = 0) const {
+    return accepted(sio_accept_ec(fd_, nullptr, nullptr, flags, channel.handle(), cookie));
+  }
+  sockaddr_storage name() const { return name_by(sio_getsockname, "sio_getsockname"); }
+  sockaddr_storage peer_name() const { return name_by(sio_getpeername, "sio_getpeername"); }
 
   // Lends the bytes if they lie in an associated area; else copies them.
   Status send(std::span<const std::byte> bytes, int flags = 0) const noexcept {
@@ -318,12 +386,25 @@ class Socket {
     if (status) buffer.give_up();
     return status;
   }
-  // The message is the program's, so MSG_PEEK has no effect here: that is sio_recv's.
+  // One message from several places; those in associated areas are lent.
+  Status send(std::span<const iovec> pieces, int flags = 0) const noexcept {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());  // which are only read
+    message.msg_iovlen = pieces.size();
+    return detail::status(sio_sendmsg(fd_, &message, sizeof message, flags));
+  }
+  // The message is the program's, so MSG_PEEK has no effect here: that is peek().
   Received receive(int flags = 0, size_t most = SIZE_MAX) const noexcept {
     void* data = nullptr;
     const int n = sio_recv(fd_, &data, most, flags & ~MSG_PEEK);
     if (n < 0) return {Status(errno), {}};
     return {{}, Buffer(data, static_cast<size_t>(n))};
+  }
+  Peeked peek(int flags = 0) const noexcept {
+    void* data = nullptr;
+    const int n = sio_recv(fd_, &data, SIZE_MAX, flags | MSG_PEEK);
+    if (n < 0) return {Status(errno), {}};
+    return {{}, {static_cast<const std::byte*>(data), static_cast<size_t>(n)}};
   }
   Status flush() const noexcept { return detail::status(sio_flush(fd_, nullptr)); }
   Status flush(std::chrono::nanoseconds limit) const noexcept {
@@ -332,7 +413,19 @@ class Socket {
   }
   Status shutdown(int how) const noexcept { return detail::status(sio_shutdown(fd_, how)); }
 
+  void swap(Socket& other) noexcept { std::swap(fd_, other.fd_); }
+
  private:
+  static Socket accepted(int fd) {
+    if (fd < 0 && errno != EAGAIN) detail::checked(fd, "sio_accept");
+    return own(fd);
+  }
+  sockaddr_storage name_by(int (*call)(int, sockaddr*, socklen_t*), const char* what) const {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    detail::checked(call(fd_, reinterpret_cast<sockaddr*>(&storage), &size), what);
+    return storage;
+  }
   template <typename Address>
   static const sockaddr* as_sockaddr(const Address& address) noexcept {
     return reinterpret_cast<const sockaddr*>(&address);

@@ -4,8 +4,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <cerrno>
-#include <vector>
 
 #include "aio/control_block.h"
 #include "aio/requests.h"
@@ -18,6 +18,11 @@ namespace sio::internal {
 namespace {
 
 using ControlBlocks = std::span<const aio_cb* const>;
+
+// With room for the requests of a list that is not long, so that to wait for them allocates
+// nothing.
+template <typename T>
+using Few = boost::container::small_vector<T, 16>;
 
 bool any_ended(ControlBlocks list) noexcept {
   return std::any_of(list.begin(), list.end(), [](const aio_cb* one) {
@@ -86,13 +91,13 @@ class Tended {
     Channel* channel;
     uint64_t generation;
   };
-  std::vector<Place> channels_;
+  Few<Place> channels_;
 };
 
 // The rings that may have to be looked at: those of channels, since the control thread looks at
 // the other one.
-std::vector<pollfd> rings_of(ControlBlocks list) {
-  std::vector<pollfd> rings;
+Few<pollfd> rings_of(ControlBlocks list) {
+  Few<pollfd> rings;
   for (const aio_cb* one : list) {
     if (one == nullptr || one->aio_sigevent.sigev_notify != SIGEV_EC) continue;
     const ChannelGuard channel = ChannelGuard::of(one->aio_sigevent.sigev_ec);
@@ -108,7 +113,7 @@ std::vector<pollfd> rings_of(ControlBlocks list) {
 int sleep_until_one_ends(ControlBlocks list, TimePoint deadline) {
   Suspension suspension;
   const Tended tended(list);
-  std::vector<pollfd> watched = rings_of(list);
+  Few<pollfd> watched = rings_of(list);
   watched.push_back({suspension.fd(), POLLIN, 0});
   while (!look_at_all(list)) {
     if (deadline <= Clock::now()) return -ETIMEDOUT;

@@ -21,6 +21,8 @@ ControlThread& ControlThread::instance() {
 ControlThread::ControlThread()
     : epoll_(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1")),
       wake_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
+  tasks_.reserve(kUsual);
+  due_.reserve(kUsual);
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = wake_.get();
@@ -40,7 +42,7 @@ void ControlThread::wake() noexcept {
 void ControlThread::post(Task task) {
   {
     const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
+    tasks_.push_back(task);
   }
   wake();
 }
@@ -51,7 +53,7 @@ ControlThread::Timer ControlThread::at(TimePoint when, Task task) {
   {
     const std::lock_guard lock(mutex_);
     timer = {when, ++timers_made_};
-    const auto place = timers_.emplace(timer, std::move(task)).first;
+    const auto place = timers_.put(timer, task);
     first = place == timers_.begin();
   }
   if (first) wake();
@@ -65,7 +67,7 @@ void ControlThread::cancel(const Timer& timer) noexcept {
 
 void ControlThread::add_watch(int fd, Watched watched, uint32_t events) {
   const std::lock_guard lock(mutex_);
-  watched_[fd] = std::move(watched);
+  watched_.put(fd, watched);
   epoll_event event{};
   event.events = events;
   event.data.fd = fd;
@@ -76,15 +78,15 @@ void ControlThread::add_watch(int fd, Watched watched, uint32_t events) {
   throw_errno(error, "epoll_ctl");
 }
 
-void ControlThread::watch(int fd, Task ready) { add_watch(fd, {std::move(ready), false}, EPOLLIN); }
+void ControlThread::watch(int fd, Task ready) { add_watch(fd, {ready, false}, EPOLLIN); }
 
 void ControlThread::watch_once(int fd, Task ready) {
-  add_watch(fd, {std::move(ready), true}, EPOLLIN | EPOLLONESHOT);
+  add_watch(fd, {ready, true}, EPOLLIN | EPOLLONESHOT);
 }
 
 void ControlThread::unwatch(int fd) noexcept {
   const std::lock_guard lock(mutex_);
-  if (watched_.erase(fd) > 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (watched_.erase(fd)) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 int ControlThread::timeout_ms() {
@@ -100,17 +102,17 @@ int ControlThread::timeout_ms() {
 
 // Tasks and timers that are due. Each runs without the lock.
 void ControlThread::run_due() {
-  std::vector<Task> due;
   {
     const std::lock_guard lock(mutex_);
-    due.swap(tasks_);
+    due_.swap(tasks_);
     const TimePoint now = Clock::now();
     while (!timers_.empty() && timers_.begin()->first.first <= now) {
-      due.push_back(std::move(timers_.begin()->second));
+      due_.push_back(timers_.begin()->second);
       timers_.erase(timers_.begin());
     }
   }
-  for (const Task& task : due) run_one(task);
+  for (const Task& task : due_) run_one(task);
+  due_.clear();
 }
 
 // What fails here (out of memory, say) is told to nobody else, and is no reason to forget others.
@@ -137,7 +139,7 @@ void ControlThread::run_ready(const epoll_event* events, int n) {
       const auto found = watched_.find(fd);
       if (found == watched_.end()) continue;
       if (found->second.once) {
-        ready = std::move(found->second.ready);
+        ready = found->second.ready;
         watched_.erase(found);
         epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
       } else {

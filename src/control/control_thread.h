@@ -5,14 +5,15 @@
 // nothing of sockets: what it runs is given to it as functions.
 //
 // All of what it runs must be brief and must not block for another thread that waits for it.
+// What was given to it once can be given to it again without asking for memory: timers and
+// descriptors that come and go by the message are free of that.
+//
 // Functions find their object by a pointer to memory that is never given back and must check
 // for themselves that it is still the object they were made for.
 #pragma once
 
 #include <sys/epoll.h>
 
-#include <functional>
-#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -20,6 +21,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/reusing_map.h"
+#include "control/task.h"
 
 namespace sio::internal {
 
@@ -27,7 +30,7 @@ class ControlThread {
  public:
   // Names a task that is to run at a time.
   using Timer = std::pair<TimePoint, uint64_t>;
-  using Task = std::function<void()>;
+  using Task = internal::Task;
 
   // Started at first use, never ended: threads of a library can not be joined safely at exit.
   static ControlThread& instance();
@@ -48,9 +51,12 @@ class ControlThread {
   void unwatch(int fd) noexcept;
 
  private:
+  // As many of each are there from the start.
+  static constexpr size_t kUsual = 64;
+
   struct Watched {
     Task ready;
-    bool once;
+    bool once = false;
   };
 
   ControlThread();
@@ -66,9 +72,10 @@ class ControlThread {
   OwnFd wake_;
   std::mutex mutex_;  // guards what follows
   std::vector<Task> tasks_;
-  std::map<Timer, Task> timers_;
+  ReusingMap<Timer, Task> timers_{kUsual};
   uint64_t timers_made_ = 0;
-  std::map<int, Watched> watched_;
+  ReusingMap<int, Watched> watched_{kUsual};
+  std::vector<Task> due_;  // the thread's alone; empty but while it runs them
 };
 
 }  // namespace sio::internal

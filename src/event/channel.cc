@@ -372,7 +372,7 @@ void Channel::dispose(Lock& lock) noexcept {
 
 // The completions' descriptors, not the channel's own, which is readable as long as there is
 // something for the program.
-bool Channel::care_when_ready(const std::function<void()>& look) {
+bool Channel::care_when_ready(const Task& look) {
   hub_->for_each_descriptor([&](int fd) { ControlThread::instance().watch_once(fd, look); });
   return !hub_->empty();
 }

@@ -20,7 +20,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +28,7 @@
 #include "base/clock.h"
 #include "base/deferred.h"
 #include "base/fd.h"
+#include "control/task.h"
 #include "event/completion_hub.h"
 #include "event/event_source.h"
 #include "event/request_source.h"
@@ -165,7 +165,7 @@ class Channel : private Deferred {
   void cared_for(Care care) noexcept { care_ = care; }
   // Has `look` called in the control thread once when completions come; false: none can be waited
   // for. And forgets that.
-  bool care_when_ready(const std::function<void()>& look);
+  bool care_when_ready(const Task& look);
   void forget_care() noexcept;
   bool somebody_leads() const noexcept { return leading_; }
   // Arms on behalf of the threads that sleep on the descriptor.

@@ -31,7 +31,7 @@ class WireBuffers : public WireTest {
   static void send_to_all(std::vector<Socket>& sockets, Message& message) {
     for (Socket& socket : sockets) {
       const int flags = &socket == &sockets.back() ? SIO_RELEASE : 0;
-      must(sio_send(socket.get(), message.data(), message.size(), flags), "sio_send");
+      must(socket.send(message.bytes(), flags), "send");
     }
     message.give_up();
   }
@@ -58,7 +58,7 @@ TEST_F(WireBuffers, AreTheLibrarysUntilSent) {
   Peer peer("echo");
   Socket socket = connect_to(peer);
   Message block = block_with("lent");
-  must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+  must(socket.send(block.bytes()), "send");
   const event_data_t sent = channel_.skip_to(EC_SENT);
   EXPECT_EQ(sent.fd, socket.get());
   EXPECT_EQ(sent.error, 0);
@@ -78,9 +78,8 @@ TEST_F(WireBuffers, AreTheLibrarysUntilTheEventIsTaken) {
   Peer peer("serve then=drain");
   Socket socket = connect_to(peer);
   Message block = block_with("lent");
-  must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
-  timespec limit = to_timespec(kSoon);
-  must(ec_delay(channel_.get(), &limit), "ec_delay");
+  must(socket.send(block.bytes()), "send");
+  must(channel_.wait(kSoon), "wait");
   EXPECT_EQ(accounts(area_.get()).reserved, 0u);
   EXPECT_GT(accounts(area_.get()).in_flight, 0u);
   EXPECT_EQ(sio_release(nullptr, block.data(), block.size()), -1);
@@ -94,12 +93,12 @@ TEST_F(WireBuffers, AreOursAfterAFlushWhateverEventsWait) {
   Socket socket = connect_to(peer);
   {
     const Message block = block_with("lent");
-    must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+    must(socket.send(block.bytes()), "send");
     socket.flush();
     EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
   }
   const Message other = block_with("anew");
-  must(sio_send(socket.get(), other.data(), other.size(), 0), "sio_send");
+  must(socket.send(other.bytes()), "send");
   channel_.expect(EC_SENT);  // of the first
   EXPECT_GT(accounts(area_.get()).in_flight, 0u);
   channel_.expect(EC_SENT);
@@ -110,7 +109,7 @@ TEST_F(WireBuffers, GoBackToTheirAreaByThemselvesWithSioRelease) {
   Peer peer("echo");
   Socket socket = connect_to(peer);
   Message block = block_with("given away");
-  must(sio_send(socket.get(), block.data(), block.size(), SIO_RELEASE), "sio_send");
+  must(socket.send(block.bytes(), SIO_RELEASE), "send");
   block.give_up();
   const Message back(channel_.expect(EC_RECV));  // and no EC_SENT before it
   EXPECT_EQ(back.view(), "given away");
@@ -180,7 +179,7 @@ TEST_F(WireBuffers, OfOneBlockAreToldOfOnceForEachSocket) {
   while (sockets.size() < 3) sockets.push_back(connect_to(peer));
   const Message block = block_with("three times");
   for (Socket& socket : sockets) {
-    must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+    must(socket.send(block.bytes()), "send");
   }
   std::multiset<int> told;
   std::multiset<int> wanted;

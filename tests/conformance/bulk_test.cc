@@ -318,7 +318,7 @@ TEST_F(WireBulk, AreDroppedByWhoReadsNoMore) {
   const Area area(kSlots + kMiB);
   Socket socket = Socket::make();
   socket.associate(area, DMA_RECV).connect(peer.address());
-  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  must(socket.shutdown(SHUT_RD), "shutdown");
   peer.expect("sent");
   EXPECT_EQ(accounts(area.get()).received, 0u);
 }
@@ -488,10 +488,10 @@ TEST_F(BulkPairs, HaveMemoryOfTheirOwn) {
     near.back().associate(area, DMA_SEND);
     EXPECT_EQ(near.back().try_connect(listener.name()), EINPROGRESS);
     far.push_back(listener.accept());
-    must(sio_nonblock(near.back().get(), 0), "sio_nonblock");
+    near.back().set_nonblocking(false);
     const Message block = Message::reserve(area, 65'536);
     ASSERT_TRUE(eventually([&] { return (near.back().ready() & EPOLLOUT) != 0; }));
-    must(sio_send(near.back().get(), block.data(), block.size(), 0), "sio_send");
+    must(near.back().send(block.bytes()), "send");
     held.push_back(far.back().receive());
     near.back().flush();
   }
@@ -511,11 +511,11 @@ TEST_F(BulkPairs, CanBeForwardedAndTheMemoryIsLentOnce) {
   near.associate(area, 0, kSlots + kMiB);
   EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
   Socket far = listener.accept();
-  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  near.set_nonblocking(false);
   ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
   const Message block = Message::reserve(area, kMiB);
   std::memset(block.data(), 'f', block.size());
-  must(sio_send(near.get(), block.data(), block.size(), 0), "sio_send");
+  must(near.send(block.bytes()), "send");
   Message received = far.receive();
   EXPECT_EQ(far.try_send(received.data(), received.size() - 1, SIO_RELEASE), EINVAL);
   EXPECT_EQ(far.try_send(received.data(), received.size(), SIO_RELEASE), 0);
@@ -536,10 +536,10 @@ TEST_F(BulkPairs, AreAskedForAndPeekedAtLikeOthers) {
   near.associate(area, DMA_SEND);
   EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
   Socket far = listener.accept();
-  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  near.set_nonblocking(false);
   ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
   const Message block = Message::reserve(area, 100'000);
-  must(sio_send(near.get(), block.data(), block.size(), 0), "sio_send");
+  must(near.send(block.bytes()), "send");
   void* data = nullptr;
   EXPECT_EQ(sio_recv(far.get(), &data, SIZE_MAX, MSG_PEEK), 100'000);
   EXPECT_EQ(sio_release(nullptr, data, 100'000), -1) << "it is still the library's";

@@ -21,7 +21,7 @@ namespace {
 using ChannelTest = PlainTest;
 
 void post(const Channel& channel, uint64_t value, void* cookie = nullptr) {
-  must(ec_post(channel.get(), value, cookie), "ec_post");
+  must(channel.post(value, cookie), "post");
 }
 
 TEST_F(ChannelTest, DeliversWhatWasPostedInOrder) {
@@ -36,8 +36,7 @@ TEST_F(ChannelTest, DeliversWhatWasPostedInOrder) {
     EXPECT_EQ(event.error, 0);
     EXPECT_EQ(event.flags, 0u);
   }
-  event_data_t none;
-  EXPECT_EQ(ec_next_event(channel.get(), &none), -1);
+  EXPECT_FALSE(channel.poll());
   EXPECT_EQ(errno, EAGAIN);
 }
 
@@ -45,11 +44,11 @@ TEST_F(ChannelTest, GivesSeveralEventsAtOnce) {
   const Channel channel;
   for (uint64_t i = 0; i < 10; ++i) post(channel, i);
   event_data_t events[8];
-  EXPECT_EQ(ec_next_events(channel.get(), events, 8), 8);
+  EXPECT_EQ(channel.poll(events).size(), 8u);
   EXPECT_EQ(events[7].value, 7u);
-  EXPECT_EQ(ec_next_events(channel.get(), events, 8), 2);
+  EXPECT_EQ(channel.poll(events).size(), 2u);
   EXPECT_EQ(events[1].value, 9u);
-  EXPECT_EQ(ec_next_events(channel.get(), events, 8), -1);
+  EXPECT_TRUE(channel.poll(events).empty());
   EXPECT_EQ(errno, EAGAIN);
 }
 
@@ -57,8 +56,7 @@ TEST_F(ChannelTest, RefusesPostsWhenTheRingIsFull) {
   const Channel channel(0, 4);
   for (int round = 0; round < 3; ++round) {
     for (uint64_t i = 0; i < 4; ++i) post(channel, i);
-    EXPECT_EQ(ec_post(channel.get(), 4, nullptr), -1);
-    EXPECT_EQ(errno, EAGAIN);
+    EXPECT_TRUE(channel.post(4).again());
     for (uint64_t i = 0; i < 4; ++i) EXPECT_EQ(channel.expect(EC_USER).value, i);
   }
 }
@@ -71,7 +69,7 @@ TEST_F(ChannelTest, TakesPostsOfManyThreads) {
   for (uint64_t thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&, thread] {
       for (uint64_t n = 0; n < each;) {
-        if (ec_post(channel.get(), thread << 32 | n, nullptr) == 0) ++n;
+        if (channel.post(thread << 32 | n).ok()) ++n;
       }
     });
   }
@@ -86,7 +84,7 @@ TEST_F(ChannelTest, TakesPostsOfManyThreads) {
 TEST_F(ChannelTest, IsCloseOnExec) {
   const Channel channel;
   EXPECT_NE(fcntl(channel.get(), F_GETFD) & FD_CLOEXEC, 0);
-  EXPECT_EQ(ec_to_fd(channel.get()), channel.get());
+  EXPECT_EQ(channel.descriptor(), channel.get());
 }
 
 TEST_F(ChannelTest, LeavesNoDescriptorBehind) {
@@ -116,7 +114,7 @@ TEST_F(ChannelTest, DelayTimesOutNeverEarly) {
 TEST_F(ChannelTest, DelayReturnsAtOnceWhenSomethingIsThere) {
   const Channel channel;
   post(channel, 1);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(ec_delay(channel.get(), nullptr), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(channel.wait());
   timespec zero{};
   EXPECT_EQ(ec_delay(channel.get(), &zero), 0);
   channel.expect(EC_USER);
@@ -212,10 +210,10 @@ TEST_F(ChannelTest, ThreadsThatTakeTurnsMissNothing) {
     });
   }
   for (uint64_t n = 0; n < count;) {
-    if (ec_post(channel.get(), 1, nullptr) == 0) ++n;
+    if (channel.post(1).ok()) ++n;
   }
   for (int i = 0; i < kThreads; ++i) {
-    EXPECT_TRUE(eventually([&] { return ec_post(channel.get(), 0, nullptr) == 0; }));
+    EXPECT_TRUE(eventually([&] { return channel.post(0).ok(); }));
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(taken, count);
@@ -251,7 +249,7 @@ TEST_F(ChannelTest, ItsDescriptorNeverMissesAnEvent) {
   for (const auto wait : {wait_by_poll, wait_by_select, wait_by_level, wait_by_edge}) {
     const uint64_t count = scaled(800);
     const Channel channel;
-    const int fd = ec_to_fd(channel.get());
+    const int fd = channel.descriptor();
     std::atomic<uint64_t> seen{0};
     std::thread poster([&] {
       Random random(1);
@@ -272,14 +270,13 @@ TEST_F(ChannelTest, ItsDescriptorNeverMissesAnEvent) {
 
 TEST_F(ChannelTest, ItsDescriptorIsQuietWhenThereIsNothing) {
   const Channel channel;
-  pollfd entry{ec_to_fd(channel.get()), POLLIN, 0};
-  event_data_t none;
-  EXPECT_EQ(ec_next_event(channel.get(), &none), -1);
+  pollfd entry{channel.descriptor(), POLLIN, 0};
+  EXPECT_FALSE(channel.poll());
   EXPECT_EQ(poll(&entry, 1, 50), 0);
   post(channel, 1);
   EXPECT_EQ(poll(&entry, 1, 0), 1);
   channel.expect(EC_USER);
-  EXPECT_EQ(ec_next_event(channel.get(), &none), -1);
+  EXPECT_FALSE(channel.poll());
   EXPECT_EQ(poll(&entry, 1, 50), 0);
 }
 

@@ -51,7 +51,7 @@ TEST_F(WireClose, OfOneDirectionLeavesTheOtherOpen) {
   Socket socket = Socket::make();
   socket.join(channel).connect(peer.address());
   for (int i = 0; i < 100; ++i) socket.send("last words");
-  must(sio_shutdown(socket.get(), SHUT_WR), "sio_shutdown");
+  must(socket.shutdown(SHUT_WR), "shutdown");
   EXPECT_EQ(socket.try_send("x", 1), EPIPE);
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(Message(channel.skip_to(EC_RECV)).view(), "last words");
@@ -68,7 +68,7 @@ TEST_F(WireClose, OfThePeersDirectionLeavesOursOpen) {
   EXPECT_FALSE(socket.receive());
   for (int i = 0; i < 20; ++i) socket.send("to one who sends no more");
   socket.flush();
-  must(sio_shutdown(socket.get(), SHUT_RDWR), "sio_shutdown");
+  must(socket.shutdown(SHUT_RDWR), "shutdown");
 }
 
 // Whatever comes first here: the end, or word of what the peer has taken.
@@ -91,7 +91,7 @@ TEST_F(WireClose, OfTheReadingSideDropsWhatArrives) {
   Peer peer("source size=100 count=1000");
   Socket socket = Socket::make();
   socket.connect(peer.address());
-  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  must(socket.shutdown(SHUT_RD), "shutdown");
   EXPECT_FALSE(socket.receive());
   peer.expect("sent");  // all of it found room
   peer.finish();

@@ -27,7 +27,7 @@ class WireFullRing : public WireTest {
 
   // Nobody takes what is in the ring from now on.
   void fill_ring() {
-    while (ec_post(channel_.get(), 0, nullptr) == 0) {
+    while (channel_.post(0).ok()) {
     }
     EXPECT_EQ(errno, EAGAIN);
   }
@@ -168,7 +168,7 @@ TEST_F(WireFullRing, ThatIsDestroyedGivesBackWhatClosedSocketsHaveLent) {
   socket.associate(area_, DMA_SEND).connect(peer.address());
   while (ec_post(channel, 0, nullptr) == 0) {
   }
-  must(sio_send(socket.get(), block.data(), block.size(), 0), "sio_send");
+  must(socket.send(block.bytes()), "send");
   socket.close();
   EXPECT_EQ(peer.expect("done"), "1 100");
   std::this_thread::sleep_for(milliseconds(200));  // until the socket has nothing else to wait for

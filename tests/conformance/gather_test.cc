@@ -390,7 +390,7 @@ TEST_F(WireReceive, MessageTellsItsPiecesAndWhoSent) {
   ASSERT_EQ(message.msg_iovlen, 1u) << "an empty message";
   EXPECT_NE(piece.iov_base, nullptr);
   const Message empty(piece.iov_base, 0);
-  must(sio_shutdown(pair_.near.get(), SHUT_WR), "sio_shutdown");
+  must(pair_.near.shutdown(SHUT_WR), "shutdown");
   EXPECT_EQ(receive(), 0);
   EXPECT_EQ(message.msg_iovlen, 0u) << "the end";
 }

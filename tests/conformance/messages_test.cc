@@ -53,7 +53,7 @@ TEST_F(WireMessages, EverySizeAroundTheBoundariesComesBackAsItWas) {
     const Pattern pattern(size);
     Message block = Message::reserve(area, std::max(size, size_t{1}));
     pattern.fill(block.data(), 0, size);
-    must(sio_send(socket.get(), block.data(), size, 0), "sio_send");
+    must(socket.send(block.bytes().first(size)), "send");
     const Message back = socket.receive();
     ASSERT_TRUE(back);
     ASSERT_EQ(back.size(), size);
@@ -123,11 +123,11 @@ TEST_F(WireMessages, AnEmptyMessageIsNotTheEnd) {
   Peer peer("echo way=blocking");
   Socket socket = Socket::make();
   socket.connect(peer.address());
-  must(sio_send(socket.get(), nullptr, 0, 0), "sio_send");
+  must(socket.send(std::span<const std::byte>()), "send");
   const Message empty = socket.receive();
   EXPECT_TRUE(empty);
   EXPECT_EQ(empty.size(), 0u);
-  must(sio_shutdown(socket.get(), SHUT_WR), "sio_shutdown");
+  must(socket.shutdown(SHUT_WR), "shutdown");
   EXPECT_FALSE(socket.receive());
   socket.close();
   peer.finish();
@@ -158,7 +158,7 @@ TEST_P(WireManners, TakesAStreamOfTheRemotePeer) {
   Socket socket = Socket::make();
   if (channel) socket.join(*channel, events_of(way));
   socket.connect(peer.address());
-  if (way == Way::kPoll) sio_nonblock(socket.get(), 1);
+  if (way == Way::kPoll) socket.set_nonblocking(true);
   Inflow in{Pattern(3)};
   receive_all(way, channel ? &*channel : nullptr, socket, in);
   EXPECT_EQ(in.taken(), count);

@@ -48,7 +48,7 @@ TEST_F(WireMoves, TakeAlongWhatWaitedForRoom) {
   Peer peer("serve then=burst count=1 size=10");
   Socket socket = Socket::make(SOCK_NONBLOCK);
   socket.join(full);
-  while (ec_post(full.get(), 7, nullptr) == 0) {
+  while (full.post(7).ok()) {
   }
   fail_to_connect(socket);
   EXPECT_EQ(take_out(full, socket), 0);

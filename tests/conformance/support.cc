@@ -40,6 +40,10 @@ int must(int result, const char* what) {
   return result;
 }
 
+void must(Status status, const char* what) {
+  if (!status) fail("%s: %s", what, std::strerror(status.error()));
+}
+
 void complain(const std::string& text) {
   ++complaint_count;
   const auto handler = complaint_handler.load();
@@ -76,24 +80,13 @@ milliseconds since(Clock::time_point start) {
 
 // ------------------------------------------------------------------------------------- memory
 
-Area::Area(size_t bytes, unsigned flags) : bytes_(bytes) {
-  must(dma_alloc(&handle_, bytes, flags), "dma_alloc");
-}
-
-Area::Area(Area&& other) noexcept
-    : handle_(std::exchange(other.handle_, nullptr)), bytes_(other.bytes_) {}
-
-Area& Area::operator=(Area&& other) noexcept {
-  std::swap(handle_, other.handle_);
-  std::swap(bytes_, other.bytes_);
-  return *this;
-}
-
 Area::~Area() {
-  if (handle_ == nullptr) return;
-  const auto freed = [this] { return dma_free(handle_, bytes_) == 0 || errno != EBUSY; };
+  const auto freed = [this] {
+    const Status status = free();
+    return status.ok() || status.error() != EBUSY;
+  };
   if (eventually(freed)) return;
-  const Accounts left = accounts(handle_);
+  const Accounts left = accounts(get());
   char text[128];
   std::snprintf(text, sizeof text,
                 "dma_free: EBUSY: reserved %zu, received %zu, posted %zu, in flight %zu",
@@ -112,46 +105,42 @@ Accounts accounts(dma_mem_t area) {
   return stat;
 }
 
-Message Message::reserve(const Area& area, size_t size) {
-  void* data = nullptr;
-  must(sio_reserve(area.get(), &data, size), "sio_reserve");
-  return {data, size};
+Message Message::reserve(const sio::Area& area, size_t size) {
+  Buffer block = area.reserve(size);
+  if (!block) fail("sio_reserve: %s", std::strerror(errno));
+  return Message(std::move(block));
 }
 
 Message::~Message() {
-  if (data_ == nullptr || sio_release(nullptr, data_, size_) == 0) return;
+  void* const at = data();
+  const Status status = release();
+  if (status) return;
   char text[128];
-  std::snprintf(text, sizeof text, "sio_release of %zu bytes at %p: %s", size_, data_,
-                std::strerror(errno));
+  std::snprintf(text, sizeof text, "sio_release of %zu bytes at %p: %s", size(), at,
+                std::strerror(status.error()));
   complain(text);
 }
 
 // ----------------------------------------------------------------------------------- channels
 
-Channel::Channel(unsigned flags) : ec_(must(ec_create(flags), "ec_create")) {}
-
-Channel::Channel(unsigned flags, size_t entries)
-    : ring_(entries), ec_(must(ec_create_ring(flags, ring_.data(), entries), "ec_create_ring")) {}
-
 Channel::~Channel() {
-  if (ec_ >= 0 && ec_destroy(ec_) != 0) {
-    complain(std::string("ec_destroy: ") + std::strerror(errno));
+  if (const Status status = close(); !status) {
+    complain(std::string("ec_destroy: ") + std::strerror(status.error()));
   }
 }
 
 std::optional<event_data_t> Channel::try_next(milliseconds limit) const {
   const auto end = Clock::now() + limit;
-  event_data_t event;
-  while (ec_next_event(ec_, &event) != 0) {
+  for (;;) {
+    if (const auto event = poll()) return event;
     if (errno != EAGAIN) fail("ec_next_event: %s", std::strerror(errno));
     const auto left = std::chrono::ceil<milliseconds>(end - Clock::now());
     if (left.count() <= 0) return std::nullopt;
-    timespec wait = to_timespec(left);
-    if (ec_delay(ec_, &wait) != 0 && errno != ETIMEDOUT && errno != EINTR) {
-      fail("ec_delay: %s", std::strerror(errno));
+    const Status status = wait(left);
+    if (!status && status.error() != ETIMEDOUT && status.error() != EINTR) {
+      fail("ec_delay: %s", std::strerror(status.error()));
     }
   }
-  return event;
 }
 
 event_data_t Channel::next(milliseconds limit) const {
@@ -201,77 +190,76 @@ const char* kind_name(uint32_t kind) {
 
 Socket Socket::make(int flags, int family, int type) {
   if (family == AF_UNSPEC) family = Address::self().family();
-  return Socket(must(sio_socket(family, type | flags, 0), "sio_socket"));
+  return Socket(sio::Socket(family, type | flags));
+}
+
+int Socket::close() {
+  const Status status = sio::Socket::close();
+  if (!status) errno = status.error();
+  return status ? 0 : -1;
 }
 
 Socket& Socket::set(int option, int value) {
-  must(sio_setsockopt(fd_, SOL_SIO, option, &value, sizeof value), "sio_setsockopt");
+  sio::Socket::set(option, value);
   return *this;
 }
 
 Socket& Socket::set_linger(int seconds) {
-  const linger value{1, seconds};
-  must(sio_setsockopt(fd_, SOL_SOCKET, SO_LINGER, &value, sizeof value), "SO_LINGER");
+  sio::Socket::set(SO_LINGER, linger{1, seconds}, SOL_SOCKET);
   return *this;
 }
 
-Socket& Socket::join(const Channel& channel, uint32_t events, void* cookie) {
-  must(ec_add_fd(channel.get(), fd_, events, cookie), "ec_add_fd");
+Socket& Socket::join(const sio::Channel& channel, uint32_t events, void* cookie) {
+  sio::Socket::join(channel, events, cookie);
   return *this;
 }
 
-Socket& Socket::associate(const Area& area, unsigned flags, size_t size) {
-  must(dma_assoc(fd_, area.get(), size == 0 ? area.bytes() : size, flags), "dma_assoc");
+Socket& Socket::associate(const sio::Area& area, unsigned flags, size_t size) {
+  sio::Socket::associate(area, size == 0 ? area.size() : size, flags);
   return *this;
 }
 
 Socket& Socket::bind(const Address& address) {
-  must(sio_bind(fd_, address.get(), address.size()), "sio_bind");
+  sio::Socket::bind(address.get(), address.size());
   return *this;
 }
 
 Socket& Socket::listen(int backlog) {
-  must(sio_listen(fd_, backlog), "sio_listen");
+  sio::Socket::listen(backlog);
   return *this;
 }
 
 Socket& Socket::connect(const Address& address) {
-  must(sio_connect(fd_, address.get(), address.size()), "sio_connect");
+  must(sio::Socket::try_connect(address.get(), address.size()), "sio_connect");
   return *this;
 }
 
 Socket Socket::accept(int flags) {
-  return Socket(must(sio_accept4(fd_, nullptr, nullptr, flags), "sio_accept4"));
+  Socket socket(sio::Socket::accept(flags));
+  if (!socket) fail("sio_accept4: %s", std::strerror(EAGAIN));
+  return socket;
 }
 
 int Socket::try_connect(const Address& address) {
-  return sio_connect(fd_, address.get(), address.size()) == 0 ? 0 : errno;
+  return sio::Socket::try_connect(address.get(), address.size()).error();
 }
 
 int Socket::try_send(const void* data, size_t size, int flags) {
-  return sio_send(fd_, data, size, flags) == 0 ? 0 : errno;
+  return send(std::span(static_cast<const std::byte*>(data), size), flags).error();
 }
 
-int Socket::take_error() {
-  int error = 0;
-  socklen_t size = sizeof error;
-  must(sio_getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size), "SO_ERROR");
-  return error;
-}
+int Socket::take_error() { return sio::Socket::take_error().error(); }
 
 void Socket::send(std::string_view text, int flags) {
-  must(sio_send(fd_, text.data(), text.size(), flags), "sio_send");
+  must(sio::Socket::send(text, flags), "sio_send");
 }
 
 Message Socket::receive() {
-  void* data = nullptr;
-  const int size = must(sio_recv(fd_, &data, SIZE_MAX, 0), "sio_recv");
-  return data == nullptr ? Message() : Message(data, static_cast<size_t>(size));
+  auto [status, buffer] = sio::Socket::receive();
+  must(status, "sio_recv");
+  return Message(std::move(buffer));
 }
 
-void Socket::flush(milliseconds limit) {
-  timespec wait = to_timespec(limit);
-  must(sio_flush(fd_, &wait), "sio_flush");
-}
+void Socket::flush(milliseconds limit) { must(sio::Socket::flush(limit), "sio_flush"); }
 
 }  // namespace sio::test

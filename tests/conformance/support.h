@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <sio/sio.hpp>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,6 +35,7 @@ uint64_t scaled(uint64_t n);
 
 // -1: throws what was done and why it failed.
 int must(int result, const char* what);
+void must(Status status, const char* what);
 
 // For destructors. A program counts complaints (a peer's exit status), a test fails by them.
 void complain(const std::string& text);
@@ -80,22 +83,24 @@ std::string global_ipv6_of(const std::string& interface);
 
 // ------------------------------------------------------------------------------------- memory
 
-class Area {
+// These are the owners of <sio/sio.hpp>, so that what goes through them tests those too. What is
+// added: complaints, time limits, and failures that are thrown.
+
+class Area : public sio::Area {
  public:
   Area() = default;
-  explicit Area(size_t bytes, unsigned flags = 0);
-  Area(dma_mem_t handle, size_t bytes) : handle_(handle), bytes_(bytes) {}
-  Area(Area&& other) noexcept;
-  Area& operator=(Area&& other) noexcept;
+  explicit Area(size_t bytes, unsigned flags = 0) : sio::Area(bytes, flags) {}
+  Area(dma_mem_t handle, size_t bytes) : sio::Area(own(handle, bytes)) {}
+  Area(Area&& other) noexcept = default;
+  Area& operator=(Area&& other) noexcept {
+    Area(std::move(other)).swap(*this);
+    return *this;
+  }
   // All that was taken comes back soon (messages in flight), else a complaint.
   ~Area();
 
-  dma_mem_t get() const { return handle_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  dma_mem_t handle_ = nullptr;
-  size_t bytes_ = 0;
+  dma_mem_t get() const { return handle(); }
+  size_t bytes() const { return size(); }
 };
 
 // The accounts; complains when they do not add up.
@@ -103,12 +108,13 @@ using Accounts = struct dma_stat;
 Accounts accounts(dma_mem_t area);
 
 // Memory that is the program's: a reserved block or a received message. Released at the end.
-class Message {
+class Message : public Buffer {
  public:
   Message() = default;
-  Message(void* data, size_t size) : data_(data), size_(size) {}
-  explicit Message(const event_data_t& received) : Message(received.data.buf, received.data.len) {}
-  Message(Message&& other) noexcept { swap(other); }
+  Message(void* data, size_t size) : Buffer(data, size) {}
+  explicit Message(Buffer&& buffer) : Buffer(std::move(buffer)) {}
+  explicit Message(const event_data_t& received) : Buffer(buffer_of(received)) {}
+  Message(Message&& other) noexcept = default;
   Message& operator=(Message&& other) noexcept {
     Message(std::move(other)).swap(*this);
     return *this;
@@ -116,36 +122,24 @@ class Message {
   ~Message();
 
   // Throws when the area has none.
-  static Message reserve(const Area& area, size_t size);
+  static Message reserve(const sio::Area& area, size_t size);
 
-  char* data() const { return static_cast<char*>(data_); }
-  size_t size() const { return size_; }
-  std::string_view view() const { return {data(), size_}; }
-  explicit operator bool() const { return data_ != nullptr; }
-  // It is somebody else's from now on.
-  void* give_up() { return std::exchange(data_, nullptr); }
-
- private:
-  void swap(Message& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-  }
-
-  void* data_ = nullptr;
-  size_t size_ = 0;
+  char* data() const { return reinterpret_cast<char*>(Buffer::data()); }
+  std::string_view view() const { return text(); }
 };
 
 // ----------------------------------------------------------------------------------- channels
 
-class Channel {
+class Channel : public sio::Channel {
  public:
-  explicit Channel(unsigned flags = 0);
-  Channel(unsigned flags, size_t entries);  // on a ring of our own
-  Channel(Channel&& other) noexcept
-      : ring_(std::move(other.ring_)), ec_(std::exchange(other.ec_, -1)) {}
+  explicit Channel(unsigned flags = 0) : sio::Channel(flags) {}
+  Channel(unsigned flags, size_t entries) : ring_(entries) {  // on a ring of our own
+    sio::Channel(flags, ring_).swap(*this);
+  }
+  Channel(Channel&& other) noexcept = default;
   ~Channel();
 
-  ec_t get() const { return ec_; }
+  ec_t get() const { return handle(); }
 
   // The next event; none in that time: throws, or returns nothing.
   event_data_t next(milliseconds limit = kSoon) const;
@@ -154,41 +148,40 @@ class Channel {
   event_data_t expect(uint32_t kind, milliseconds limit = kSoon) const;
   // The next of this kind; throws at EC_HUP, passes over others.
   event_data_t skip_to(uint32_t kind, milliseconds limit = kSoon) const;
+  // What is there now; none: nothing, or an empty span.
+  std::optional<event_data_t> poll() const { return sio::Channel::next(); }
+  std::span<event_data_t> poll(std::span<event_data_t> room) const {
+    return sio::Channel::next(room);
+  }
 
  private:
   std::vector<event_data_t> ring_;
-  ec_t ec_ = -1;
 };
 
 const char* kind_name(uint32_t kind);
 
 // ------------------------------------------------------------------------------------ sockets
 
-class Socket {
+class Socket : public sio::Socket {
  public:
   Socket() = default;
-  explicit Socket(int fd) : fd_(fd) {}
-  Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Socket& operator=(Socket&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Socket() { close(); }
+  explicit Socket(int fd) : sio::Socket(own(fd)) {}
+  explicit Socket(sio::Socket&& socket) : sio::Socket(std::move(socket)) {}
 
   // Family: unspecified is Address::self()'s.
   static Socket make(int flags = 0, int family = AF_UNSPEC, int type = SOCK_SEQPACKET);
 
-  int get() const { return fd_; }
-  int close() { return fd_ < 0 ? 0 : sio_close(std::exchange(fd_, -1)); }
+  int get() const { return descriptor(); }
+  int close();  // as sio_close
 
   Socket& set(int option, int value);  // of SOL_SIO
   Socket& set_linger(int seconds);
-  Socket& join(const Channel& channel, uint32_t events = EC_DELIVER, void* cookie = nullptr);
-  Socket& associate(const Area& area, unsigned flags = 0, size_t size = 0);  // 0: all of it
+  Socket& join(const sio::Channel& channel, uint32_t events = EC_DELIVER, void* cookie = nullptr);
+  Socket& associate(const sio::Area& area, unsigned flags = 0, size_t size = 0);  // 0: all of it
   Socket& bind(const Address& address);
   Socket& listen(int backlog = 16);
-  Socket& connect(const Address& address);
-  Socket accept(int flags = 0);
+  Socket& connect(const Address& address);  // throws for EINPROGRESS too
+  Socket accept(int flags = 0);             // throws when none waits
 
   // 0, or the errno.
   int try_connect(const Address& address);
@@ -196,24 +189,17 @@ class Socket {
   int take_error();  // SO_ERROR
 
   // Blocking.
+  using sio::Socket::send;
   void send(std::string_view text, int flags = 0);
   Message receive();  // empty: the end
 
   template <typename T>
   T get_option(int option) const {  // of SOL_SIO
-    T value{};
-    socklen_t size = sizeof value;
-    must(sio_getsockopt(fd_, SOL_SIO, option, &value, &size), "sio_getsockopt");
-    return value;
+    return sio::Socket::get<T>(option);
   }
-  sio_info info() const { return get_option<sio_info>(SIO_INFO); }
-  uint32_t ready() const { return get_option<uint32_t>(SIO_READY); }
-  Address name() const { return Address(fd_, sio_getsockname); }
-  Address peer_name() const { return Address(fd_, sio_getpeername); }
+  Address name() const { return Address(get(), sio_getsockname); }
+  Address peer_name() const { return Address(get(), sio_getpeername); }
   void flush(milliseconds limit = kSoon);
-
- private:
-  int fd_ = -1;
 };
 
 }  // namespace sio::test

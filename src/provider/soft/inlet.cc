@@ -16,6 +16,7 @@ void Inlet::Layout::add(char* data, size_t size, bool payload) noexcept {
 Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
   Layout layout;
   if (in_payload_) layout.add(sink.payload() + payload_bytes_, payload_left(), true);
+  const size_t certain = layout.total;
   // One header more than frames: if that stays empty, there is nothing more to read.
   for (unsigned i = 0; i <= ahead_; ++i) {
     const size_t have = i == 0 ? header_bytes_ : 0;
@@ -23,6 +24,8 @@ Inlet::Layout Inlet::lay_out(FrameSink& sink) noexcept {
     if (i == ahead_) break;
     const FrameSink::Room room = sink.upcoming(i);
     if (expected_ == 0 || room.size < expected_) break;
+    const size_t with_it = layout.total - certain + expected_ + FrameHeader::kSize;
+    if (with_it > kMostSurplus) break;
     layout.add(room.data, expected_, true);
   }
   return layout;
@@ -114,7 +117,6 @@ Inlet::Result Inlet::resume(FrameSink& sink) noexcept {
   }
   if (broken_) return Result::kBroken;
   if (stalled_) return Result::kStalled;
-  if (surplus_.capacity() > kKeptSurplus) surplus_ = {};
   surplus_.clear();
   surplus_taken_ = 0;
   return Result::kMore;

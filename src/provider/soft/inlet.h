@@ -42,6 +42,8 @@ class FrameSink {
 
 class Inlet {
  public:
+  Inlet() { surplus_.reserve(kMostSurplus); }
+
   enum class Result : uint8_t {
     kMore,     // there may be more to read
     kDrained,  // there is nothing more now
@@ -70,7 +72,9 @@ class Inlet {
  private:
   static constexpr unsigned kMostAhead = 8;  // frames that one read has room for
   static constexpr size_t kMostPieces = 2 * kMostAhead + 2;
-  static constexpr size_t kKeptSurplus = 65'536;  // bytes of capacity
+  // Bytes laid out where it is only expected that they belong: what was wrong has room elsewhere,
+  // which is asked for once, and touched when it is needed.
+  static constexpr size_t kMostSurplus = size_t{256} << 10;
 
   // A piece of memory that a read fills.
   struct Piece {
