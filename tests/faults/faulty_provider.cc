@@ -111,6 +111,8 @@ class FaultyPair : public Kind {
     return inner_->post_recv(chain, bad);
   }
   void fail() noexcept override { inner_->fail(); }
+  int attach(const Destination& group) noexcept override { return inner_->attach(group); }
+  int detach(const Destination& group) noexcept override { return inner_->detach(group); }
 
  protected:
   Counted counted_{plan().pairs};
@@ -215,6 +217,9 @@ class FaultyEndpoint final : public Endpoint {
   }
   int connect(std::span<const std::byte> data) noexcept override {
     return fault() ? -EIO : inner_->connect(data);
+  }
+  int join(const sockaddr* group, bool receive) noexcept override {
+    return fault() ? -EIO : inner_->join(group, receive);
   }
   int accept(std::span<const std::byte> data) noexcept override {
     return fault() ? -EIO : inner_->accept(data);
