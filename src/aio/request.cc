@@ -141,7 +141,7 @@ void Request::received(const Socket& from, void* data, int result) noexcept {
     message.msg_iovlen = data != nullptr ? 1 : 0;
     if (data != nullptr) message.msg_iov[0] = {data, static_cast<size_t>(result)};
     auto* const name = static_cast<sockaddr*>(message.msg_name);
-    if (name != nullptr) from.name(true, name, &message.msg_namelen);
+    if (name != nullptr) from.sender_name(name, &message.msg_namelen);
     message.msg_controllen = 0;
     message.msg_flags = MSG_EOR;
   } else if (result >= 0) {

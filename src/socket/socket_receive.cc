@@ -12,6 +12,7 @@ namespace sio::internal {
 // ------------------------------------------------------------------------------ completions
 
 void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  if (datagram_ != nullptr) return complete_datagram(id, wc);
   if (id.kind == wire::Work::kReceive) {
     if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
     if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
@@ -122,6 +123,7 @@ bool Socket::is_told() const noexcept {
 
 // After a batch of completions: answer, go on, tell.
 void Socket::settle() noexcept {
+  if (datagram_ != nullptr) return settle_datagram();
   if (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) {
     repost(false);
     sender_->pump(false);
@@ -155,6 +157,7 @@ void Socket::repost(bool force) noexcept {
 void Socket::run() noexcept {
   SocketGuard guard = SocketGuard::of(this, generation());
   if (!guard) return;
+  if (datagram_ != nullptr) return repost_datagram();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   repost(false);
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
@@ -192,6 +195,7 @@ void Socket::take(const IncomingMessage& message) noexcept {
 
 // In this order: what comes after must not overtake.
 bool Socket::emit(EventRing& ring) noexcept {
+  if (datagram_ != nullptr) return emit_datagram(ring);
   // A connect that failed is the end of what was sent before.
   const bool all = emit_accepts(ring) && (connect_error_ == 0 || emit_outcomes(ring)) &&
                    emit_connect(ring) && emit_outcomes(ring) && emit_messages(ring) &&
@@ -289,6 +293,10 @@ void Socket::channel_closed() noexcept {
 // ------------------------------------------------------------------------------------- recv
 
 bool Socket::readable() const noexcept {
+  if (datagram_ != nullptr) {
+    return datagram_->receiver.has_next() || (connect_waits_ && !datagram_->connecting) ||
+           phase_ == Phase::kEnded;
+  }
   if (phase_ == Phase::kListening) return !backlog_.empty();
   if (connect_waits_ && phase_ != Phase::kResolving && phase_ != Phase::kConnecting) return true;
   if (phase_ == Phase::kEnded || at_end()) return true;
@@ -297,6 +305,7 @@ bool Socket::readable() const noexcept {
 
 // The next message or the end, as sio_recv returns it; -EAGAIN: there is none yet.
 int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
+  if (is_datagram()) return take_datagram(buf, size, peek);
   if (phase_ == Phase::kFresh || phase_ == Phase::kListening) return -ENOTCONN;
   IncomingMessage message;
   if (receiver_ != nullptr && receiver_->peek(message)) {
@@ -322,6 +331,7 @@ int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
 int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
   Socket& socket = *guard;
   if (socket.deliver_) return -EINVAL;
+  socket.reopen_datagram();
   const bool nonblock = socket.nonblock_ || (flags & MSG_DONTWAIT) != 0;
   bool looked = false;
   socket.connect_is_known();
@@ -337,6 +347,7 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
     } else {
       const int result = guard.wait(kNever, [&] {
         return (socket.receiver_ != nullptr && socket.receiver_->has_next()) || socket.at_end() ||
+               (socket.datagram_ != nullptr && socket.datagram_->receiver.has_next()) ||
                socket.read_shut_ || socket.phase_ == Phase::kEnded ||
                socket.phase_ == Phase::kFresh;
       });
