@@ -90,8 +90,9 @@ SIO_BEGIN_DECLS
  *                                         such groups (IPv6 on RoCE v2)
  *                          ENOPROTOOPT    another option, family or type of socket
  *
- * A socket whose queue pair fails (its device has gone, say) ends with EC_HUP. sio_listen,
- * sio_accept and sio_shutdown are EOPNOTSUPP. */
+ * What is sent while the interface is down is lost, or its EC_SENT has error EIO. A
+ * socket whose device has gone ends with EC_HUP. sio_listen, sio_accept and sio_shutdown
+ * are EOPNOTSUPP. */
 
 /* sio_send: the library releases the buffer when the message is acknowledged;
  * no EC_SENT follows. (A bit that no MSG_ flag uses.) */

@@ -45,6 +45,9 @@ struct Datagram {
 
   Link& link;
   bool started = false;
+  bool failing = false;  // the queue pair has failed, is drained, and a new one takes its place
+  TimePoint renewed{};   // when it last did
+  provider::QueueSizes sizes;
   uint32_t mtu = 0;         // bytes, of payload
   InetAddress name;         // as the program has it
   InetAddress source;       // what datagrams say that they come from

@@ -12,11 +12,26 @@ namespace sio::internal {
 using provider::ConnectionEvent;
 
 void DatagramGroups::clear() noexcept {
-  for (const Group& one : groups_) {
-    if (one.destination != nullptr) pair_->detach(*one.destination);
-    dispatch_to_nobody(one.endpoint->serial());
-  }
+  detach_all();
+  for (const Group& one : groups_) dispatch_to_nobody(one.endpoint->serial());
   groups_.clear();
+}
+
+void DatagramGroups::detach_all() noexcept {
+  for (const Group& one : groups_) {
+    if (one.destination != nullptr && pair_ != nullptr) pair_->detach(*one.destination);
+  }
+  pair_ = nullptr;
+}
+
+void DatagramGroups::attach_all(provider::QueuePair& pair) noexcept {
+  pair_ = &pair;
+  for (const Group& one : groups_) {
+    if (one.destination == nullptr) continue;
+    if (const int error = pair_->attach(*one.destination)) {
+      LOG_WARN("a datagram socket does not come back into a group: %s", errno_text(-error));
+    }
+  }
 }
 
 DatagramGroups::Group* DatagramGroups::find(const InetAddress& group) noexcept {
@@ -59,7 +74,9 @@ int DatagramGroups::join(Socket& socket, const InetAddress& group) {
 void DatagramGroups::on_event(ConnectionEvent& event) noexcept {
   for (Group& one : groups_) {
     if (one.endpoint->serial() != event.endpoint || one.error != EINPROGRESS) continue;
-    if (event.kind == ConnectionEvent::Kind::kEstablished && event.destination != nullptr) {
+    const bool joined =
+        event.kind == ConnectionEvent::Kind::kEstablished && event.destination != nullptr;
+    if (joined && pair_ != nullptr) {
       one.error = -pair_->attach(*event.destination);
       if (one.error == 0) one.destination = std::move(event.destination);
     } else {
@@ -77,7 +94,7 @@ int DatagramGroups::outcome(const InetAddress& group) noexcept {
 int DatagramGroups::leave(const InetAddress& group) noexcept {
   Group* const one = find(group);
   if (one == nullptr) return -EADDRNOTAVAIL;
-  if (one->destination != nullptr) pair_->detach(*one->destination);
+  if (one->destination != nullptr && pair_ != nullptr) pair_->detach(*one->destination);
   dispatch_to_nobody(one->endpoint->serial());
   groups_.erase(groups_.begin() + (one - groups_.data()));
   return 0;

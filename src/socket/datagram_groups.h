@@ -31,6 +31,10 @@ class DatagramGroups {
     local_ = local;
   }
 
+  // Another one takes its place.
+  void detach_all() noexcept;
+  void attach_all(provider::QueuePair& pair) noexcept;
+
   // Begins to join: -EADDRINUSE when it is a member or about to be one, -ENOBUFS when of too many.
   // Its end comes by an event, for on_event.
   int join(Socket& socket, const InetAddress& group);
@@ -54,7 +58,7 @@ class DatagramGroups {
 
   Group* find(const InetAddress& group) noexcept;
 
-  provider::QueuePair* pair_ = nullptr;
+  provider::QueuePair* pair_ = nullptr;  // NULL: it has gone
   InetAddress local_;
   std::vector<Group> groups_;
 };

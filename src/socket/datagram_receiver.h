@@ -72,7 +72,10 @@ class DatagramReceiver {
 
   // One has come. A source whose queue pair is another one than before: it, else not set.
   InetAddress received(uint32_t slot, const ibv_wc& wc) noexcept;
-  void flushed() noexcept { --posted_; }
+  void flushed(uint32_t slot) noexcept {
+    --posted_;
+    dropped_.push_back(slot);
+  }
 
   bool has_next() const noexcept { return head_ != tail_; }
   // The next one, without taking it; false: none.

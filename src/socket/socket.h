@@ -341,6 +341,8 @@ class Socket final : public EventSource,
   void on_datagram_event(provider::ConnectionEvent& event) noexcept;
   void lookup_ended(const InetAddress& address) noexcept;
   void end_datagram(int error) noexcept;
+  void datagram_failed(const ibv_wc& wc, bool receive) noexcept;
+  void renew_datagram();
   void start_closing_datagram();
   void advance_closing_datagram() noexcept;
   uint64_t largest_datagram() const noexcept;
@@ -398,6 +400,7 @@ class Socket final : public EventSource,
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
+  void note_failure(const ibv_wc& wc) noexcept;
   void completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept;
   void protocol_broken() noexcept;
   void repost(bool force) noexcept;

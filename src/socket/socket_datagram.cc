@@ -12,6 +12,7 @@
 #include "base/local_addresses.h"
 #include "base/log.h"
 #include "memory/registration.h"
+#include "provider/status.h"
 #include "socket/dispatch.h"
 #include "socket/socket.h"
 
@@ -22,6 +23,8 @@ using provider::ConnectionEvent;
 
 constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
 constexpr uint32_t kLeastSlots = 2;
+constexpr milliseconds kDrainLimit{1000};
+constexpr milliseconds kBetweenRenewals{100};
 
 }  // namespace
 
@@ -166,6 +169,7 @@ void Socket::build_datagram() {
   outcomes_.prepare(!in.hidden());
   datagram_ = std::make_unique<Datagram>(*this, link_, outcomes_, options_.datagram_peers);
   Datagram& it = *datagram_;
+  it.sizes = sizes;
   it.mtu = std::min(endpoint_->port_info().mtu, DatagramReceiver::kLargest);
   it.sender.prepare(sizes.send_wr);
   it.receiver.prepare(region_, note_returned, this);
@@ -384,6 +388,52 @@ int Socket::set_membership(SocketGuard& guard, int level, int option, const void
   return result;
 }
 
+// ----------------------------------------------------------------------------------------- failure
+
+// Some devices take a datagram that finds no way (the interface is down) for a failure of the queue
+// pair. To its socket it is a lost datagram: once all is flushed a new one takes its place.
+void Socket::datagram_failed(const ibv_wc& wc, bool receive) noexcept {
+  note_failure(wc);
+  if (phase_ != Phase::kOpen || datagram_->failing) return;
+  if (closing_) return begin_ending(provider::errno_of(wc.status, receive), false);
+  datagram_->failing = true;
+  link_.queue_pair->fail();
+  try {
+    start_timer(limit_timer_, kDrainLimit, &Socket::renew_datagram);
+  } catch (const std::bad_alloc&) {
+    begin_ending(ENOMEM, false);
+  }
+}
+
+// At most once in a while, or there would be a new one for each message that is sent.
+void Socket::renew_datagram() {
+  Datagram& it = *datagram_;
+  if (phase_ != Phase::kOpen || !it.failing) return;
+  if (!drained()) return begin_ending(EIO, false);
+  const TimePoint due = it.renewed + kBetweenRenewals;
+  const TimePoint now = Clock::now();
+  if (now < due) {
+    const auto rest = std::chrono::ceil<milliseconds>(due - now);
+    return start_timer(limit_timer_, rest, &Socket::renew_datagram);
+  }
+  cancel(limit_timer_);
+  it.renewed = now;
+  it.groups.detach_all();
+  try {
+    link_.queue_pair.reset();
+    link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, it.sizes);
+  } catch (const std::system_error& error) {
+    LOG_ERROR("a datagram socket: %s", error.what());
+    failure_ = so_error_ = link_.info.error = error.code().value();
+    it.failing = false;
+    return end();
+  }
+  it.failing = false;
+  it.groups.attach_all(*link_.queue_pair);
+  LOG_INFO("QP %u: takes the place of one that has failed", link_.queue_pair->number());
+  settle_datagram();
+}
+
 // ------------------------------------------------------------------------------------------- end
 
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
@@ -397,14 +447,16 @@ void Socket::end_datagram(int error) noexcept {
   link_.queue_pair->fail();
   channel()->changed();
   try {
-    start_timer(limit_timer_, milliseconds(1000), &Socket::ending_timed_out);
+    start_timer(limit_timer_, kDrainLimit, &Socket::ending_timed_out);
   } catch (const std::bad_alloc&) {
     end();
   }
 }
 
 void Socket::start_closing_datagram() {
-  if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, false);
+  if (linger_time() == milliseconds(0) || datagram_->failing) {
+    return begin_ending(ECONNABORTED, false);
+  }
   closing_ = true;
   start_timer(limit_timer_, linger_time(), &Socket::linger_over);
   advance_closing_datagram();

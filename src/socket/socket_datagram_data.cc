@@ -21,7 +21,7 @@ void Socket::complete_datagram(const wire::WorkId& id, const ibv_wc& wc) noexcep
       if (closed_) it.receiver.drop_all();
       return;
     }
-    it.receiver.flushed();
+    it.receiver.flushed(id.index);
   } else if (id.kind == wire::Work::kSend) {
     const bool sent = wc.status == IBV_WC_SUCCESS;
     it.sender.completed(id.index, sent ? 0 : provider::errno_of(wc.status, false));
@@ -29,10 +29,11 @@ void Socket::complete_datagram(const wire::WorkId& id, const ibv_wc& wc) noexcep
   } else {
     return;
   }
-  work_failed(wc, id.kind == wire::Work::kReceive);
+  datagram_failed(wc, id.kind == wire::Work::kReceive);
 }
 
 void Socket::settle_datagram() noexcept {
+  if (phase_ == Phase::kOpen && datagram_->failing && drained()) renew_datagram();
   if (phase_ == Phase::kOpen) {
     repost_datagram();
     pump_waiting();
@@ -45,7 +46,7 @@ void Socket::settle_datagram() noexcept {
 }
 
 void Socket::repost_datagram() noexcept {
-  if (phase_ != Phase::kOpen) return;
+  if (phase_ != Phase::kOpen || datagram_->failing) return;
   if (const int error = datagram_->receiver.post_returned()) begin_ending(-error, false);
 }
 
@@ -128,6 +129,7 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
 int Socket::try_send_datagram(const InetAddress& to, const Gather& gather, const SendRecord* copied,
                               bool wait) noexcept {
   Datagram& it = *datagram_;
+  if (it.failing) return -EAGAIN;
   DatagramPeer* peer = nullptr;
   if (const int error = it.peers.look_up(to, peer)) return error;
   if (peer->state == DatagramPeer::State::kFailed && peer->waiting == 0) {
@@ -163,6 +165,7 @@ int Socket::try_send_datagram(const InetAddress& to, const Gather& gather, const
 
 bool Socket::may_send_datagram(const InetAddress& to, const Wanted& wanted) const noexcept {
   const Datagram& it = *datagram_;
+  if (it.failing) return false;
   if (outcomes_.full(wanted.records)) return false;
   if (!link_.staging->may_take(link_.buffers_held)) return false;
   const DatagramPeer* const peer = it.peers.peek(to);
@@ -175,6 +178,7 @@ bool Socket::may_send_datagram(const InetAddress& to, const Wanted& wanted) cons
 // will any.
 void Socket::pump_waiting(int error) noexcept {
   Datagram& it = *datagram_;
+  if (it.failing && error == 0) return;
   for (auto one = it.waiting.begin(); one != it.waiting.end();) {
     DatagramPeer* const peer = it.peers.find(one->to);
     int failed = error;

@@ -42,7 +42,7 @@ void Socket::protocol_broken() noexcept {
   begin_ending(EPROTO, true);
 }
 
-void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
+void Socket::note_failure(const ibv_wc& wc) noexcept {
   // The first that was not merely flushed is the cause.
   if (link_.info.wc_status == 0 && wc.status != IBV_WC_WR_FLUSH_ERR) {
     link_.info.wc_status = static_cast<uint32_t>(wc.status);
@@ -50,6 +50,10 @@ void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
     link_.info.wc_qp_num = wc.qp_num;
     LOG_INFO("QP %u: %s (vendor %#x)", wc.qp_num, provider::status_name(wc.status), wc.vendor_err);
   }
+}
+
+void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
+  note_failure(wc);
   const int error = provider::errno_of(wc.status, receive);
   if (phase_ == Phase::kConnecting) {
     // If the connect fails the connection manager has the cause, and tells it next. If it does not

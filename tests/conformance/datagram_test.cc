@@ -726,6 +726,36 @@ TEST_F(DatagramSockets, AreNotTheForkedChilds) {
   EXPECT_EQ(receive_from(socket).message.view(), "to myself");
 }
 
+// What leaves meanwhile is lost, and nothing else is.
+TEST_F(DatagramSockets, OutliveALinkThatIsDownForAWhile) {
+  if (on_soft()) GTEST_SKIP() << "is about a device";
+  const Channel channel;
+  Socket socket = make_datagram_socket();
+  socket.join(channel).bind(Address::self());
+  const Socket far = make_bound();
+  send_to(socket, far.name(), "before");
+  EXPECT_EQ(receive_from(far).message.view(), "before");
+  Peer breaker("link-down ms=500");
+  breaker.expect("down");
+  eventually(  // for as long as it is down, about
+      [&] {
+        try_send_to(socket, far.name(), "meanwhile", 9, MSG_DONTWAIT);
+        try_receive_from(far);
+        return false;
+      },
+      milliseconds(400));
+  breaker.expect("up");
+  breaker.finish();
+  EXPECT_TRUE(eventually([&] {
+    try_send_to(socket, far.name(), "after", 5, MSG_DONTWAIT);
+    const auto received = await_from(far, milliseconds(100));
+    return received && received->message.view() == "after";
+  }));
+  while (const auto event = channel.try_next(milliseconds(0))) {
+    EXPECT_EQ(event->kind, uint32_t{EC_WRITABLE}) << kind_name(event->kind) << event->error;
+  }
+}
+
 // ---------------------------------------------------------------------------------------- misuse
 
 using MisuseOfDatagrams = DeviceTest;
