@@ -77,7 +77,8 @@ SIO_BEGIN_DECLS
  * Multicast groups: sio_setsockopt(IPPROTO_IP, IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP,
  * struct ip_mreq or ip_mreqn; IPPROTO_IPV6, IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP, struct
  * ipv6_mreq). A member gets what is sent to the group at its own port. The call waits
- * until the network has taken it (SIO_CONNECT_TIMEOUT at most). To send to a group no
+ * until the connection manager has taken it (SIO_CONNECT_TIMEOUT at most); the network
+ * may be a little later, and what is sent meanwhile is missed. To send to a group no
  * membership is needed, and what a socket sends does not come back to it. 20 groups
  * at most.
  *

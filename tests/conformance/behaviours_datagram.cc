@@ -3,6 +3,7 @@
 // Peers of datagram sockets.
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "conformance/behaviours.h"
 #include "conformance/datagrams.h"
@@ -73,7 +74,7 @@ void datagram_echo(const Options& options) {
   options.text("way", "deliver") == "deliver" ? echo_delivered(options) : echo_blocking(options);
 }
 
-// Takes nothing until it is told how many to take and let go, or "drain": all there are.
+// Takes nothing until it is told "drain": all there are; or "last": until one says "last".
 void datagram_slow(const Options& options) {
   const Socket socket = make_bound(options, nullptr);
   say_listening(socket);
@@ -81,8 +82,9 @@ void datagram_slow(const Options& options) {
   for (std::string line = hear(); !line.empty(); line = hear()) {
     if (line == "drain") {
       while (await_from(socket, milliseconds(200))) ++taken;
-    } else {
-      for (int n = std::stoi(line); n > 0; --n, ++taken) receive_from(socket);
+    } else if (line == "last") {
+      bool last = false;
+      for (; !last; ++taken) last = receive_from(socket).message.view() == "last";
     }
     const sio_info info = socket.info();
     say("taken %d %llu %llu", taken, static_cast<unsigned long long>(info.datagrams_lost),
@@ -90,17 +92,23 @@ void datagram_slow(const Options& options) {
   }
 }
 
-// A member of group=, at port=, until it is told "end" there: says what it got.
+// A member of group=, at port=, until it is told "end" there: says what it got, but for "hello", of
+// which it says the first.
 void datagram_member(const Options& options) {
   const Socket socket = make_bound(options, nullptr);
   const Address group(options.text("group"), 0);
   join(socket, group);
   say_listening(socket);
+  bool heard = false;
   int taken = 0;
   std::string last;
   for (;;) {
     const Received received = receive_from(socket);
     if (received.message.view() == "end") break;
+    if (received.message.view() == "hello") {
+      if (!std::exchange(heard, true)) say("heard");
+      continue;
+    }
     last = received.message.view();
     ++taken;
     if (options.has("answer")) send_to(socket, received.from, "answer");

@@ -56,6 +56,18 @@ std::optional<Received> await_from(const Socket& socket, milliseconds limit) {
   return received;
 }
 
+std::string insist(Peer& peer, const std::string& words, const std::function<void()>& send) {
+  constexpr int kTimes = 20;
+  for (int i = 1;; ++i) {
+    send();
+    try {
+      return peer.expect(words, milliseconds(500));
+    } catch (const std::exception&) {
+      if (i == kTimes) throw;
+    }
+  }
+}
+
 // ---------------------------------------------------------------------------------------- groups
 
 namespace {

@@ -3,10 +3,12 @@
 // Datagram sockets as the tests and their peers use them.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "conformance/peer.h"
 #include "conformance/support.h"
 
 namespace sio::test {
@@ -29,6 +31,9 @@ Received receive_from(const Socket& socket);
 std::optional<Received> try_receive_from(const Socket& socket, int flags = 0);
 // One comes within this time.
 std::optional<Received> await_from(const Socket& socket, milliseconds limit = kSoon);
+
+// Sends until the peer says these words, since any datagram may be lost: the rest of its line.
+std::string insist(Peer& peer, const std::string& words, const std::function<void()>& send);
 
 // IP_ADD_MEMBERSHIP or IPV6_JOIN_GROUP, and the opposite: 0 or the errno.
 int try_join(const Socket& socket, const Address& group);
