@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // What an open datagram socket has in place of a connection. Used under the channel's lock. How it
-// is used is in socket_datagram.cc (its life) and socket_datagram_data.cc (messages).
+// is used is in socket_datagram.cc (its life), socket_datagram_peers.cc and socket_datagram_data.cc
+// (messages).
 #pragma once
 
 #include <deque>

@@ -232,7 +232,7 @@ class Socket final : public EventSource,
   // It gets none, if it still waits for one.
   bool withdraw(Completion& completion) noexcept;
 
-  // -- socket_datagram.cc, socket_datagram_data.cc
+  // -- socket_datagram_data.cc, socket_datagram_peers.cc
   // `to` not set: the connected peer.
   static int send_datagram(SocketGuard& guard, const InetAddress& to, std::span<const iovec> pieces,
                            int flags, Completion* completion);
@@ -336,6 +336,7 @@ class Socket final : public EventSource,
   void take_datagram_memory(Area& area, size_t bytes);
   void prepare_datagram_memory();
   InetAddress datagram_name() const noexcept;
+  // socket_datagram_peers.cc
   static int connect_datagram(SocketGuard& guard, const InetAddress& peer);
   void datagram_connected(int error) noexcept;
   void on_datagram_event(provider::ConnectionEvent& event) noexcept;
