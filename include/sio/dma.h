@@ -114,6 +114,7 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * queue pair. What is left, if it is more than a slot, takes messages larger than a
  * slot, each in a block of its own: the largest one is as large as that memory, and
  * several wait for each other when together they do not fit.
+ * Of a datagram socket: 64 slots (SIO_RECV_SLOTS) of 4160 bytes, and nothing else.
  * sio_reserve never takes from receive memory. A socket has one
  * receiving association; a listener's is the template for each connection that
  * it accepts, which takes `size` bytes of its own at sio_accept.

@@ -70,7 +70,7 @@ enum {
 	EC_CONNECT = 17,  /* a non-blocking sio_connect ended: established, or `error` */
 	EC_RECV = 18,     /* a message, the program's until sio_release: `data` */
 	EC_READABLE = 19, /* sockets without delivery: sio_recv has something again */
-	EC_SENT = 20,     /* acknowledged, or `error`; the buffer is the program's again: `data` */
+	EC_SENT = 20,     /* acknowledged (a datagram: has left), or `error`; the buffer is the program's again: `data` */
 	EC_WRITABLE = 21, /* the back-pressure that sio_send reported has gone */
 	EC_EOF = 22,      /* the peer sends no more; all it sent was delivered before */
 	EC_HUP = 23       /* the connection failed, `error` says why; nothing follows */
@@ -84,7 +84,7 @@ struct ec_data {
 	void *buf;                   /* first byte of the message */
 	size_t len;                  /* bytes */
 	dma_mem_t mem;               /* the area that it lies in; NULL for none */
-	const struct sockaddr *from; /* datagrams: the sender; else NULL */
+	const struct sockaddr *from; /* datagrams: the sender, until the message is released; else NULL */
 };
 
 /* Fields as those of siginfo_t. */
@@ -186,7 +186,8 @@ SIO_API int ec_delay(ec_t ec, struct timespec *tout);
  * was taken comes again while the descriptor is ready (EPOLLET and EPOLLONESHOT
  * work too). At most one event of a descriptor waits in the ring.
  *
- * A sio socket is attached before connect or listen, to one channel: its events
+ * A sio socket is attached before connect or listen (for datagrams: before it is
+ * first used), to one channel: its events
  * then come there. `events` is EC_DELIVER (each message comes as EC_RECV) or
  * EPOLLIN (EC_READABLE, then sio_recv).
  *

@@ -40,6 +40,61 @@
 
 SIO_BEGIN_DECLS
 
+/* Datagrams
+ *
+ * A socket of type SOCK_DGRAM sends messages to any address, and may lose them: when
+ * the network does, and when the receiver has no slot free. It is one unreliable
+ * datagram (UD) queue pair of one device. What is otherwise than with connections:
+ *
+ * It is open, and can be sent to, from sio_bind on; the first sio_sendto, sio_connect
+ * or membership binds it if the program did not. An address of no device (0.0.0.0, ::)
+ * means the first device's, or that which leads to where the first message goes; so
+ * datagrams to groups should be sent from an address that was bound. What is
+ * settable "before" (options, dma_assoc, ec_add_fd) is so until the socket is first
+ * used to send, receive, connect or join; what arrives until then may be lost. With
+ * SO_REUSEADDR a port that another socket has is shared: what goes to groups at that
+ * port comes to each, what goes to the port comes to the first, and the others send
+ * from a port of their own. SIO_SLOT_SIZE has no meaning: a slot takes any datagram.
+ *
+ * Messages are of 0 bytes to the path MTU (SIO_MAX_MESSAGE; 4096 at most, 2 less to
+ * groups); a larger one is EMSGSIZE at once. They are taken from and lie in areas like
+ * those of connections. EC_SENT, and sio_flush, say that a message has left, not that
+ * it came. MSG_MORE has no effect. SIO_INFO counts what was missing.
+ *
+ * An address is looked up by the connection manager, once: it is remembered (the last
+ * 1024 that were used: SIO_DATAGRAM_PEERS), and asked for again every 10 s or so while
+ * it is used and not heard from. Who has sent something is not asked for. A blocking
+ * call waits for that; otherwise up to 64 messages wait, and leave when the address is
+ * known. If it is not found (ECONNREFUSED: nobody is there; EHOSTUNREACH; ETIMEDOUT
+ * after SIO_CONNECT_TIMEOUT) that is the error of the call, or of each message's
+ * EC_SENT; of those that were copied SO_ERROR and sio_flush tell it. So does the next
+ * call that sends there, within a second.
+ *
+ * sio_connect sets where messages without an address go to, and from whom alone
+ * datagrams are taken. It ends when the address is known. It may be called again;
+ * with an address of family AF_UNSPEC it is undone.
+ *
+ * Multicast groups: sio_setsockopt(IPPROTO_IP, IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP,
+ * struct ip_mreq or ip_mreqn; IPPROTO_IPV6, IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP, struct
+ * ipv6_mreq). A member gets what is sent to the group at its own port. The call waits
+ * until the connection manager has taken it (SIO_CONNECT_TIMEOUT at most); the network
+ * may be a little later, and what is sent meanwhile is missed. To send to a group no
+ * membership is needed, and what a socket sends does not come back to it. 20 groups
+ * at most.
+ *
+ * Errors of these options: EADDRINUSE     a member already
+ *                          EADDRNOTAVAIL  no member; or imr_address is not the socket's
+ *                          ENODEV         no such interface, or not the socket's
+ *                          ENOBUFS        20 groups
+ *                          EINVAL         no group's address, or another length
+ *                          EOPNOTSUPP     the device or its connection manager has no
+ *                                         such groups (IPv6 on RoCE v2)
+ *                          ENOPROTOOPT    another option, family or type of socket
+ *
+ * What is sent while the interface is down is lost, or its EC_SENT has error EIO. A
+ * socket whose device has gone ends with EC_HUP. sio_listen, sio_accept and sio_shutdown
+ * are EOPNOTSUPP. */
+
 /* sio_send: the library releases the buffer when the message is acknowledged;
  * no EC_SENT follows. (A bit that no MSG_ flag uses.) */
 #define SIO_RELEASE 0x01000000
@@ -60,7 +115,8 @@ enum {
 	SIO_AREA = 9,            /* get: dma_mem_t of the receive memory; NULL before there is any */
 	SIO_READY = 10,          /* get: uint32_t, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR */
 	SIO_INFO = 11,           /* get: struct sio_info */
-	SIO_MAX_MESSAGE = 12     /* get: uint64_t, largest message that the peer takes; before connect: that we take */
+	SIO_MAX_MESSAGE = 12,    /* get: uint64_t, largest message that the peer takes; before connect: that we take */
+	SIO_DATAGRAM_PEERS = 20  /* int, addresses that a datagram socket remembers: 2 to 65536 (1024); before */
 };
 
 /* What a connection is and has done. A zeroed field means: not known (yet). */
@@ -96,11 +152,17 @@ struct sio_info {
 	uint32_t wc_status;      /* enum ibv_wc_status of the first failed completion */
 	uint32_t wc_vendor_err;
 	uint32_t wc_qp_num;
+	uint64_t datagrams_lost;     /* missing: numbers that were skipped between two datagrams of one sender */
+	uint64_t datagrams_late;     /* came after a later one, or twice; were counted as lost before, unless twice */
+	uint64_t datagrams_odd;      /* dropped: not of libsio, or malformed */
+	uint64_t datagrams_unwanted; /* dropped: not of the peer (sio_connect), for a group or port that is not ours */
+	uint64_t lookups;            /* addresses that the connection manager was asked for */
 };
 
-/* A socket. domain: AF_INET or AF_INET6. type: SOCK_SEQPACKET (messages) or
- * SOCK_STREAM (bytes; see below), with SOCK_NONBLOCK and SOCK_CLOEXEC (the
- * descriptor is close-on-exec in any case). protocol: 0.
+/* A socket. domain: AF_INET or AF_INET6. type: SOCK_SEQPACKET (messages on a
+ * connection), SOCK_STREAM (bytes on one; see below) or SOCK_DGRAM (datagrams, see
+ * above), with SOCK_NONBLOCK and SOCK_CLOEXEC (the descriptor is close-on-exec in
+ * any case). protocol: 0.
  * Close it with sio_close, never with close(2). On a socket in no channel poll,
  * select and epoll report readability: input, a connection to accept, the end of
  * a connect, an error. As on a channel it may be spurious, never missing.
@@ -137,6 +199,7 @@ SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
  *                 control frames as the options are now
  *         EADDRINUSE  the port is taken
  *         EISCONN  the socket is or was connected, or is connecting
+ *         EOPNOTSUPP  a datagram socket
  *         ENODEV, EMFILE, ENFILE, ENOMEM  as sio_bind
  *         EBADF, EPERM */
 SIO_API int sio_listen(int sock, int backlog);
@@ -191,6 +254,7 @@ SIO_API int sio_connect(int sock, const struct sockaddr *addr, socklen_t addrlen
  *
  * Errors: ENOTCONN  the socket is not connected
  *         EINVAL    how is none of these
+ *         EOPNOTSUPP  a datagram socket
  *         EBADF, EPERM */
 SIO_API int sio_shutdown(int sock, int how);
 
@@ -212,7 +276,7 @@ SIO_API int sio_close(int sock);
 SIO_API int sio_getsockname(int sock, struct sockaddr *addr, socklen_t *addrlen);
 SIO_API int sio_getpeername(int sock, struct sockaddr *addr, socklen_t *addrlen);
 
-/* Options: those of SOL_SIO above, and of SOL_SOCKET SO_LINGER, SO_ERROR, SO_TYPE,
+/* Options: those of SOL_SIO above, memberships (see Datagrams), and of SOL_SOCKET SO_LINGER, SO_ERROR, SO_TYPE,
  * SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN and SO_REUSEADDR.
  *
  * Errors: ENOPROTOOPT  no such option, or not settable
@@ -269,6 +333,8 @@ SIO_API int sio_nonblock(int sock, int on);
  *                   slots (or what else the device says to that)
  *         EPIPE     shut down for sending, or the connection has ended
  *         ENOTCONN  not connected
+ *         EDESTADDRREQ  a datagram without an address, and no sio_connect
+ *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  a datagram's address was not found
  *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so (once; then
  *                   EPIPE); EIO: by a fault of the device, ENODEV: it was taken away
  *         EINTR     a signal was caught while waiting
@@ -279,9 +345,13 @@ SIO_API int sio_nonblock(int sock, int on);
  * (no signal is ever raised). */
 SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
 
-/* The same to an address. On a socket that is connected `to` is NULL and tolen 0.
+/* The same to an address, on a datagram socket that is not connected. On others `to`
+ * is NULL and tolen 0.
  *
- * Errors: EISCONN   there is an address
+ * Errors: EISCONN   there is an address, and a connection
+ *         EINVAL, EAFNOSUPPORT  a bad address, or port 0
+ *         EADDRNOTAVAIL, EADDRINUSE, ENODEV, ENOMEM  the socket was not bound yet, and
+ *                   can not be
  *         and those of sio_send */
 SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const struct sockaddr *to, socklen_t tolen);
 
@@ -291,11 +361,11 @@ SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const 
  * elsewhere is copied, up to SIO_COPY_MAX bytes in all. One EC_SENT tells that all
  * pieces are the program's again; it names the first that was lent. With
  * SIO_RELEASE each is the whole of a block or message, and goes back by itself.
- * msg_name and msg_control are empty.
+ * msg_name is as `to` of sio_sendto, msg_control is empty.
  *
  * Errors: EMSGSIZE  more than 16 pieces with bytes in them (or more than the device
  *                   gathers), or together larger than the peer takes
- *         EISCONN   there is a msg_name
+ *         EISCONN   there is a msg_name, and a connection
  *         EINVAL    size is another one, a piece is NULL with a length, or there is
  *                   a msg_control
  *         and those of sio_send */
@@ -311,13 +381,13 @@ SIO_API int sio_sendmsg(int sock, const void *buf, size_t size, int flags);
  * Errors: EAGAIN    none is there
  *         EMSGSIZE  the next one is longer than `size`
  *         EINVAL    buf is NULL, an unknown flag, or the socket delivers (EC_DELIVER)
- *         ENOTCONN  not connected
+ *         ENOTCONN  not connected; a datagram socket that is not bound
  *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so
  *         EINTR     a signal was caught while waiting
  *         EBADF, EPERM */
 SIO_API int sio_recv(int sock, void **buf, size_t size, int flags);
 
-/* The same with the sender's address, which is the peer's, in `to`, cut to tolen;
+/* The same with the sender's address (of a connection the peer's) in `to`, cut to tolen;
  * `to` may be NULL.
  *
  * Errors: EINVAL    tolen without to

@@ -275,6 +275,12 @@ class Socket {
     Status status;
     std::span<const std::byte> bytes;
   };
+  // The same of a datagram, with its sender.
+  struct ReceivedFrom {
+    Status status;
+    Buffer buffer;
+    sockaddr_storage from;
+  };
 
   Socket() noexcept = default;
   explicit Socket(int domain, int type = SOCK_SEQPACKET)
@@ -405,6 +411,36 @@ class Socket {
     const int n = sio_recv(fd_, &data, SIZE_MAX, flags | MSG_PEEK);
     if (n < 0) return {Status(errno), {}};
     return {{}, {static_cast<const std::byte*>(data), static_cast<size_t>(n)}};
+  }
+  // Datagrams.
+  template <typename Address>
+  Status send_to(const Address& to, std::span<const std::byte> bytes,
+                 int flags = 0) const noexcept {
+    const int result =
+        sio_sendto(fd_, bytes.data(), bytes.size(), flags, as_sockaddr(to), sizeof to);
+    return detail::status(result);
+  }
+  template <typename Address>
+  Status send_to(const Address& to, std::string_view text, int flags = 0) const noexcept {
+    return send_to(to, std::as_bytes(std::span(text)), flags);
+  }
+  template <typename Address>
+  Status send_to(const Address& to, Buffer&& buffer, int flags = 0) const noexcept {
+    const Status status = send_to(to, buffer.bytes(), flags | SIO_RELEASE);
+    if (status) buffer.give_up();
+    return status;
+  }
+  ReceivedFrom receive_from(int flags = 0, size_t most = SIZE_MAX) const noexcept {
+    ReceivedFrom received{};
+    const void* data = nullptr;
+    auto* const from = reinterpret_cast<sockaddr*>(&received.from);
+    const int n = sio_recvfrom(fd_, &data, most, flags & ~MSG_PEEK, from, sizeof received.from);
+    if (n < 0) {
+      received.status = Status(errno);
+    } else {
+      received.buffer = Buffer(const_cast<void*>(data), static_cast<size_t>(n));
+    }
+    return received;
   }
   Status flush() const noexcept { return detail::status(sio_flush(fd_, nullptr)); }
   Status flush(std::chrono::nanoseconds limit) const noexcept {

@@ -72,6 +72,11 @@ int hand_to(SocketGuard& socket, Request& request) {
     case Kind::kSend:
       return Socket::send(socket, what.buf, what.length, flags, &request);
     case Kind::kSendMessage:
+      if (const void* name = what.message->msg_name) {
+        const InetAddress to(static_cast<const sockaddr*>(name));
+        return Socket::send_datagram(socket, to, {what.message->msg_iov, what.message->msg_iovlen},
+                                     flags, &request);
+      }
       return Socket::send_pieces(socket, {what.message->msg_iov, what.message->msg_iovlen}, flags,
                                  &request);
     default:

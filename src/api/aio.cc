@@ -12,6 +12,7 @@
 #include "api/boundary.h"
 #include "base/clock.h"
 #include "event/descriptor_table.h"
+#include "socket/socket.h"
 
 using namespace sio::internal;
 using Kind = Operation::Kind;
@@ -50,7 +51,13 @@ int check_on_socket(Operation& what) noexcept {
   if (!what.has_message()) return 0;
   const msghdr& message = *what.message;
   if (what.kind == Kind::kReceiveMessage) return message.msg_iovlen == 0 ? -EINVAL : 0;
-  if (message.msg_name != nullptr) return -EISCONN;
+  if (message.msg_name != nullptr) {
+    const SocketGuard socket = SocketGuard::of(what.fd);
+    if (!socket) return -EBADF;
+    if (!socket->is_datagram()) return -EISCONN;
+    const auto* const name = static_cast<const sockaddr*>(message.msg_name);
+    if (const int error = check_address(name, message.msg_namelen)) return error;
+  }
   if (message.msg_controllen > 0) return -EINVAL;
   if (message.msg_iovlen > IOV_MAX) return -EMSGSIZE;
   what.length = 0;

@@ -4,6 +4,9 @@
 // and a forked child is turned away.
 #pragma once
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <new>
 #include <system_error>
@@ -32,6 +35,14 @@ int call(Body body) noexcept {
   }
   Deferred::run_noted();
   return result < 0 ? fail(-result) : result;
+}
+
+// 0 if it is a whole address of a family that we know, else -errno.
+inline int check_address(const sockaddr* address, socklen_t length) noexcept {
+  if (address == nullptr || length < sizeof(sa_family_t)) return -EINVAL;
+  if (address->sa_family == AF_INET) return length >= sizeof(sockaddr_in) ? 0 : -EINVAL;
+  if (address->sa_family == AF_INET6) return length >= sizeof(sockaddr_in6) ? 0 : -EINVAL;
+  return -EAFNOSUPPORT;
 }
 
 }  // namespace sio::internal

@@ -17,14 +17,6 @@ namespace {
 constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | SIO_RELEASE;
 constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK;
 
-// 0 if it is a whole address of a family that we know, else -errno.
-int check_address(const sockaddr* address, socklen_t length) noexcept {
-  if (address == nullptr || length < sizeof(sa_family_t)) return -EINVAL;
-  if (address->sa_family == AF_INET) return length >= sizeof(sockaddr_in) ? 0 : -EINVAL;
-  if (address->sa_family == AF_INET6) return length >= sizeof(sockaddr_in6) ? 0 : -EINVAL;
-  return -EAFNOSUPPORT;
-}
-
 void copy_address(const sockaddr_storage& from, sockaddr* to, socklen_t* length) noexcept {
   if (to == nullptr || length == nullptr) return;
   const socklen_t size = from.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
@@ -69,7 +61,9 @@ int sio_socket(int domain, int type, int protocol) {
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     if (((type & ~flags) & ~0xf) != 0) return -EINVAL;
     const int kind = type & ~flags;
-    if (kind != SOCK_SEQPACKET && kind != SOCK_STREAM) return -ESOCKTNOSUPPORT;
+    if (kind != SOCK_SEQPACKET && kind != SOCK_STREAM && kind != SOCK_DGRAM) {
+      return -ESOCKTNOSUPPORT;
+    }
     if (protocol != 0) return -EPROTONOSUPPORT;
     return Socket::create(domain, kind, (flags & SOCK_NONBLOCK) != 0);
   });
@@ -108,6 +102,9 @@ int sio_connect(int sock, const struct sockaddr* addr, socklen_t addrlen) {
   return call([&] {
     SocketGuard socket = SocketGuard::of(sock);
     if (!socket) return -EBADF;
+    const bool dissolves = addr != nullptr && addrlen >= sizeof(sa_family_t) &&
+                           addr->sa_family == AF_UNSPEC && socket->is_datagram();
+    if (dissolves) return socket->dissolve_datagram();
     if (const int error = check_address(addr, addrlen)) return error;
     return Socket::connect(socket, addr);
   });
@@ -148,6 +145,9 @@ int sio_setsockopt(int sock, int level, int option, const void* value, socklen_t
     SocketGuard socket = SocketGuard::of(sock);
     if (!socket) return -EBADF;
     if (value == nullptr) return -EINVAL;
+    if (level == IPPROTO_IP || level == IPPROTO_IPV6) {
+      return Socket::set_membership(socket, level, option, value, len);
+    }
     return socket->set_option(level, option, value, len);
   });
 }
@@ -173,7 +173,16 @@ int sio_send(int sock, const void* buf, size_t size, int flags) {
 int sio_sendto(int sock, const void* buf, size_t size, int flags, const struct sockaddr* to,
                socklen_t tolen) {
   if (to == nullptr && tolen == 0) return sio_send(sock, buf, size, flags);
-  return call([&] { return SocketGuard::of(sock) ? -EISCONN : -EBADF; });
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if (!socket->is_datagram()) return -EISCONN;
+    if ((flags & ~kSendFlags) != 0) return -EINVAL;
+    if (buf == nullptr && size > 0) return -EINVAL;
+    if (const int error = check_address(to, tolen)) return error;
+    const iovec whole{const_cast<void*>(buf), size};
+    return Socket::send_datagram(socket, InetAddress(to), {&whole, 1}, flags, nullptr);
+  });
 }
 
 int sio_sendmsg(int sock, const void* buf, size_t size, int flags) {
@@ -182,13 +191,20 @@ int sio_sendmsg(int sock, const void* buf, size_t size, int flags) {
     if (!socket) return -EBADF;
     if ((flags & ~kSendFlags) != 0 || buf == nullptr || size != sizeof(msghdr)) return -EINVAL;
     const auto& message = *static_cast<const msghdr*>(buf);
-    if (message.msg_name != nullptr) return -EISCONN;
+    InetAddress to;
+    if (message.msg_name != nullptr) {
+      if (!socket->is_datagram()) return -EISCONN;
+      const auto* const name = static_cast<const sockaddr*>(message.msg_name);
+      if (const int error = check_address(name, message.msg_namelen)) return error;
+      to = InetAddress(name);
+    }
     if (message.msg_controllen > 0) return -EINVAL;
     if (message.msg_iovlen > IOV_MAX) return -EMSGSIZE;
     const std::span pieces(message.msg_iov, message.msg_iovlen);
     const auto is_nowhere = [](const iovec& one) { return !one.iov_base && one.iov_len > 0; };
     if (message.msg_iov == nullptr && message.msg_iovlen > 0) return -EINVAL;
     if (std::any_of(pieces.begin(), pieces.end(), is_nowhere)) return -EINVAL;
+    if (to.is_set()) return Socket::send_datagram(socket, to, pieces, flags, nullptr);
     return Socket::send_pieces(socket, pieces, flags);
   });
 }

@@ -14,6 +14,7 @@
 #include <infiniband/verbs.h>
 #include <sys/socket.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -98,8 +99,18 @@ struct QueueSizes {
   SharedReceiveQueue* shared_recv = nullptr;  // in place of receives of its own
 };
 
+// Where datagrams go: what wr.ud of a work request wants. Lives as long as requests that name it.
+class Destination {
+ public:
+  virtual ~Destination() = default;
+  virtual ibv_ah* handle() const noexcept = 0;
+  virtual uint32_t queue_pair() const noexcept = 0;
+  virtual uint32_t key() const noexcept = 0;
+};
+
 // Reliable connected on an endpoint for connections, unreliable datagram on one for datagrams. The
-// first kGrhBytes of the receive of a datagram are those of ibv_grh.
+// first kGrhBytes of the receive of a datagram are those of ibv_grh, laid out as RoCE v2 does: an
+// IPv6 header, or 20 bytes whose first half byte is not 6 and an IPv4 header.
 class QueuePair {
  public:
   static constexpr uint32_t kGrhBytes = 40;
@@ -114,6 +125,12 @@ class QueuePair {
   virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
   // Into the error state: what is posted is flushed.
   virtual void fail() noexcept = 0;
+
+  // One for datagrams gets what is sent to a group, of which `group` was joined to receive (see
+  // Endpoint::join) and stays so meanwhile; or no longer gets it, which comes before its end. What
+  // it sends there itself may come back, or not. 0 or -errno.
+  virtual int attach(const Destination& group) noexcept;
+  virtual int detach(const Destination& group) noexcept;
 };
 
 // A second queue pair beside that of a connection, on the same way to the same peer: for what has
@@ -126,15 +143,6 @@ class SecondQueuePair : public QueuePair {
   // Its peer's number and first sequence: from here on receives can be posted, and sends too. 0 or
   // -errno.
   virtual int connect(uint32_t peer_number, uint32_t peer_sequence) noexcept = 0;
-};
-
-// Where datagrams go: what wr.ud of a work request wants. Lives as long as requests that name it.
-class Destination {
- public:
-  virtual ~Destination() = default;
-  virtual ibv_ah* handle() const noexcept = 0;
-  virtual uint32_t queue_pair() const noexcept = 0;
-  virtual uint32_t key() const noexcept = 0;
 };
 
 // One end of a connection in the making, a listener, or the CM's part of a live connection.
@@ -158,6 +166,11 @@ class Endpoint {
   // the destination. listen() is what makes its own queue pair be found, with no event. There is no
   // private data, and neither accept, reject nor disconnect.
 
+  // An endpoint for datagrams that is bound, and does nothing else, joins a multicast group at its
+  // address: kEstablished brings the destination to send to. `receive`: for queue pairs that are
+  // to be attached to it, too. It is a member until it goes. The port counts for nothing.
+  virtual int join(const sockaddr* group, bool receive) noexcept;
+
   // Known once bound; all zero (AF_UNSPEC) before.
   virtual sockaddr_storage local_address() const noexcept = 0;
   virtual sockaddr_storage peer_address() const noexcept = 0;
@@ -174,6 +187,10 @@ class Endpoint {
   // receive). Throws.
   virtual std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) = 0;
 };
+
+inline int QueuePair::attach(const Destination&) noexcept { return -EOPNOTSUPP; }
+inline int QueuePair::detach(const Destination&) noexcept { return -EOPNOTSUPP; }
+inline int Endpoint::join(const sockaddr*, bool) noexcept { return -EOPNOTSUPP; }
 
 struct ConnectionEvent {
   enum class Kind : uint8_t {

@@ -19,6 +19,7 @@ struct SocketOptions {
   uint32_t connect_timeout_ms = settings().connect_timeout_ms;
   uint32_t spin_us = settings().spin_us;  // of the hidden channel
   uint32_t send_quota = settings().send_quota;
+  uint32_t datagram_peers = 1024;
   bool no_delay = false;
   bool reuse_address = false;
   linger on_close{1, 2};  // seconds; l_onoff 0 is the default of 2 s too

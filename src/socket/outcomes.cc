@@ -55,6 +55,13 @@ void Outcomes::finish_lane(uint32_t n, int error, bool bulk) noexcept {
   pass_over_untold();
 }
 
+void Outcomes::finish_at(uint32_t place, int error) noexcept {
+  at(place).finished = true;
+  finish(at(place), error);
+  while (done_ != accepted_ && at(done_).finished) ++done_;
+  pass_over_untold();
+}
+
 const SendRecord* Outcomes::untold() noexcept {
   pass_over_untold();
   return told_ == done_ ? nullptr : &at(told_);

@@ -30,7 +30,7 @@ struct SendRecord {
   bool silent = false;  // nobody is told: the record before it, of the same message, is
   Completion* completion = nullptr;  // hears of it (then it is silent)
   bool bulk = false;      // on the lane for large messages, which is done in an order of its own
-  bool finished = false;  // before some that were sent earlier
+  bool finished = false;  // perhaps before some that were sent earlier
 };
 
 class Outcomes {
@@ -53,6 +53,10 @@ class Outcomes {
   void finish_bulk(uint32_t n, int error) noexcept {
     if (n > 0) finish_lane(n, error, true);
   }
+  // Of those that are done in no order: the next to be added will have this place, and what became
+  // of one.
+  uint32_t next_place() const noexcept { return accepted_; }
+  void finish_at(uint32_t place, int error) noexcept;
   bool under_way() const noexcept { return done_ != accepted_; }
 
   // The oldest that the program was not told of; NULL: none.

@@ -124,6 +124,7 @@ int Socket::move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie) {
   socket->deliver_ = (events & EC_DELIVER) != 0;
   socket->cookie_ = cookie;
   socket->enter(*to);
+  socket->reopen_datagram();
   return 0;
 }
 
@@ -132,6 +133,7 @@ int Socket::leave_hidden(int fd, ec_t wish, Socket*& socket) {
   SocketGuard guard = SocketGuard::of(fd);
   if (!guard) return -EBADF;
   if (!guard.channel()->hidden()) return guard.channel()->fd() == wish ? -EEXIST : -EISCONN;
+  if (guard->waiting_ == 0) guard->unopen_datagram();
   // A thread that waits there has not heard yet that its connect failed.
   if (guard->phase_ != Phase::kFresh || guard->waiting_ > 0) return -EISCONN;
   socket = &*guard;
@@ -151,6 +153,7 @@ void Socket::enter_hidden() {
   deliver_ = false;
   cookie_ = nullptr;
   enter(*hidden);
+  reopen_datagram();
 }
 
 int Socket::move_out(int fd, ec_t ec) {
@@ -162,6 +165,7 @@ int Socket::move_out(int fd, ec_t ec) {
     from = guard.get();
     socket = DescriptorTable::instance().socket(fd);
     if (socket == nullptr || socket->channel() != from) return -ENOENT;
+    if (socket->waiting_ == 0) socket->unopen_datagram();
     if (socket->phase_ != Phase::kFresh || socket->waiting_ > 0) return -EISCONN;
     from->ring().drop(socket, [](const EventNote&) { return true; });
     from->forget(socket);
@@ -199,6 +203,11 @@ int Socket::set_nonblock(int on) noexcept {
 
 int Socket::name(bool peer, sockaddr* address, socklen_t* length) const noexcept {
   sockaddr_storage full{};
+  if (is_datagram()) {
+    if (peer && (datagram_ == nullptr || !datagram_->connected())) return -ENOTCONN;
+    put_name((peer ? datagram_->peer : datagram_name()).to_storage(), address, length);
+    return 0;
+  }
   if (peer && phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
   if (endpoint_ != nullptr) {
     full = peer ? endpoint_->peer_address() : endpoint_->local_address();

@@ -15,6 +15,9 @@
 //   kOpen       messages flow; closing_: what was sent is leaving   -> kEnding
 //   kEnding     the queue pair is in the error state and is being drained -> kEnded | kFresh
 //   kEnded      no queue pair any more; received messages can still be taken
+//
+//   A datagram socket is kFresh until it is bound, then kOpen; from there kFresh again for a moment
+//   when the program moves it, and kEnding.
 #pragma once
 
 #include <sio/sio.h>
@@ -34,6 +37,7 @@
 #include "provider/provider.h"
 #include "socket/bulk_lane.h"
 #include "socket/completion.h"
+#include "socket/datagram.h"
 #include "socket/link.h"
 #include "socket/options.h"
 #include "socket/outcomes.h"
@@ -112,12 +116,16 @@ struct SocketState {
   Outcomes outcomes_;
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Receiver> receiver_;
-  std::unique_ptr<BulkLane> lane_;  // once there are messages larger than a slot
+  std::unique_ptr<BulkLane> lane_;      // once there are messages larger than a slot
+  std::unique_ptr<Datagram> datagram_;  // an open datagram socket, instead of these four
+  bool found_ = false;                  // it can be looked up
+  uint16_t shared_port_ = 0;            // that was asked for, and is another socket's
   wire::Hello peer_;
   std::vector<EarlyFrame> early_;
   int early_failure_ = 0;  // errno of what failed as early
   sockaddr_storage connect_to_{};
-  sockaddr_storage peer_address_{};  // outlives the connection, as its messages do
+  sockaddr_storage peer_address_{};  // outlives the connection, as its messages do; of a datagram
+                                     // socket that of the last message
 
   // Listening.
   std::deque<Pending> backlog_;
@@ -230,6 +238,16 @@ class Socket final : public EventSource,
   // It gets none, if it still waits for one.
   bool withdraw(Completion& completion) noexcept;
 
+  // -- socket_datagram_data.cc, socket_datagram_peers.cc
+  // `to` not set: the connected peer.
+  static int send_datagram(SocketGuard& guard, const InetAddress& to, std::span<const iovec> pieces,
+                           int flags, Completion* completion);
+  bool is_datagram() const noexcept { return type_ == SOCK_DGRAM; }
+  int dissolve_datagram() noexcept;
+  static int set_membership(SocketGuard& guard, int level, int option, const void* value,
+                            socklen_t length);
+  void lookup_timed_out(uint64_t serial) noexcept;
+
   // -- socket_close.cc
   int shutdown(int how) noexcept;
   static int close(int fd);
@@ -304,6 +322,56 @@ class Socket final : public EventSource,
   int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
   static void wait_again(Socket* listener, uint64_t generation, Pending pending);
 
+  // socket_datagram.cc
+  // While this lasts an open datagram socket that has done nothing yet is kFresh.
+  class Unopened {
+   public:
+    explicit Unopened(Socket& socket) noexcept : socket_(socket) { socket.unopen_datagram(); }
+    ~Unopened() { socket_.reopen_datagram(); }
+    Unopened(const Unopened&) = delete;
+    Unopened& operator=(const Unopened&) = delete;
+
+   private:
+    Socket& socket_;
+  };
+  int bind_datagram(const InetAddress& wish, const InetAddress& towards);
+  int bind_to_some_device(const InetAddress& wish, const InetAddress& towards);
+  int try_bind_datagram(const InetAddress& wish) noexcept;
+  int ensure_datagram(const InetAddress& towards);
+  int open_datagram();
+  void build_datagram();
+  void unmake_datagram() noexcept;
+  void unopen_datagram() noexcept;
+  void reopen_datagram() noexcept;
+  uint32_t datagram_slots_in(size_t bytes) const noexcept;
+  void take_datagram_memory(Area& area, size_t bytes);
+  void prepare_datagram_memory();
+  InetAddress datagram_name() const noexcept;
+  // socket_datagram_peers.cc
+  static int connect_datagram(SocketGuard& guard, const InetAddress& peer);
+  void datagram_connected(int error) noexcept;
+  void on_datagram_event(provider::ConnectionEvent& event) noexcept;
+  void lookup_ended(const InetAddress& address) noexcept;
+  void end_datagram(int error) noexcept;
+  void datagram_failed(const ibv_wc& wc, bool receive) noexcept;
+  void renew_datagram();
+  void start_closing_datagram();
+  void advance_closing_datagram() noexcept;
+  uint64_t largest_datagram() const noexcept;
+  // socket_datagram_data.cc
+  void complete_datagram(const wire::WorkId& id, const ibv_wc& wc) noexcept;
+  void settle_datagram() noexcept;
+  void repost_datagram() noexcept;
+  void pump_waiting(int error = 0) noexcept;
+  bool may_send_datagram(const InetAddress& to, const Wanted& wanted) const noexcept;
+  int try_send_datagram(const InetAddress& to, const Gather& gather, const SendRecord* copied,
+                        bool wait) noexcept;
+  int datagram_address(const InetAddress& to, InetAddress& whole) const noexcept;
+  static int flush_datagram(SocketGuard& guard, TimePoint deadline);
+  int take_datagram(void** buf, size_t size, bool peek) noexcept;
+  bool emit_datagram(EventRing& ring) noexcept;
+  bool emit_datagrams(EventRing& ring) noexcept;
+
   // socket_bulk.cc
   int open_lane() noexcept;
   int send_bulk(const Gather& gather, bool more) noexcept;
@@ -345,6 +413,7 @@ class Socket final : public EventSource,
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
+  void note_failure(const ibv_wc& wc) noexcept;
   void completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept;
   void protocol_broken() noexcept;
   void repost(bool force) noexcept;

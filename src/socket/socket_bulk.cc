@@ -48,6 +48,7 @@ int Socket::send_bulk(const OutgoingMessage& message, bool more) noexcept {
 }
 
 bool Socket::has_room_for(const Wanted& wanted) const noexcept {
+  if (datagram_ != nullptr) return may_send_datagram(datagram_->wanted, wanted);
   if (sender_ == nullptr || !sender_->has_room(wanted.records)) return false;
   if (sender_->fits(wanted.length) || lane_ == nullptr) return true;
   // What is copied takes a buffer besides that of the train with the announcement.

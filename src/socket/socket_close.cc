@@ -22,6 +22,7 @@ constexpr milliseconds kDefaultLinger{2000};
 // ------------------------------------------------------------------------- of a connection
 
 int Socket::shutdown(int how) noexcept {
+  if (is_datagram()) return -EOPNOTSUPP;
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
   if ((how == SHUT_RD || how == SHUT_RDWR) && !read_shut_) {
     read_shut_ = true;
@@ -49,6 +50,7 @@ void Socket::tend() noexcept {
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
 void Socket::begin_ending(int error, bool disconnect) noexcept {
   if (phase_ == Phase::kEnding || phase_ == Phase::kEnded || phase_ == Phase::kFresh) return;
+  if (datagram_ != nullptr) return end_datagram(error);
   phase_ = Phase::kEnding;
   drop_early();
   if (error != 0) {
@@ -73,6 +75,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
 }
 
 bool Socket::drained() const noexcept {
+  if (datagram_ != nullptr) return datagram_->receiver.posted() == 0 && datagram_->sender.idle();
   return (sends_drained_ || sender_->nothing_posted()) && receiver_->receives().drained() &&
          (lane_ == nullptr || lane_->drained()) && (!await_disconnect_ || peer_gone_);
 }
@@ -95,6 +98,11 @@ void Socket::end() noexcept {
     const int error = failure_ != 0 ? failure_ : ECONNABORTED;
     sender_->fail(error);
     if (lane_ != nullptr) lane_->sender.fail(error);
+  }
+  if (datagram_ != nullptr) {
+    pump_waiting(failure_ != 0 ? failure_ : ECONNABORTED);
+    datagram_->sender.fail(failure_ != 0 ? failure_ : ECONNABORTED);
+    datagram_->stop();
   }
   tear_down();
   if (lane_ != nullptr) lane_->receiver.end();
@@ -143,10 +151,15 @@ milliseconds Socket::linger_time() const noexcept {
 // Events that nobody is to see any more; but each message that lent its buffer is told of.
 void Socket::drop_events() noexcept {
   channel()->ring().drop(this, [this](const EventNote& note) {
-    if (note.kind == EC_RECV) receiver_->take_back(note.slot, note.offset);
+    if (note.kind == EC_RECV && datagram_ != nullptr) {
+      datagram_->receiver.take_back(note.slot);
+    } else if (note.kind == EC_RECV) {
+      receiver_->take_back(note.slot, note.offset);
+    }
     return note.kind != EC_SENT;
   });
   if (receiver_ != nullptr) receiver_->drop_all();
+  if (datagram_ != nullptr) datagram_->receiver.drop_all();
 }
 
 int Socket::close(int fd) {
@@ -191,6 +204,7 @@ void Socket::start_closing() {
       return begin_ending(ECONNABORTED, true);
     case Phase::kAccepting:
     case Phase::kOpen:
+      if (datagram_ != nullptr) return start_closing_datagram();
       if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, true);
       closing_ = write_shut_ = true;
       start_timer(limit_timer_, linger_time(), &Socket::linger_over);
@@ -238,6 +252,7 @@ void Socket::finish_close() noexcept {
   in.forget(this);
   sender_.reset();
   lane_.reset();
+  datagram_.reset();
   outcomes_.drop();
   receiver_.reset();
   release_memory();

@@ -44,8 +44,10 @@ int errno_of_refusal(const std::vector<std::byte>& data, int otherwise) noexcept
 
 int Socket::bind(const sockaddr* address) {
   if (address->sa_family != domain_) return -EAFNOSUPPORT;
+  if (is_datagram() && bound_) return -EINVAL;
   if (phase_ != Phase::kFresh) return -EISCONN;
   if (bound_) return -EINVAL;
+  if (is_datagram()) return bind_datagram(InetAddress(address), {});
   start_dispatch();
   auto endpoint = provider::instance().connections().create_endpoint();
   if (const int error = endpoint->bind(address, options_.reuse_address)) {
@@ -59,6 +61,7 @@ int Socket::bind(const sockaddr* address) {
 int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   Socket& socket = *guard;
   if (peer->sa_family != socket.domain_) return -EAFNOSUPPORT;
+  if (socket.is_datagram()) return connect_datagram(guard, InetAddress(peer));
   switch (socket.phase_) {
     case Phase::kFresh:
       break;
@@ -193,12 +196,16 @@ void Socket::open_sender() noexcept {
 
 bool Socket::owns_endpoint(uint64_t serial) const noexcept {
   if (endpoint_ != nullptr && endpoint_->serial() == serial) return true;
+  if (datagram_ != nullptr) {
+    return datagram_->peers.owns(serial) || datagram_->groups.owns(serial);
+  }
   return std::any_of(backlog_.begin(), backlog_.end(),
                      [&](const Pending& p) { return p.endpoint->serial() == serial; });
 }
 
 void Socket::on_connection_event(ConnectionEvent& event) {
   channel()->changed();
+  if (datagram_ != nullptr) return on_datagram_event(event);
   if (endpoint_ == nullptr || endpoint_->serial() != event.endpoint) {
     // One that waits for sio_accept has given up.
     std::erase_if(backlog_,

@@ -34,6 +34,7 @@ wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
 }  // namespace
 
 int Socket::listen(int backlog) {
+  if (is_datagram()) return -EOPNOTSUPP;
   if (phase_ == Phase::kListening) {
     backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
     return 0;
@@ -168,6 +169,7 @@ int Socket::accept(int fd, const AcceptOptions& wish, sockaddr_storage& peer) {
 int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer) {
   if (!guard) return -EBADF;
   Socket& listener = *guard;
+  if (listener.is_datagram()) return -EOPNOTSUPP;
   if (listener.phase_ != Phase::kListening) return -EINVAL;
   while (listener.backlog_.empty()) {
     if (listener.nonblock_) {

@@ -17,6 +17,7 @@ constexpr size_t kMostSendAreas = 8;
 }  // namespace
 
 int Socket::associate(Area& area, size_t size, unsigned flags) {
+  const Unopened unopened(*this);
   if (phase_ != Phase::kFresh) return -EISCONN;
   const bool both = (flags & (DMA_SEND | DMA_RECV)) == 0;
   const bool receive = both || (flags & DMA_RECV) != 0;
@@ -32,7 +33,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
     return -EINVAL;
   }
   if (receive) {
-    const uint32_t slots = options_.slots_in(size);
+    const uint32_t slots = is_datagram() ? datagram_slots_in(size) : options_.slots_in(size);
     try {
       if (slots == 0 || size > area.size()) throw_errno(EINVAL, "receive memory");
       if ((flags & DMA_SHARED) == 0) {
@@ -54,6 +55,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
 }
 
 int Socket::dissociate(Area& area, size_t size) noexcept {
+  const Unopened unopened(*this);
   if (phase_ != Phase::kFresh && phase_ != Phase::kEnded) return -EBUSY;
   // The one for sending alone may have been given any size.
   const bool receive = &area == receive_area_ && size == receive_size_;
@@ -75,6 +77,7 @@ int Socket::dissociate(Area& area, size_t size) noexcept {
 
 // Slots, and what is left for messages larger than these. Throws.
 void Socket::take_receive_memory(Area& area, size_t bytes) {
+  if (is_datagram()) return take_datagram_memory(area, bytes);
   const uint32_t slots = options_.slots_in(bytes) + wire::kControlSlots;
   const size_t in_slots = size_t{slots} * options_.slot_size;
   region_ = Region::create(area, in_slots, options_.slot_size, slots);

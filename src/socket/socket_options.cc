@@ -42,6 +42,9 @@ bool find_number(int option, Number& number) noexcept {
     case SIO_CONNECT_TIMEOUT:
       number = {&SocketOptions::connect_timeout_ms, 1, 600'000, 1, false};
       return true;
+    case SIO_DATAGRAM_PEERS:
+      number = {&SocketOptions::datagram_peers, 2, 65536, 1, true};
+      return true;
     case SIO_SEND_QUOTA:
       number = {&SocketOptions::send_quota, 4, 4096, 1, true};
       return true;
@@ -75,6 +78,7 @@ int Socket::get_option(int level, int option, void* value, socklen_t* length) {
     case SIO_INFO:
       return put(info(), value, length);
     case SIO_MAX_MESSAGE:
+      if (is_datagram()) return put(largest_datagram(), value, length);
       return put(connected ? peer_.max_message : largest_message(), value, length);
     default:
       return -ENOPROTOOPT;
@@ -104,6 +108,7 @@ int Socket::get_socket_option(int option, void* value, socklen_t* length) noexce
 }
 
 uint32_t Socket::readiness() const noexcept {
+  if (is_datagram() && phase_ == Phase::kFresh) return EPOLLOUT;
   uint32_t bits = 0;
   if (readable()) bits |= EPOLLIN;
   if (phase_ == Phase::kOpen && !write_shut_ && has_room_for(want_writable_ ? wanted_ : Wanted{}))
@@ -115,6 +120,7 @@ uint32_t Socket::readiness() const noexcept {
 }
 
 void Socket::connect_is_known() noexcept {
+  if (datagram_ != nullptr && datagram_->connecting) return;
   if (!channel()->hidden() || phase_ == Phase::kResolving || phase_ == Phase::kConnecting) return;
   connect_waits_ = false;
 }
@@ -131,6 +137,7 @@ sio_info Socket::info() const {
     info.qp_num = link_.queue_pair->number();
     info.max_inline = link_.queue_pair->max_inline();
   }
+  if (datagram_ != nullptr) info.sends_in_flight = datagram_->sender.in_flight();
   if (sender_ != nullptr && sender_->opened()) {
     info.credits =
         sender_->credits() > wire::kControlSlots ? sender_->credits() - wire::kControlSlots : 0;
@@ -175,9 +182,11 @@ int Socket::set_number(int option, int value) {
   Number number;
   if (!find_number(option, number)) return -ENOPROTOOPT;
   if (value < number.least || value > number.most || value % number.multiple != 0) return -EINVAL;
+  std::optional<Unopened> unopened;
+  if (number.before) unopened.emplace(*this);
   if (number.before && phase_ != Phase::kFresh) return -EISCONN;
   options_.*number.member = static_cast<uint32_t>(value);
-  if (option == SIO_KEEPALIVE_MS && phase_ == Phase::kOpen) start_keepalive();
+  if (option == SIO_KEEPALIVE_MS && sender_ != nullptr && phase_ == Phase::kOpen) start_keepalive();
   return 0;
 }
 

@@ -13,6 +13,7 @@ namespace sio::internal {
 // ------------------------------------------------------------------------------ completions
 
 void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+  if (datagram_ != nullptr) return complete_datagram(id, wc);
   if (id.kind == wire::Work::kReceive) {
     if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
     if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
@@ -42,7 +43,7 @@ void Socket::protocol_broken() noexcept {
   begin_ending(EPROTO, true);
 }
 
-void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
+void Socket::note_failure(const ibv_wc& wc) noexcept {
   // The first that was not merely flushed is the cause.
   if (link_.info.wc_status == 0 && wc.status != IBV_WC_WR_FLUSH_ERR) {
     link_.info.wc_status = static_cast<uint32_t>(wc.status);
@@ -50,6 +51,10 @@ void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
     link_.info.wc_qp_num = wc.qp_num;
     LOG_INFO("QP %u: %s (vendor %#x)", wc.qp_num, provider::status_name(wc.status), wc.vendor_err);
   }
+}
+
+void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
+  note_failure(wc);
   const int error = provider::errno_of(wc.status, receive);
   if (phase_ == Phase::kConnecting) {
     // If the connect fails the connection manager has the cause, and tells it next. If it does not
@@ -124,6 +129,7 @@ bool Socket::is_told() const noexcept {
 
 // After a batch of completions: answer, go on, tell.
 void Socket::settle() noexcept {
+  if (datagram_ != nullptr) return settle_datagram();
   if (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) {
     repost(false);
     sender_->pump(false);
@@ -157,6 +163,7 @@ void Socket::repost(bool force) noexcept {
 void Socket::run() noexcept {
   SocketGuard guard = SocketGuard::of(this, generation());
   if (!guard) return;
+  if (datagram_ != nullptr) return repost_datagram();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   repost(false);
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
@@ -191,6 +198,7 @@ void Socket::take(const IncomingMessage& message) noexcept {
 
 // In this order: what comes after must not overtake.
 bool Socket::emit(EventRing& ring) noexcept {
+  if (datagram_ != nullptr) return emit_datagram(ring);
   // A connect that failed is the end of what was sent before.
   const bool all = emit_accepts(ring) && (connect_error_ == 0 || emit_outcomes(ring)) &&
                    emit_connect(ring) && emit_outcomes(ring) && emit_messages(ring) &&
@@ -288,6 +296,10 @@ void Socket::channel_closed() noexcept {
 // ------------------------------------------------------------------------------------- recv
 
 bool Socket::readable() const noexcept {
+  if (datagram_ != nullptr) {
+    return datagram_->receiver.has_next() || (connect_waits_ && !datagram_->connecting) ||
+           phase_ == Phase::kEnded;
+  }
   if (phase_ == Phase::kListening) return !backlog_.empty();
   if (connect_waits_ && phase_ != Phase::kResolving && phase_ != Phase::kConnecting) return true;
   if (phase_ == Phase::kEnded || at_end()) return true;
@@ -296,6 +308,7 @@ bool Socket::readable() const noexcept {
 
 // The next message or the end, as sio_recv returns it; -EAGAIN: there is none yet.
 int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
+  if (is_datagram()) return take_datagram(buf, size, peek);
   if (phase_ == Phase::kFresh || phase_ == Phase::kListening) return -ENOTCONN;
   IncomingMessage message;
   if (receiver_ != nullptr && receiver_->peek(message)) {
@@ -322,6 +335,7 @@ int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
 int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
   Socket& socket = *guard;
   if (socket.deliver_) return -EINVAL;
+  socket.reopen_datagram();
   const bool nonblock = socket.nonblock_ || (flags & MSG_DONTWAIT) != 0;
   bool looked = false;
   socket.connect_is_known();
@@ -337,6 +351,7 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
     } else {
       const int result = guard.wait(kNever, [&] {
         return (socket.receiver_ != nullptr && socket.receiver_->has_next()) || socket.at_end() ||
+               (socket.datagram_ != nullptr && socket.datagram_->receiver.has_next()) ||
                socket.read_shut_ || socket.phase_ == Phase::kEnded ||
                socket.phase_ == Phase::kFresh;
       });

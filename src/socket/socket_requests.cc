@@ -19,6 +19,7 @@ int Socket::send_copied(SocketGuard& guard, const Gather& gather, int flags,
 int Socket::request_receive(SocketGuard& guard, Completion& completion) noexcept {
   Socket& socket = *guard;
   if (socket.deliver_) return -EINVAL;
+  socket.reopen_datagram();
   if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
   socket.connect_is_known();
   socket.receives_.push_back(completion);

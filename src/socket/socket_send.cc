@@ -84,6 +84,10 @@ int Socket::send_nothing(Completion* completion) noexcept {
 int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
                  Completion* completion) {
   Socket& socket = *guard;
+  if (socket.is_datagram()) {
+    const iovec whole{const_cast<void*>(buf), size};
+    return send_datagram(guard, {}, {&whole, 1}, flags, completion);
+  }
   if (const int error = socket.sendable(size)) return error == -EPIPE ? socket.take_error() : error;
   if (size == 0 && socket.is_stream()) return send_nothing(completion);
   SendRecord record{buf,       size, {}, (flags & SIO_RELEASE) != 0, 0, completion != nullptr,
@@ -120,6 +124,7 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
 int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags,
                         Completion* completion) {
   Socket& socket = *guard;
+  if (socket.is_datagram()) return send_datagram(guard, {}, pieces, flags, completion);
   Gather gather;
   size_t size = 0;
   size_t elsewhere = 0;
@@ -214,6 +219,7 @@ void Socket::update_hold() noexcept {
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {
   Socket& socket = *guard;
+  if (socket.is_datagram()) return flush_datagram(guard, deadline);
   if (socket.phase_ == Phase::kFresh || socket.phase_ == Phase::kListening) return -ENOTCONN;
   guard.channel()->progress();
   const auto done = [&] {

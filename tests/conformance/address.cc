@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
+#include "conformance/lines.h"
 #include "conformance/support.h"
 #include "provider/provider.h"
 
@@ -54,6 +56,18 @@ int machines() {
   return value != nullptr && std::strcmp(value, "2") == 0 ? 2 : 1;
 }
 
+const char* no_groups(const Address& from) {
+  if (from.family() == AF_INET) return nullptr;
+  if (!on_soft()) return "the kernel's connection manager has no IPv6 groups with RoCE v2";
+  const int fd = must(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+  const Fd owner(fd);
+  const unsigned index = if_nametoindex(interface_of(from.text()).c_str());
+  must(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &index, sizeof index), "IPV6_MULTICAST_IF");
+  const Address group("ff15::7:1", 9);
+  if (sendto(fd, "", 0, 0, group.get(), group.size()) == 0) return nullptr;
+  return "this host has no route to IPv6 groups by the interface of the address";
+}
+
 Address::Address(const std::string& text, uint16_t port) {
   auto& v4 = reinterpret_cast<sockaddr_in&>(storage_);
   auto& v6 = reinterpret_cast<sockaddr_in6&>(storage_);
@@ -72,6 +86,11 @@ Address::Address(int fd, int (*name)(int, sockaddr*, socklen_t*)) {
   socklen_t size = sizeof storage_;
   must(name(fd, reinterpret_cast<sockaddr*>(&storage_), &size), "a socket's name");
   if (size != this->size()) fail("a name of %u bytes", static_cast<unsigned>(size));
+}
+
+Address::Address(const sockaddr* address) {
+  const bool v6 = address->sa_family == AF_INET6;
+  std::memcpy(&storage_, address, v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in));
 }
 
 Address Address::self(uint16_t port) {

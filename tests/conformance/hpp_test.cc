@@ -105,6 +105,30 @@ TEST_F(WireCpp, BufferThatIsSentIsGivenAway) {
   EXPECT_TRUE(large) << "not sent, so still ours";
 }
 
+TEST_F(WireCpp, DatagramsGoThereAndBack) {
+  Peer peer("datagram-echo");
+  sockaddr_storage name{};
+  std::memcpy(&name, peer.address().get(), peer.address().size());
+  const sio::Area area(65536);
+  sio::Socket socket(peer.address().family(), SOCK_DGRAM);
+  socket.associate(area, DMA_SEND);
+  EXPECT_EQ(socket.receive_from().status.error(), ENOTCONN);
+  ASSERT_TRUE(socket.send_to(name, "hello"));
+  const auto [status, message, from] = socket.receive_from();
+  ASSERT_TRUE(status);
+  EXPECT_EQ(message.text(), "hello");
+  EXPECT_EQ(Address(reinterpret_cast<const sockaddr*>(&from)), peer.address());
+  EXPECT_TRUE(socket.receive_from(MSG_DONTWAIT).status.again());
+  sio::Buffer buffer = area.reserve(64);
+  std::memset(buffer.data(), 'x', 64);
+  ASSERT_TRUE(socket.send_to(name, std::move(buffer)));
+  EXPECT_FALSE(buffer);
+  EXPECT_EQ(socket.receive_from().buffer.size(), 64u);
+  ASSERT_TRUE(socket.send_to(name, "end"));
+  EXPECT_TRUE(socket.flush());
+  peer.finish();
+}
+
 TEST_F(WireCpp, ListenerAcceptsWhatItsPeersSend) {
   sio::Socket listener(Address::self().family(), SOCK_SEQPACKET | SOCK_NONBLOCK);
   sockaddr_storage name{};

@@ -355,7 +355,7 @@ TEST_F(WireStream, ThatIsClosedEndsAfterWhatWasAccepted) {
   auto socket = connect("bytes-in seed=2 slots=2 slot_size=4096 hold=0");
   ByteStream stream(2);
   ASSERT_TRUE(socket.send(block(400'000, stream)));
-  socket.close();
+  EXPECT_TRUE(socket.close());
   EXPECT_EQ(peer_->expect_number("got"), 400'000u);
   expect_nothing_in_flight();
 }

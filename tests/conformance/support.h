@@ -57,6 +57,8 @@ class Address {
   // What `name` (sio_getsockname, sio_getpeername) says of a socket.
   Address(int fd, int (*name)(int, sockaddr*, socklen_t*));
 
+  explicit Address(const sockaddr* address);
+
   // SIO_RXE_SELF, else SIO_TEST_ADDRESS.
   static Address self(uint16_t port = 0);
 
@@ -76,6 +78,9 @@ bool have_address();
 // The library has taken its soft provider, which needs no device and is reached by any address.
 bool on_soft();
 int machines();  // 1, or 2: the peer is on another one
+
+// Why nothing can be sent to groups from this address; NULL: it can.
+const char* no_groups(const Address& from);
 
 // The interface that has this address; "" if none. Its global IPv6 address; "" if none.
 std::string interface_of(const std::string& address);

@@ -126,6 +126,8 @@ class FaultyPair : public Kind {
     spoilable_.failed = true;
     inner_->fail();
   }
+  int attach(const Destination& group) noexcept override { return inner_->attach(group); }
+  int detach(const Destination& group) noexcept override { return inner_->detach(group); }
 
  protected:
   int lose(const ibv_send_wr* chain) {
@@ -258,6 +260,9 @@ class FaultyEndpoint final : public Endpoint {
       return 0;
     }
     return fault() ? -EIO : inner_->connect(data);
+  }
+  int join(const sockaddr* group, bool receive) noexcept override {
+    return fault() ? -EIO : inner_->join(group, receive);
   }
   int accept(std::span<const std::byte> data) noexcept override {
     return fault() ? -EIO : inner_->accept(data);

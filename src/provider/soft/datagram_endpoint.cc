@@ -35,6 +35,8 @@ int SoftDatagramEndpoint::bind(const sockaddr* address, bool) noexcept {
   fd_ = std::move(fd);
   socket_.fd = fd_.get();
   socket_.local = name_of(socket_.fd);
+  // Fails where there is no such interface; then nothing that goes to groups leaves.
+  (void)choose_interface(socket_.fd, socket_.local);
   return 0;
 }
 
@@ -55,6 +57,25 @@ int SoftDatagramEndpoint::resolve(const sockaddr* peer, int) noexcept {
 int SoftDatagramEndpoint::connect(std::span<const std::byte> data) noexcept {
   if (peer_.ss_family == AF_UNSPEC || !data.empty()) return -EINVAL;
   return lookups_.begin(serial_, peer_, socket_.local);
+}
+
+// There is nobody to ask. A queue pair that is attached joins for itself.
+int SoftDatagramEndpoint::join(const sockaddr* group, bool) noexcept {
+  if (!fd_ || group->sa_family != socket_.local.ss_family) return -EINVAL;
+  sockaddr_storage address{};
+  std::memcpy(&address, group, size_of(group));
+  if (!is_group(address)) return -EINVAL;
+  (address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
+                                 : reinterpret_cast<sockaddr_in&>(address).sin_port) =
+      htons(kGroupPort);
+  try {
+    ConnectionEvent event{ConnectionEvent::Kind::kEstablished, serial_};
+    event.destination = std::make_unique<SoftDestination>(address, kGroupNumber);
+    manager_.tell(std::move(event));
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  return 0;
 }
 
 Device* SoftDatagramEndpoint::device() const noexcept {

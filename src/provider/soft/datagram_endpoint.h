@@ -36,6 +36,7 @@ class SoftDatagramEndpoint final : public Endpoint {
   std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
                                                       const QueueSizes& sizes) override;
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
+  int join(const sockaddr* group, bool receive) noexcept override;
 
  private:
   SoftConnectionManager& manager_;

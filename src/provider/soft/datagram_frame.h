@@ -37,6 +37,10 @@ using DatagramBytes = std::array<char, DatagramHeader::kSize>;
 
 // Longest message, bytes: what the port says of itself.
 constexpr uint32_t kDatagramMtu = 4096;
+// Where datagrams to groups go: to this port, whichever is the receivers' own, as RoCE has but one;
+// and to this number, as InfiniBand has it.
+constexpr uint16_t kGroupPort = 18516;
+constexpr uint32_t kGroupNumber = 0xffffff;
 // Of all queue pairs that rdma_cm makes for datagrams: RDMA_UDP_QKEY in rdma/rdma_cma.h.
 constexpr uint32_t kDatagramKey = 0x01234567;
 
@@ -63,6 +67,7 @@ class SoftDestination final : public Destination {
   ibv_ah* handle() const noexcept override { return &handle_; }
   uint32_t queue_pair() const noexcept override { return number_; }
   uint32_t key() const noexcept override { return kDatagramKey; }
+  const sockaddr_storage& address() const noexcept { return handle_.address; }
 
  private:
   mutable SoftAddressHandle handle_{};  // verbs wants it writable, and nobody writes

@@ -33,6 +33,25 @@ size_t length_of(const ibv_send_wr& wr) noexcept {
 
 }  // namespace
 
+// Where what is sent to a group comes in. All members on this host have such a socket, and each
+// gets all. The kernel takes its end as the end of its membership.
+class SoftDatagramPair::Group final : public Attended {
+ public:
+  Group(SoftDatagramPair& pair, OwnFd fd, const sockaddr_storage& address) noexcept
+      : pair_(pair), fd_(std::move(fd)), address_(address) {}
+
+  Watched watched() const noexcept override {
+    return {fd_.get(), pair_.failed_ ? 0u : uint32_t{EPOLLIN}};
+  }
+  bool advance() noexcept override { return pair_.read(fd_.get(), address_, true); }
+  const sockaddr_storage& address() const noexcept { return address_; }
+
+ private:
+  SoftDatagramPair& pair_;
+  OwnFd fd_;
+  const sockaddr_storage address_;
+};
+
 SoftDatagramPair::SoftDatagramPair(const DatagramSocket& socket, const MemoryTable& memory,
                                    SoftCompletionQueue& queue, const QueueSizes& sizes)
     : socket_(socket),
@@ -54,8 +73,56 @@ SoftDatagramPair::SoftDatagramPair(const DatagramSocket& socket, const MemoryTab
 
 SoftDatagramPair::~SoftDatagramPair() {
   const std::lock_guard lock(channel_.mutex());
-  if (!failed_) channel_.forget(socket_.fd);
+  forget_all();
+  for (const auto& group : groups_) channel_.remove(group.get());
   channel_.remove(this);
+}
+
+// Nothing wakes for it any more.
+void SoftDatagramPair::forget_all() noexcept {
+  if (failed_) return;
+  channel_.forget(socket_.fd);
+  for (const auto& group : groups_) channel_.forget(group->watched().fd);
+}
+
+int SoftDatagramPair::attach(const Destination& to) noexcept {
+  const sockaddr_storage& address = static_cast<const SoftDestination&>(to).address();
+  const auto* name = reinterpret_cast<const sockaddr*>(&address);
+  OwnFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return -errno;
+  const int on = 1;
+  const int number = fd.get();
+  if (setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return -errno;
+  if (::bind(number, name, size_of(name)) != 0) return -errno;
+  if (const int error = join_group(number, address, socket_.local)) return -error;
+  const std::lock_guard lock(channel_.mutex());
+  if (failed_) return -EINVAL;
+  try {
+    groups_.reserve(groups_.size() + 1);
+    auto group = std::make_unique<Group>(*this, std::move(fd), address);
+    channel_.add(group.get());
+    if (const int error = channel_.watch(group.get(), number, EPOLLIN)) {
+      channel_.remove(group.get());
+      return error;
+    }
+    groups_.push_back(std::move(group));
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  return 0;
+}
+
+int SoftDatagramPair::detach(const Destination& from) noexcept {
+  const sockaddr_storage& address = static_cast<const SoftDestination&>(from).address();
+  const std::lock_guard lock(channel_.mutex());
+  const auto found = std::find_if(groups_.begin(), groups_.end(), [&](const auto& group) {
+    return same(group->address(), address);
+  });
+  if (found == groups_.end()) return -EINVAL;
+  if (!failed_) channel_.forget((*found)->watched().fd);
+  channel_.remove(found->get());
+  groups_.erase(found);
+  return 0;
 }
 
 void SoftDatagramPair::fail() noexcept {
@@ -140,14 +207,16 @@ int SoftDatagramPair::post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept 
   return error;
 }
 
-bool SoftDatagramPair::advance() noexcept {
+bool SoftDatagramPair::advance() noexcept { return read(socket_.fd, socket_.local, false); }
+
+bool SoftDatagramPair::read(int fd, const sockaddr_storage& at, bool group) noexcept {
   int reads = 0;
-  while (reads < kReadsInARow && !failed_ && read_one()) ++reads;
+  while (reads < kReadsInARow && !failed_ && read_one(fd, at, group)) ++reads;
   return reads > 0;
 }
 
 // One datagram, straight to its place. False: there is none.
-bool SoftDatagramPair::read_one() noexcept {
+bool SoftDatagramPair::read_one(int fd, const sockaddr_storage& at, bool group) noexcept {
   DatagramBytes bytes;
   iovec pieces[2] = {{bytes.data(), bytes.size()}, {}};
   sockaddr_storage from{};
@@ -168,26 +237,30 @@ bool SoftDatagramPair::read_one() noexcept {
       message.msg_iovlen = 2;
     }
   }
-  const ssize_t n = recvmsg(socket_.fd, &message, MSG_DONTWAIT);
+  const ssize_t n = recvmsg(fd, &message, MSG_DONTWAIT);
   if (n < 0) return errno != EAGAIN && errno != EINTR;  // an error of an earlier send: it is lost
   DatagramHeader header;
   const auto whole = static_cast<size_t>(n);
   if (whole < bytes.size() || whole > bytes.size() + kDatagramMtu) return true;
   if (!decode(bytes, header)) return true;
   if (header.kind == Kind::kWho) {
-    answer(header, from);
-  } else if (header.kind != Kind::kHere && header.destination == number_ &&
-             header.key == kDatagramKey && message.msg_iovlen == 2 &&
+    if (!group) answer(header, from);
+  } else if (is_for_us(header, group) && message.msg_iovlen == 2 &&
              (message.msg_flags & MSG_TRUNC) == 0) {
-    received(header, from, whole - bytes.size());
+    received(header, from, at, whole - bytes.size());
   }
   return true;
 }
 
+bool SoftDatagramPair::is_for_us(const DatagramHeader& header, bool group) const noexcept {
+  return header.kind != Kind::kHere && header.key == kDatagramKey &&
+         header.destination == (group ? kGroupNumber : number_);
+}
+
 void SoftDatagramPair::received(const DatagramHeader& header, const sockaddr_storage& from,
-                                size_t size) noexcept {
+                                const sockaddr_storage& at, size_t size) noexcept {
   const Receive receive = receives_.pop();
-  write_grh(receive.data(), from, socket_.local, size);
+  write_grh(receive.data(), from, at, size);
   ibv_wc wc{};
   wc.wr_id = receive.wr_id;
   wc.status = IBV_WC_SUCCESS;
@@ -229,7 +302,7 @@ void SoftDatagramPair::complete(uint64_t wr_id, ibv_wc_opcode opcode,
 }
 
 void SoftDatagramPair::flush() noexcept {
-  if (!failed_) channel_.forget(socket_.fd);
+  forget_all();
   failed_ = true;
   while (!receives_.empty()) complete(receives_.pop().wr_id, IBV_WC_RECV, IBV_WC_WR_FLUSH_ERR);
 }

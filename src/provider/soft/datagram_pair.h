@@ -8,6 +8,8 @@
 #include <sys/epoll.h>
 
 #include <atomic>
+#include <memory>
+#include <vector>
 
 #include "provider/provider.h"
 #include "provider/soft/completion.h"
@@ -40,17 +42,26 @@ class SoftDatagramPair final : public QueuePair, public Attended {
   int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override;
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override;
   void fail() noexcept override;
+  int attach(const Destination& group) noexcept override;
+  int detach(const Destination& group) noexcept override;
 
   // Attended
   Watched watched() const noexcept override { return {socket_.fd, failed_ ? 0u : EPOLLIN}; }
   bool advance() noexcept override;
 
  private:
+  class Group;
+
   int post_one(const ibv_send_wr& wr) noexcept;
   void write(const ibv_send_wr& wr) noexcept;
-  bool read_one() noexcept;
-  void received(const DatagramHeader& header, const sockaddr_storage& from, size_t size) noexcept;
+  // What comes in at `fd`, which is for `at`: this one's own socket or that of a group.
+  bool read(int fd, const sockaddr_storage& at, bool group) noexcept;
+  bool read_one(int fd, const sockaddr_storage& at, bool group) noexcept;
+  bool is_for_us(const DatagramHeader& header, bool group) const noexcept;
+  void received(const DatagramHeader& header, const sockaddr_storage& from,
+                const sockaddr_storage& at, size_t size) noexcept;
   void answer(const DatagramHeader& question, const sockaddr_storage& from) noexcept;
+  void forget_all() noexcept;
   void complete(uint64_t wr_id, ibv_wc_opcode opcode, ibv_wc_status status) noexcept;
   void flush() noexcept;
   bool covers(const ibv_sge& place, bool to_write = false) const noexcept;
@@ -63,6 +74,7 @@ class SoftDatagramPair final : public QueuePair, public Attended {
   const uint32_t max_inline_;
   const uint32_t max_send_sge_;
   ReceiveQueue receives_;
+  std::vector<std::unique_ptr<Group>> groups_;
   bool failed_ = false;
 };
 

@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <random>
 
 namespace sio::internal::provider::soft {
 
-// Of queue pairs: 24 bits, as those of verbs, where 0 and 1 are special.
+// Of queue pairs: 24 bits, as those of verbs, where 0 and 1 are special. Another process begins
+// elsewhere.
 inline uint32_t next_number() noexcept {
-  static std::atomic<uint32_t> last{0};
+  static std::atomic<uint32_t> last{std::random_device{}()};
   constexpr uint32_t kHowMany = (1u << 24) - 2;
   return last.fetch_add(1, std::memory_order_relaxed) % kHowMany + 2;
 }

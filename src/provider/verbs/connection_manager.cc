@@ -125,7 +125,7 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       to.kind = Kind::kDeviceGone;
       to.error = ENODEV;
       return true;
-    default:  // multicast, address change, end of time-wait
+    default:  // address change, end of time-wait
       return false;
   }
 }
@@ -138,6 +138,11 @@ bool VerbsConnectionManager::translate_of_datagrams(const rdma_cm_event& from,
       to.kind = Kind::kRequest;
       endpoint.answer(from.id);
       return true;
+    case RDMA_CM_EVENT_MULTICAST_ERROR:
+      to.kind = Kind::kFailed;
+      to.error = from.status < 0 ? -from.status : EHOSTUNREACH;
+      return true;
+    case RDMA_CM_EVENT_MULTICAST_JOIN:
     case RDMA_CM_EVENT_ESTABLISHED:
       try {
         to.destination = endpoint.found(from.param.ud);

@@ -29,6 +29,9 @@ constexpr uint8_t kRnrRetry = 7;
 // 0.64 ms; rdma_cm leaves 0, which means 655 ms (specification, table 45).
 constexpr uint8_t kMinRnrTimer = 12;
 
+// The kernel's ENOTSUPP, which no header of user space has: of IPv6 groups on RoCE v2, say.
+constexpr int kNotSupported = 524;
+
 std::atomic<uint64_t> next_serial{1};
 
 int last_error(int result) noexcept { return result == 0 ? 0 : -errno; }
@@ -255,6 +258,20 @@ std::unique_ptr<Destination> VerbsEndpoint::source_of(const ibv_wc& wc, const vo
   std::memcpy(&header, grh, sizeof header);
   return std::make_unique<VerbsDestination>(device_in_use().protection_domain(), wc, header,
                                             id_->port_num);
+}
+
+// The kernel lets no id join that listens, so that a group takes one of its own; and librdmacm
+// attaches the queue pair of the very id, of which there is none here.
+int VerbsEndpoint::join(const sockaddr* group, bool receive) noexcept {
+  sockaddr_storage copy{};
+  std::memcpy(&copy, group, address_size(group));
+  rdma_cm_join_mc_attr_ex wish{};
+  wish.comp_mask = RDMA_CM_JOIN_MC_ATTR_ADDRESS | RDMA_CM_JOIN_MC_ATTR_JOIN_FLAGS;
+  wish.join_flags = receive ? RDMA_MC_JOIN_FLAG_FULLMEMBER : RDMA_MC_JOIN_FLAG_SENDONLY_FULLMEMBER;
+  wish.addr = reinterpret_cast<sockaddr*>(&copy);
+  const std::lock_guard lock(manager_.answers());
+  const int error = last_error(rdma_join_multicast_ex(id_, &wish, nullptr));
+  return error == -kNotSupported ? -EOPNOTSUPP : error;
 }
 
 }  // namespace sio::internal::provider::verbs

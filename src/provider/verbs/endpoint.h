@@ -38,6 +38,7 @@ class VerbsEndpoint final : public Endpoint {
   std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
                                                       const QueueSizes& sizes) override;
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
+  int join(const sockaddr* group, bool receive) noexcept override;
 
   // The connection stands: what rdma_cm leaves at a default that hurts.
   void tune_queue_pair() noexcept;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "provider/verbs/destination.h"
 #include "provider/verbs/shared_receive_queue.h"
 
 namespace sio::internal::provider::verbs {
@@ -71,6 +72,16 @@ VerbsQueuePair::VerbsQueuePair(rdma_cm_id* id, ibv_qp_type type, ibv_pd* pd, ibv
 VerbsQueuePair::~VerbsQueuePair() {
   const std::lock_guard lock(guard_);
   rdma_destroy_qp(id_);
+}
+
+int VerbsQueuePair::attach(const Destination& group) noexcept {
+  const auto& to = static_cast<const VerbsDestination&>(group);
+  return -ibv_attach_mcast(qp_, &to.gid(), to.lid());
+}
+
+int VerbsQueuePair::detach(const Destination& group) noexcept {
+  const auto& from = static_cast<const VerbsDestination&>(group);
+  return -ibv_detach_mcast(qp_, &from.gid(), from.lid());
 }
 
 VerbsSecondQueuePair::VerbsSecondQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq,

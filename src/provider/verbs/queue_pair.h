@@ -43,6 +43,9 @@ class VerbsQueuePair final : public OnVerbs<QueuePair> {
   VerbsQueuePair(const VerbsQueuePair&) = delete;
   VerbsQueuePair& operator=(const VerbsQueuePair&) = delete;
 
+  int attach(const Destination& group) noexcept override;
+  int detach(const Destination& group) noexcept override;
+
  private:
   rdma_cm_id* id_;
   std::mutex& guard_;
