@@ -51,15 +51,15 @@ int copy_word(const FutexWatch::Word& word, uint32_t& value) noexcept {
 // has this value; one that changes all the time is taken as it comes.
 int read_word(const FutexWatch::Word& word, uint32_t& value) noexcept {
   constexpr int kTries = 100;
-  bool copied = true;
-  for (int i = 0; i < kTries && copied; ++i) {
-    copied = copy_word(word, value) == 0;
-    const int differs = copied ? compare(word, value) : EAGAIN;
+  int failed = 0;
+  for (int i = 0; i < kTries && failed == 0; ++i) {
+    failed = copy_word(word, value);
+    const int differs = failed == 0 ? compare(word, value) : EAGAIN;
     if (differs != EAGAIN) return differs;
   }
-  if (copied) return 0;
+  if (failed == 0 || failed == EFAULT) return failed;
   if (compare(word, value) == EFAULT) return EFAULT;
-  // The kernel does not copy (a filter of system calls), or not this memory (a device's).
+  // A filter of system calls forbids the kernel to copy. The word was there just now.
   value = std::atomic_ref<uint32_t>(*word.address).load(std::memory_order_acquire);
   return 0;
 }
