@@ -223,8 +223,11 @@ uint32_t events_of(Way way) {
 
 namespace {
 
+// A gibibyte takes its time to come, with a sanitizer all the more.
+constexpr milliseconds kLong = 8 * kSoon;
+
 Message receive_delivered(const Channel& channel) {
-  const event_data_t event = channel.next();
+  const event_data_t event = channel.next(kLong);
   if (event.kind == EC_EOF) return {};
   if (event.kind != EC_RECV) fail("%s: %s", kind_name(event.kind), std::strerror(event.error));
   return Message(event);
@@ -233,11 +236,11 @@ Message receive_delivered(const Channel& channel) {
 void await_readable(Way way, const Channel* channel, const Socket& socket) {
   if (way == Way::kPoll) {
     pollfd entry{socket.get(), POLLIN, 0};
-    const int limit = static_cast<int>(kSoon.count());
+    const int limit = static_cast<int>(kLong.count());
     if (must(poll(&entry, 1, limit), "poll") == 0) fail("the socket did not become readable");
     return;
   }
-  const event_data_t event = channel->next();
+  const event_data_t event = channel->next(kLong);
   if (event.kind != EC_READABLE && event.kind != EC_EOF) {
     fail("%s: %s", kind_name(event.kind), std::strerror(event.error));
   }
