@@ -43,7 +43,8 @@ void Leases::returned(Lease& lease) noexcept {
 }
 
 // The least is set apart for it already; what is beyond comes from what is free but for the least
-// lease of a newcomer.
+// lease of a newcomer. Whose peer has run dry gets the least anew, however much it holds: what
+// others have and do not use must not stop it while anything is free.
 uint32_t Leases::grantable(const Lease& lease) const noexcept {
   if (!lease.open) return 0;
   const uint32_t used = lease.used();
@@ -52,6 +53,10 @@ uint32_t Leases::grantable(const Lease& lease) const noexcept {
   uint32_t more = 0;
   if (lease.wanted > base && free() > reach) {
     more = std::min(lease.wanted - base, (free() - reach + 1) / 2);
+  }
+  const uint32_t newcomer = kLeast + wire::kControlSlots;
+  if (lease.out + (base - used) + more < kLeast && used < most_ && free() > newcomer) {
+    more = std::min(kLeast - lease.out, free() - newcomer);
   }
   return base - used + more;
 }

@@ -39,6 +39,21 @@ TEST(LeasesTest, AreNoMoreThanThereIsRoomFor) {
   EXPECT_TRUE(leases.open(all[4]));
 }
 
+// Others have all but a few and use none of theirs, and the program keeps what this one has sent.
+TEST(LeasesTest, OfAPeerThatHasRunDryGrowAsLongAsAnythingIsFree) {
+  Leases leases(100);
+  Lease idle;
+  ASSERT_TRUE(leases.open(idle));
+  for (int i = 0; i < 20; ++i) use_all(leases, idle);
+  Lease lease;
+  ASSERT_TRUE(leases.open(lease));
+  while (leases.free() > kWhole) {
+    for (uint32_t left = lease.out; left > 0; --left) leases.arrived(lease);
+    ASSERT_GT(leases.grant(lease), 0u) << leases.free();
+  }
+  EXPECT_GT(lease.held, 10u);
+}
+
 TEST(LeasesTest, BeginSmall) {
   Leases leases(1000);
   Lease lease;
