@@ -334,7 +334,6 @@ SIO_API int sio_nonblock(int sock, int on);
  *         EPIPE     shut down for sending, or the connection has ended
  *         ENOTCONN  not connected
  *         EDESTADDRREQ  a datagram without an address, and no sio_connect
- *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  a datagram's address was not found
  *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so (once; then
  *                   EPIPE); EIO: by a fault of the device, ENODEV: it was taken away
  *         EINTR     a signal was caught while waiting
@@ -350,8 +349,8 @@ SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
  *
  * Errors: EISCONN   there is an address, and a connection
  *         EINVAL, EAFNOSUPPORT  a bad address, or port 0
- *         EADDRNOTAVAIL, EADDRINUSE, ENODEV, ENOMEM  the socket was not bound yet, and
- *                   can not be
+ *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  nobody was found at the address
+ *         ENODEV, ENOMEM  the socket was not bound yet, and can not be
  *         and those of sio_send */
 SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const struct sockaddr *to, socklen_t tolen);
 
@@ -366,6 +365,8 @@ SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const 
  * Errors: EMSGSIZE  more than 16 pieces with bytes in them (or more than the device
  *                   gathers), or together larger than the peer takes
  *         EISCONN   there is a msg_name, and a connection
+ *         EAFNOSUPPORT  msg_name is of another family
+ *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  nobody was found at msg_name
  *         EINVAL    size is another one, a piece is NULL with a length, or there is
  *                   a msg_control
  *         and those of sio_send */

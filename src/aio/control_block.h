@@ -21,6 +21,11 @@ class ControlBlock {
 
   bool under_way() const noexcept { return status() == kUnderWay; }
   bool ended() const noexcept { return (status() & kMask) == kEnded; }
+  // Under way, or ended: in one look, since the one may become the other between two.
+  bool ever_queued() const noexcept {
+    const uint64_t now = status();
+    return now == kUnderWay || (now & kMask) == kEnded;
+  }
   // Precondition: it has ended. 0 or its errno.
   int error() const noexcept { return static_cast<int>(status() >> kShift); }
   ssize_t returned() const noexcept { return static_cast<ssize_t>(state_[kReturned]); }

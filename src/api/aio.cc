@@ -136,7 +136,7 @@ int aio_cb_error(const struct aio_cb* aiocbp) {
   const ControlBlock control(*aiocbp);
   if (control.ended()) return control.error();
   return call([&] {
-    if (!control.under_way()) return -EINVAL;
+    if (!control.ever_queued()) return -EINVAL;
     look_at_request(*aiocbp);
     Deferred::run_noted();  // what another channel's queue has to say
     return control.ended() ? control.error() : EINPROGRESS;
@@ -147,7 +147,7 @@ ssize_t aio_cb_return(struct aio_cb* aiocbp) {
   if (ForkGuard::in_child()) return fail(EPERM);
   if (aiocbp == nullptr) return fail(EINVAL);
   const ControlBlock control(*aiocbp);
-  if (!control.ended()) return fail(control.under_way() ? EINPROGRESS : EINVAL);
+  if (!control.ended()) return fail(control.ever_queued() ? EINPROGRESS : EINVAL);
   return control.error() != 0 ? fail(control.error()) : control.returned();
 }
 
@@ -156,7 +156,7 @@ int aio_cb_cancel(struct aio_cb* aiocbp) {
     if (aiocbp == nullptr) return -EINVAL;
     const ControlBlock control(*aiocbp);
     if (control.ended()) return -ENOENT;
-    return control.under_way() ? cancel_request(*aiocbp) : -EINVAL;
+    return control.ever_queued() ? cancel_request(*aiocbp) : -EINVAL;
   });
 }
 
@@ -169,7 +169,7 @@ int aio_cb_suspend(const struct aio_cb* const list[], int n, const struct timesp
     for (const aio_cb* one : blocks) {
       if (one == nullptr) continue;
       const ControlBlock control(*one);
-      if (!control.ended() && !control.under_way()) return -EINVAL;
+      if (!control.ever_queued()) return -EINVAL;
       any = true;
     }
     return any ? suspend_until_one_ends(blocks, deadline) : -EINVAL;

@@ -24,6 +24,18 @@ namespace {
 using MisuseOfChannels = PlainTest;
 using MisuseOfSocketsInChannels = DeviceTest;
 
+TEST_F(MisuseOfChannels, EmptyOrFullAreEagain) {
+  const Channel channel(0, 2);
+  event_data_t events[2];
+  expect_errors({
+      {"no event", [&] { return ec_next_event(channel.get(), events); }, EAGAIN},
+      {"no events", [&] { return ec_next_events(channel.get(), events, 2); }, EAGAIN},
+  });
+  for (uint64_t i = 0; i < 2; ++i) must(ec_post(channel.get(), i, nullptr), "ec_post");
+  expect_errors({{"no room", [&] { return ec_post(channel.get(), 2, nullptr); }, EAGAIN}});
+  EXPECT_EQ(ec_next_events(channel.get(), events, 2), 2);
+}
+
 TEST_F(MisuseOfChannels, Create) {
   expect_errors({
       {"an unknown flag", [] { return ec_create(2); }, EINVAL},
