@@ -13,7 +13,8 @@
 //    shared buffers), and the least lease of one more: n greedy connections get a share each and
 //    leave one over. Who comes then finds what it needs, and one that has more than is free gets no
 //    more before it has used what it has.
-//    The exception: one whose peer has none left gets kLeast again as long as there are any.
+//    The exception: one whose peer has none left gets kLeast again while a newcomer's least
+//    and more is free.
 // 4. What a connection wants is twice what it has when its peer runs dry. It halves when the peer
 //    has used that many, and never more than a quarter of them was gone.
 #pragma once
