@@ -154,7 +154,8 @@ int Region::collect(uint32_t* slots, int max) noexcept {
 }
 
 bool Region::take_returned() noexcept {
-  if (returns_.load(kRelaxed) == 0) return false;  // mostly so; the next call will see what comes
+  // Mostly so; the next call will see what comes.
+  if (returns::count(returns_.load(kRelaxed)) == 0) return false;
   // Acquire: the slots' links, and all that was done with them before they returned.
   const uint64_t word = returns_.exchange(0, std::memory_order_acquire);
   taken_ = returns::first(word);
@@ -164,6 +165,14 @@ bool Region::take_returned() noexcept {
 
 uint32_t Region::returned() const noexcept {
   return taken_count_ + returns::count(returns_.load(kRelaxed));  // relaxed: a number, no more
+}
+
+bool Region::watch() noexcept {
+  if (taken_count_ > 0) return true;
+  uint64_t word = returns_.load(kRelaxed);
+  // Relaxed, both: whether something came before the mark or sees it is the order of one word.
+  if ((word & returns::kWatched) == 0) word = returns_.fetch_or(returns::kWatched, kRelaxed);
+  return returns::count(word) > 0;
 }
 
 void Region::detach() noexcept {

@@ -81,6 +81,9 @@ class Region {
   // How many wait to be collected.
   uint32_t returned() const noexcept;
 
+  // Whether any does. If not, the next one calls fn (set_on_returned) whatever the threshold.
+  bool watch() noexcept;
+
   // The socket is gone. Finishes what is not finished; nothing will be collected any more. The
   // region frees itself, here or when the program releases the last message. After this call the
   // caller may not use the region; the callback is not running and is not called again.

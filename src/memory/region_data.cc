@@ -177,7 +177,8 @@ void Region::slot_returned(uint32_t slot, bool notify) noexcept {
     if ((word & returns::kDetached) != 0) return end_detached();
     record(slot).next = returns::first(word);
     next = returns::pushed(word, slot);
-    call = threshold != 0 && returns::count(next) >= threshold && (word & returns::kNotified) == 0;
+    const bool enough = returns::count(next) >= threshold || (word & returns::kWatched) != 0;
+    call = threshold != 0 && enough && (word & returns::kNotified) == 0;
     if (call) next |= returns::kNotified;
     // Release: pairs with take_returned(). From here on the region may be gone.
   } while (!returns_.compare_exchange_weak(word, next, kSwap, kRelaxed));

@@ -50,20 +50,22 @@ struct SlotArray {
 SlotArray* take_slot_array(uint32_t slots);
 void give_back_slot_array(SlotArray* array) noexcept;
 
-// The word of returned slots:  63 detached   62 notified   61..32 count   31..0 1 + first, 0: none
+// The word of returned slots:
+//   63 detached   62 notified   61 watched   60..32 count   31..0 1 + first, 0: none
 //
 // attached: a stack of `count` returned slots, linked by Slot::next. Many push; the one that
 //   collects takes all at once, so a slot can not leave and come back under a pusher's feet.
-//   `notified`: on_returned was called for them
+//   `notified`: on_returned was called for them; `watched`: it is to be called for the first one
 // detached: `count` received slots are still to come; whoever counts it to 0 frees the region
 namespace returns {
 
 inline constexpr uint64_t kDetached = uint64_t{1} << 63;
 inline constexpr uint64_t kNotified = uint64_t{1} << 62;
+inline constexpr uint64_t kWatched = uint64_t{1} << 61;
 inline constexpr uint64_t kOne = uint64_t{1} << 32;
 
 constexpr uint32_t count(uint64_t word) noexcept {
-  return static_cast<uint32_t>(word >> 32) & 0x3fffffff;
+  return static_cast<uint32_t>(word >> 32) & 0x1fffffff;
 }
 constexpr uint32_t first(uint64_t word) noexcept { return static_cast<uint32_t>(word) - 1; }
 static_assert(first(0) == kNoSlot);

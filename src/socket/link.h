@@ -22,9 +22,8 @@ struct Link {
   std::unique_ptr<provider::QueuePair> queue_pair;
   sio_info info{};  // the counters of it
 
-  // For data: so many credits are told in a frame of their own.
-  uint32_t worth_a_frame = 1;
-  uint32_t credits_given = 0;  // in frames; goes on for ever
+  uint32_t peer_credits = 0;   // for data: told to the peer, and not used by it
+  uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever
 
   uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
     return wire::encode_work_id({kind, seat.generation, seat.connection, index});

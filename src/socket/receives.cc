@@ -22,7 +22,6 @@ OwnReceives::OwnReceives(Link& link, Region& region, void (*on_returned)(void*),
       batch_(std::max(1u, credits_.most / 8)) {
   control_slots_.reserve(region.slots());
   region.set_on_returned(on_returned, arg, batch_);
-  link_.worth_a_frame = std::max(1u, credits_.most / 2);
 }
 
 int OwnReceives::begin() noexcept {
@@ -48,6 +47,12 @@ int OwnReceives::post(const uint32_t* slots, uint32_t n) noexcept {
   return error;
 }
 
+bool OwnReceives::has_returned(bool force) noexcept {
+  const uint32_t enough = least(force);
+  const bool slots = region_.returned() >= enough || (link_.peer_credits == 0 && region_.watch());
+  return slots || !control_slots_.empty();
+}
+
 int OwnReceives::post_returned(bool force, uint32_t& data_credits,
                                uint32_t& control_credits) noexcept {
   data_credits = control_credits = 0;
@@ -58,7 +63,7 @@ int OwnReceives::post_returned(bool force, uint32_t& data_credits,
     control_credits = n;
     control_slots_.erase(control_slots_.begin(), control_slots_.begin() + n);
   }
-  while (region_.returned() >= (force ? 1 : batch_)) {
+  while (region_.returned() >= least(force)) {
     uint32_t slots[ReceiveChain::kMost];
     const int n = region_.collect(slots, ReceiveChain::kMost);
     if (n <= 0) break;

@@ -48,12 +48,15 @@ class Receives {
   // 0 or -errno.
   virtual int post_returned(bool force, uint32_t& data_credits,
                             uint32_t& control_credits) noexcept = 0;
-  // Whether post_returned() would do anything.
-  virtual bool has_returned(bool force) const noexcept = 0;
+  // Whether post_returned() would do anything. If not, and the peer has no credit left, somebody
+  // will ask again as soon as it would: such a peer brings no completion that makes us ask.
+  virtual bool has_returned(bool force) noexcept = 0;
 
  protected:
   Receives(Link& link, Region& region, Credits credits) noexcept
-      : link_(link), region_(region), credits_(credits) {}
+      : link_(link), region_(region), credits_(credits) {
+    link_.peer_credits = credits.first;
+  }
 
   Link& link_;
   Region& region_;
@@ -90,14 +93,16 @@ class OwnReceives final : public Receives {
   void discard(uint32_t) noexcept override {}
   int post_returned(bool force, uint32_t& data_credits,
                     uint32_t& control_credits) noexcept override;
-  bool has_returned(bool force) const noexcept override {
-    return region_.returned() >= (force ? 1 : batch_) || !control_slots_.empty();
-  }
+  bool has_returned(bool force) noexcept override;
 
  private:
+  // So many are worth posting. Whoever has nothing left to send with may wait for a single one.
+  uint32_t least(bool force) const noexcept {
+    return force || link_.peer_credits == 0 ? 1 : batch_;
+  }
   int post(const uint32_t* slots, uint32_t n) noexcept;
 
-  const uint32_t batch_;                 // slots that are posted again at once
+  const uint32_t batch_;                 // slots that are posted again at once, mostly
   std::vector<uint32_t> control_slots_;  // used up by control frames, to be posted again
 };
 

@@ -40,19 +40,24 @@ Sender::~Sender() {
 
 void Sender::open(const Limits& limits) noexcept {
   limits_ = limits;
-  credits_ = limits.peer_slots + kControlSlots;
+  data_credits_ = limits.peer_slots;
+  credits_ = data_credits_ + kControlSlots;
   train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge(), !stream_);
   open_ = true;
 }
 
-bool Sender::add_credits(uint32_t n) noexcept {
-  if (n > limits_.most_credits + kControlSlots - credits_) return false;
-  credits_ += n;
+// What control frames have used up is what lacks beside the data.
+bool Sender::add_credits(uint32_t data, uint32_t control) noexcept {
+  if (data > limits_.most_credits - data_credits_) return false;
+  if (control > data_credits_ + kControlSlots - credits_) return false;
+  data_credits_ += data;
+  credits_ += data + control;
   return true;
 }
 
 bool Sender::can_post_data() const noexcept {
-  return open_ && credits_ > kControlSlots && in_flight() < limits_.quota && post_error_ == 0;
+  return open_ && data_credits_ > 0 && credits_ > 2 && in_flight() < limits_.quota &&
+         post_error_ == 0;
 }
 
 bool Sender::has_room(uint32_t records) const noexcept {
@@ -115,6 +120,7 @@ void Sender::post_message(ibv_sge* sges, int count, bool inlined, Posted posted)
   if (inlined && count > 0) wr.send_flags = IBV_SEND_INLINE;
   wr.imm_data = take_owed(Kind::kMessage);
   --credits_;
+  --data_credits_;
   ++link_.info.sends_posted;
   post(wr, posted);
   messages_end_ = posted_;
@@ -271,6 +277,7 @@ void Sender::post_train() noexcept {
   const Kind kind = load.lone ? Kind::kMessage : Kind::kTrain;
   wr.imm_data = take_owed(kind);
   --credits_;
+  --data_credits_;
   ++link_.info.sends_posted;
   if (!load.lone) ++link_.info.trains_posted;
   announced_ += train_.announced();
@@ -292,7 +299,8 @@ void Sender::pump(bool force) noexcept {
   }
   if (lane_due_ && credits_ > 2 && can_post_control()) post_lane();
   const bool grants_due = owed_grants_ > 0 && !lane_due_ && credits_ > 2;
-  if ((grants_due || credits_due()) && credits_ > 1 && can_post_control()) {
+  const uint32_t for_the_end = end_sent_ ? 0 : 1;
+  if ((grants_due || credits_due()) && credits_ > for_the_end && can_post_control()) {
     ++link_.info.credit_frames;
     post_frame(Kind::kCredit, false);
   }
@@ -301,17 +309,21 @@ void Sender::pump(bool force) noexcept {
 // A frame of its own, when half of the peer's credits would otherwise be withheld. Those that
 // control frames used up count apart: else two idle ends would thank each other for ever.
 bool Sender::credits_due() const noexcept {
-  return owed_data_ >= link_.worth_a_frame || owed_control_ >= kControlSlots / 2;
+  const bool data = owed_data_ > 0 && owed_data_ >= link_.peer_credits;
+  return data || owed_control_ >= kControlSlots / 2;
 }
 
 // The immediate data of a frame, with all that is owed to the peer. Grants come after the lane.
 uint32_t Sender::take_owed(Kind kind) noexcept {
-  const uint32_t owed = owed_data_ + owed_control_;
-  owed_data_ = owed_control_ = 0;
-  link_.credits_given += owed;
+  const uint32_t data = std::exchange(owed_data_, 0);
+  const uint32_t control = std::min(owed_control_, wire::kMaxControl);
   const uint32_t grants = lane_due_ ? 0 : std::min(owed_grants_, wire::kMaxGrants);
+  owed_control_ -= control;
   owed_grants_ -= grants;
-  return wire::encode_immediate({kind, static_cast<uint16_t>(owed), static_cast<uint16_t>(grants)});
+  link_.peer_credits += data;
+  link_.credits_given += data + control;
+  return wire::encode_immediate({kind, static_cast<uint16_t>(data), static_cast<uint16_t>(grants),
+                                 static_cast<uint16_t>(control)});
 }
 
 void Sender::post_lane() noexcept {

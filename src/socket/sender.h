@@ -3,9 +3,9 @@
 // The sending half of a connection: credits, the train, the send queue, and who is owed an
 // outcome. Used under the channel's lock.
 //
-// 1. A data SEND is posted only while credits_ > kControlSlots; a frame for grants leaves one for
-//    credits, and a credit frame one for the end. So the peer has a receive posted for all that we
-//    send.
+// 1. A data SEND is posted only with a credit for data, and leaves two receives at the peer, as
+//    does a frame for grants; a credit frame leaves one, for the end. So the peer has a receive
+//    posted for all that we send.
 // 2. All work requests are counted against the send queue, from posting to a completion that
 //    covers them: a signalled one covers all before it.
 // 3. The window counts SENDs that nothing was heard of since: no completion that covers them, no
@@ -96,13 +96,13 @@ class Sender {
   // A frame of the peer's has come: it keeps up.
   void heard() noexcept { ahead_ -= ahead_ > 0 ? 1 : 0; }
 
-  // Credits to give: `owed` in all, due: a frame of its own is worth it.
+  // Credits to give, which ride in whatever goes next, or in a frame of their own.
   void owe_credits(uint32_t data, uint32_t control) noexcept {
     owed_data_ += data;
     owed_control_ += control;
   }
   // False: more than were used; the peer is lying.
-  bool add_credits(uint32_t n) noexcept;
+  bool add_credits(uint32_t data, uint32_t control) noexcept;
 
   void end() noexcept { end_wanted_ = true; }
   bool end_wanted() const noexcept { return end_wanted_; }
@@ -143,7 +143,7 @@ class Sender {
   bool idle() const noexcept { return posted_ == completed_ && !holding(); }
   bool nothing_posted() const noexcept { return posted_ == completed_; }
   uint32_t in_flight() const noexcept { return posted_ - completed_; }
-  uint32_t credits() const noexcept { return credits_; }
+  uint32_t credits() const noexcept { return data_credits_; }
   // Whether a send() that was refused, of a message with so many records, may now succeed.
   bool has_room(uint32_t records) const noexcept;
 
@@ -196,6 +196,7 @@ class Sender {
   bool end_sent_ = false;
   int post_error_ = 0;
   uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
+  uint32_t data_credits_ = 0;  // data SENDs that we may post
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
   uint32_t owed_grants_ = 0;

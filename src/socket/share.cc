@@ -59,7 +59,6 @@ bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcep
   if (!data) return true;
   of_->leases_.arrived(*this);
   of_->holders_[slot] = this;
-  link_.worth_a_frame = std::max(1u, out / 2);
   if (of_->leases_.starved(*this)) of_->attend(*this);
   return true;
 }
@@ -75,7 +74,7 @@ void SharedReceives::Share::complete(const wire::WorkId& id, const ibv_wc& wc) n
   socket_.complete(id, told);
 }
 
-bool SharedReceives::Share::has_returned(bool) const noexcept {
+bool SharedReceives::Share::has_returned(bool) noexcept {
   return control_ > 0 || region_.returned() > 0 || !of_->unposted_.empty() ||
          of_->leases_.grantable(*this) > 0;
 }
@@ -86,7 +85,6 @@ int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
   if (const int error = of_->repost()) return error;
   data_credits = of_->leases_.grant(*this);
   control_credits = std::exchange(control_, 0);
-  link_.worth_a_frame = std::max(1u, out / 2);
   if (of_->leases_.starved(*this)) of_->attend(*this);
   of_->serve();
   return 0;

@@ -21,7 +21,7 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   void dropped() noexcept override { note(&of_->channel_); }
   int post_returned(bool force, uint32_t& data_credits,
                     uint32_t& control_credits) noexcept override;
-  bool has_returned(bool force) const noexcept override;
+  bool has_returned(bool force) noexcept override;
 
   // A receive of its queue pair has completed.
   void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept;

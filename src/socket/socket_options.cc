@@ -139,8 +139,7 @@ sio_info Socket::info() const {
   }
   if (datagram_ != nullptr) info.sends_in_flight = datagram_->sender.in_flight();
   if (sender_ != nullptr && sender_->opened()) {
-    info.credits =
-        sender_->credits() > wire::kControlSlots ? sender_->credits() - wire::kControlSlots : 0;
+    info.credits = sender_->credits();
     info.sends_in_flight = sender_->in_flight();
   }
   return info;

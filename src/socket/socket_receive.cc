@@ -88,8 +88,8 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
 bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
   wire::Immediate imm;
   const bool ours = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0 &&
-                    wire::decode_immediate(wc.imm_data, imm) && sender_->add_credits(imm.credits) &&
-                    take_grants(imm.grants);
+                    wire::decode_immediate(wc.imm_data, imm) &&
+                    sender_->add_credits(imm.credits, imm.control) && take_grants(imm.grants);
   const bool train = ours && imm.kind == wire::Kind::kTrain;
   if (!train && !(ours && imm.kind == wire::Kind::kMessage)) {
     const bool lane = ours && imm.kind == wire::Kind::kLane && !is_stream();
@@ -101,10 +101,12 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     return !std::exchange(end_received_, true);  // the end comes once
   }
   // On a stream bytes need no frame, and nothing is nothing.
-  if (end_received_ || (is_stream() && (train || wc.byte_len == 0))) {
+  const bool empty = is_stream() && (train || wc.byte_len == 0);
+  if (end_received_ || empty || link_.peer_credits == 0) {
     receiver_->control(slot);
     return false;
   }
+  --link_.peer_credits;
   if (train) return receiver_->train(slot, wc.byte_len);
   if (may_deliver_at_once()) {
     push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));

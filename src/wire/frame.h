@@ -5,8 +5,9 @@
 //
 // Every SEND has 32 bits of immediate data, most significant first:
 //
-//   31..28 kind   27..16 grants   15..0 credits
-//   credits: receives that the sender of this frame posted anew
+//   31..28 kind   27..16 grants   15..13 control   12..0 credits
+//   credits: receives that the sender of this frame posted anew, for data
+//   control: the same, that control frames had used up
 //   grants: announced messages, in their order, that it has posted receives for on the bulk lane
 //
 // The payload of kMessage is one message, without a header. That of kTrain is records:
@@ -39,14 +40,17 @@ struct Immediate {
   Kind kind;
   uint16_t credits;
   uint16_t grants = 0;
+  uint16_t control = 0;
 };
 
-inline constexpr uint32_t kMaxCredits = 0xffff;
+inline constexpr uint32_t kMaxCredits = 0x1fff;
+inline constexpr uint32_t kMaxControl = 7;
 inline constexpr uint32_t kMaxGrants = 0xfff;
 
 // In the byte order of ibv_send_wr.imm_data and ibv_wc.imm_data.
 inline uint32_t encode_immediate(Immediate imm) noexcept {
-  return htonl(static_cast<uint32_t>(imm.kind) << 28 | uint32_t{imm.grants} << 16 | imm.credits);
+  return htonl(static_cast<uint32_t>(imm.kind) << 28 | uint32_t{imm.grants} << 16 |
+               uint32_t{imm.control} << 13 | imm.credits);
 }
 
 // False: not a frame of this version.
@@ -56,8 +60,9 @@ inline bool decode_immediate(uint32_t imm_data, Immediate& imm) noexcept {
   if (kind < static_cast<uint32_t>(Kind::kMessage) || kind > static_cast<uint32_t>(Kind::kLane)) {
     return false;
   }
-  imm = {static_cast<Kind>(kind), static_cast<uint16_t>(bits & 0xffffu),
-         static_cast<uint16_t>(bits >> 16 & kMaxGrants)};
+  imm = {static_cast<Kind>(kind), static_cast<uint16_t>(bits & kMaxCredits),
+         static_cast<uint16_t>(bits >> 16 & kMaxGrants),
+         static_cast<uint16_t>(bits >> 13 & kMaxControl)};
   return true;
 }
 

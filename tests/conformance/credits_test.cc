@@ -2,8 +2,11 @@
 //
 // Credits: a sender never sends what the receiver has no slot for. That the devices' counters of
 // receivers that were not ready stay 0 is checked after every test (environment.cc).
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
+#include <optional>
 #include <thread>
 
 #include "conformance/fixtures.h"
@@ -91,6 +94,92 @@ TEST_F(WireCredits, BlockASenderUntilThereIsRoom) {
   sender.join();
   socket.close();
   EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
+}
+
+// Two ends whose programs keep all slots but one filled, and take and give one message at a time:
+// each slot that is free is one that the other can use.
+class WireHolders : public WireTest, public testing::WithParamInterface<int> {
+ protected:
+  struct End {
+    explicit End(unsigned seed) : random(seed) {}
+    void take(const Channel& channel) { held.emplace_back(channel.skip_to(EC_RECV)); }
+    void release_one() {
+      std::swap(held[random.below(held.size())], held.back());
+      held.pop_back();
+    }
+    std::vector<Message> held;
+    Random random;
+  };
+
+  void SetUp() override {
+    WireTest::SetUp();
+    if (IsSkipped()) return;
+    Socket listener = Socket::make();
+    listener.set(SIO_RECV_SLOTS, GetParam()).set(SIO_NODELAY, 1).bind(Address::self()).listen();
+    near.set(SIO_RECV_SLOTS, GetParam()).set(SIO_NODELAY, 1).join(near_channel);
+    std::thread accepting([&] {
+      const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, far_channel.get(), nullptr);
+      far = Socket(must(fd, "sio_accept_ec"));
+    });
+    near.connect(listener.name());
+    accepting.join();
+    far.set(SIO_NODELAY, 1);
+  }
+
+  const size_t kept = static_cast<size_t>(GetParam()) - 1;
+  const Channel near_channel;
+  const Channel far_channel;
+  Socket near = Socket::make();
+  Socket far;
+  End at_near{1};
+  End at_far{2};
+};
+
+INSTANTIATE_TEST_SUITE_P(Slots, WireHolders, testing::Values(2, 3, 4, 16, 64));
+
+TEST_P(WireHolders, OfAllButOneSlotAreReachedOneWay) {
+  for (uint64_t n = 0; n < kept + scaled(200); ++n) {
+    near.send("x");
+    at_far.take(far_channel);
+    if (at_far.held.size() > kept) at_far.release_one();
+  }
+  // And with one slot filled by another, the last too.
+  near.send("y");
+  at_far.take(far_channel);
+  EXPECT_EQ(at_far.held.back().view(), "y");
+}
+
+TEST_P(WireHolders, OfAllButOneSlotAreReachedBothWays) {
+  for (uint64_t n = 0; n < kept + scaled(200); ++n) {
+    near.send("x");
+    far.send("y");
+    at_far.take(far_channel);
+    at_near.take(near_channel);
+    if (at_far.held.size() > kept) at_far.release_one();
+    if (at_near.held.size() > kept) at_near.release_one();
+  }
+}
+
+// Released by a thread that is not the channel's, while that sleeps.
+TEST_P(WireHolders, WhoReleaseWhileTheirChannelSleepsAreReachedToo) {
+  while (at_far.held.size() <= kept) {
+    near.send("x");
+    at_far.take(far_channel);
+  }
+  for (uint64_t n = 0; n < scaled(20); ++n) {
+    std::atomic<pid_t> sleeper{0};
+    std::optional<Message> next;
+    std::thread sleeping([&] {
+      sleeper = gettid();
+      next.emplace(far_channel.skip_to(EC_RECV));
+    });
+    EXPECT_TRUE(eventually([&] { return sleeper != 0; }) && await_asleep(sleeper));
+    at_far.release_one();
+    near.send("z");
+    sleeping.join();
+    EXPECT_EQ(next->view(), "z");
+    at_far.held.push_back(std::move(*next));
+  }
 }
 
 TEST_F(WireCredits, SurviveAReceiverThatReleasesInRandomOrder) {

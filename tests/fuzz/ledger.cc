@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "must.h"
+#include "wire/frame.h"
 
 namespace sio::test {
 namespace {
@@ -34,8 +35,11 @@ size_t record_at(const char* at, size_t left, size_t& length) {
 void Ledger::peer_says(const internal::wire::Hello& hello) {
   greeted_ = true;
   slot_size_ = hello.slot_size;
+  data_credits_ += hello.slots;
   credits_ += hello.slots + kControlSlots;
 }
+
+void Ledger::we_say(const internal::wire::Hello& hello) { told_ += hello.slots; }
 
 void Ledger::sent(uint32_t imm_data, const std::string& payload) {
   const uint32_t bits = ntohl(imm_data);
@@ -43,8 +47,11 @@ void Ledger::sent(uint32_t imm_data, const std::string& payload) {
   MUST(greeted_ && (bits & 0x0fff0000u) == 0 && kind >= kMessage && kind <= kEnd);
   MUST(payload.size() <= slot_size_);
   const bool data = kind == kMessage || kind == kTrain;
-  MUST(credits_ > (data ? kControlSlots : kind == kCredit ? 1 : 0));
+  MUST(credits_ > (data ? 2 : kind == kCredit && !we_ended_ ? 1 : 0));
+  MUST(!data || data_credits_ > 0);
   --credits_;
+  if (data) --data_credits_;
+  told_ += bits & internal::wire::kMaxCredits;
   MUST(!we_ended_ || !data);
   MUST(data || payload.empty());
   if (kind == kMessage) sent_message(payload);
@@ -77,10 +84,11 @@ void Ledger::came(bool send_with_imm, uint32_t imm_data, const char* slot, uint3
   const uint32_t kind = bits >> 28;
   const bool data = kind == kMessage || kind == kTrain;
   if (!send_with_imm || (bits & 0x0fff0000u) != 0 || kind < kMessage || kind > kEnd ||
-      (!data && length != 0) || (peer_ended_ && kind != kCredit)) {
+      (!data && length != 0) || (peer_ended_ && kind != kCredit) || (data && told_ == 0)) {
     broken_ = true;
   }
   if (broken_) return;
+  if (data) --told_;
   if (kind == kMessage) talk_->incoming.push_back({slot, std::string(slot, length)});
   if (kind == kTrain && !train_came(slot, length)) broken_ = true;
   peer_ended_ |= kind == kEnd;
@@ -100,6 +108,11 @@ bool Ledger::train_came(const char* slot, uint32_t length) {
   return true;
 }
 
-void Ledger::credits_came(uint32_t imm_data) { credits_ += ntohl(imm_data) & 0xffffu; }
+void Ledger::credits_came(uint32_t imm_data) {
+  const uint32_t bits = ntohl(imm_data);
+  const uint32_t data = bits & internal::wire::kMaxCredits;
+  data_credits_ += data;
+  credits_ += data + (bits >> 13 & internal::wire::kMaxControl);
+}
 
 }  // namespace sio::test

@@ -31,6 +31,7 @@ class Ledger {
   explicit Ledger(std::shared_ptr<Talk> talk) : talk_(std::move(talk)) {}
 
   void peer_says(const internal::wire::Hello& hello);
+  void we_say(const internal::wire::Hello& hello);
 
   // A SEND of ours.
   void sent(uint32_t imm_data, const std::string& payload);
@@ -46,6 +47,8 @@ class Ledger {
   std::shared_ptr<Talk> talk_;
   uint32_t slot_size_ = internal::wire::kMinSlotSize;  // of the peer
   int64_t credits_ = 0;                                // that our end may have at most
+  int64_t data_credits_ = 0;                           // those for data
+  int64_t told_ = 0;                                   // that the peer has for data
   bool greeted_ = false;
   bool we_ended_ = false;
   bool peer_ended_ = false;

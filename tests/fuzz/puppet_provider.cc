@@ -399,6 +399,7 @@ int PuppetEndpoint::connect(std::span<const std::byte> data) noexcept {
   MUST(internal::wire::decode_hello(data, ours) == internal::wire::HelloFault::kNone);
   if (state == State::kOver) return -EHOSTUNREACH;
   MUST(state == State::kResolved && pair != nullptr);
+  pair->ledger().we_say(ours);
   return state = State::kConnecting, 0;
 }
 
@@ -407,6 +408,7 @@ int PuppetEndpoint::accept(std::span<const std::byte> data) noexcept {
   MUST(internal::wire::decode_hello(data, ours) == internal::wire::HelloFault::kNone);
   if (state == State::kOver) return -ECONNABORTED;
   MUST(state == State::kAsking && pair != nullptr);
+  pair->ledger().we_say(ours);
   pair->ledger().peer_says(peer);
   return state = State::kAnswered, 0;
 }

@@ -74,6 +74,30 @@ TEST_F(RegionEnd, CallsBackOnceAtTheThresholdUntilCollected) {
   region->detach();
 }
 
+TEST_F(RegionEnd, CallsBackForTheFirstOneThatComesToAWatcher) {
+  int calls = 0;
+  region->set_on_returned([](void* arg) { ++*static_cast<int*>(arg); }, &calls, 3);
+  for (int round = 1; round <= 3; ++round) {
+    char* const first = lone(0, 1);
+    char* const second = lone(1, 1);
+    EXPECT_FALSE(region->watch());
+    EXPECT_FALSE(region->watch());
+    EXPECT_EQ(collect().size(), 0u) << "a watcher is no slot";
+    EXPECT_EQ(area->release(first, 1), 0);
+    EXPECT_EQ(calls, round);
+    EXPECT_TRUE(region->watch());
+    EXPECT_EQ(area->release(second, 1), 0);
+    EXPECT_EQ(calls, round) << "it was told, and has not come";
+    EXPECT_EQ(collect().size(), 2u);
+    char* const third = lone(2, 1);
+    EXPECT_EQ(area->release(third, 1), 0);
+    EXPECT_EQ(calls, round) << "it has come, and watches no more";
+    EXPECT_TRUE(region->watch()) << "it looks first";
+    EXPECT_EQ(collect().size(), 1u);
+  }
+  region->detach();
+}
+
 TEST_F(RegionEnd, CallsBackForFlightsThatReleaseButNotForTheLibrarysOwnDoing) {
   int calls = 0;
   region->set_on_returned([](void* arg) { ++*static_cast<int*>(arg); }, &calls, 1);

@@ -53,20 +53,24 @@ TEST(Immediate, HasTheBytesOfTheProtocolPage) {
             (std::vector<unsigned char>{0x10, 0, 0, 5}));
   EXPECT_EQ(bytes_of(encode_immediate({Kind::kTrain, 0})),
             (std::vector<unsigned char>{0x20, 0, 0, 0}));
-  EXPECT_EQ(bytes_of(encode_immediate({Kind::kCredit, 2, 3})),
-            (std::vector<unsigned char>{0x30, 3, 0, 2}));
+  EXPECT_EQ(bytes_of(encode_immediate({Kind::kCredit, 2, 3, 1})),
+            (std::vector<unsigned char>{0x30, 3, 0x20, 2}));
 }
 
 TEST(Immediate, ComesBackAsItWas) {
   for (const Kind kind : {Kind::kMessage, Kind::kTrain, Kind::kCredit, Kind::kEnd, Kind::kLane}) {
-    for (const uint32_t credits : {0u, 1u, 4100u, kMaxCredits}) {
+    for (const uint32_t credits : {0u, 1u, 4096u, kMaxCredits}) {
       for (const uint32_t grants : {0u, 1u, kMaxGrants}) {
-        const Immediate sent{kind, static_cast<uint16_t>(credits), static_cast<uint16_t>(grants)};
-        Immediate imm{};
-        ASSERT_TRUE(decode_immediate(encode_immediate(sent), imm));
-        EXPECT_EQ(imm.kind, kind);
-        EXPECT_EQ(imm.credits, credits);
-        EXPECT_EQ(imm.grants, grants);
+        for (const uint32_t control : {0u, 4u, kMaxControl}) {
+          const Immediate sent{kind, static_cast<uint16_t>(credits), static_cast<uint16_t>(grants),
+                               static_cast<uint16_t>(control)};
+          Immediate imm{};
+          ASSERT_TRUE(decode_immediate(encode_immediate(sent), imm));
+          EXPECT_EQ(imm.kind, kind);
+          EXPECT_EQ(imm.credits, credits);
+          EXPECT_EQ(imm.grants, grants);
+          EXPECT_EQ(imm.control, control);
+        }
       }
     }
   }
