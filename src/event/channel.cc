@@ -2,7 +2,6 @@
 #include "event/channel.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -20,18 +19,6 @@
 namespace sio::internal {
 namespace {
 
-// epoll_event.data of what is not a descriptor of the program.
-constexpr uint64_t kOurs = uint64_t{1} << 63;
-constexpr uint64_t kKick = kOurs;
-constexpr uint64_t kNotification = kOurs | 1;
-constexpr uint64_t kRequests = kOurs | 2;
-
-// A program that polls is not to pay for the arming (two system calls, and two more at the next
-// completion) because one message took longer than others; so it is left alone for this long at
-// least. Every so many sights of emptiness the clock is asked.
-constexpr milliseconds kPollingSpin{1};
-constexpr unsigned kClockEvery = 16;
-
 // How often a call looks for completions when the program polls: a call costs three times as much
 // as a look, and what lies between two looks is latency.
 constexpr unsigned kLooks = 4;
@@ -41,32 +28,12 @@ StablePool<Channel>& pool() {
   return *channels;
 }
 
-void add_to_epoll(int epoll, int fd, uint32_t events, uint64_t data) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = data;
-  check_errno(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
-}
-
-// In nanoseconds where the kernel can (5.11); else in milliseconds, rounded up so that a time-out
-// is never early.
-int wait_for_epoll(int epoll, epoll_event* ready, int most, const timespec* timeout) noexcept {
-  const int n = epoll_pwait2(epoll, ready, most, timeout, nullptr);
-  if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
-  const int ms =
-      timeout == nullptr
-          ? -1
-          : static_cast<int>(std::min<long long>(
-                timeout->tv_sec * 1000LL + (timeout->tv_nsec + 999'999) / 1'000'000, 3'600'000));
-  return epoll_wait(epoll, ready, most, ms);
-}
-
 }  // namespace
 
 Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   // All that can fail comes before the object is touched.
   OwnFd kick(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
-  add_to_epoll(epoll.get(), kick.get(), EPOLLIN, kKick);
+  watch(epoll.get(), kick.get(), kKick);
   EventRing ring(options.ring, options.entries);
   Channel* channel = pool().take();
   const Lock lock(channel->mutex_);
@@ -192,150 +159,8 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
   return 0;
 }
 
-// ------------------------------------------------------------------------------------ waiting
-
-bool Channel::spinning() noexcept {
-  if (strict_ || hub_->empty()) return false;
-  if (++empties_ % kClockEvery != 0) return spin_.limit() > nanoseconds(0);
-  if (empties_ == kClockEvery) empty_since_ = Clock::now();
-  // A hidden channel's descriptor is the socket's, which programs sleep on without asking for it.
-  const nanoseconds least = hidden() ? nanoseconds(0) : kPollingSpin;
-  const nanoseconds limit = std::max(least, spin_.limit());
-  return Clock::now() - empty_since_ < limit;
-}
-
-bool Channel::saw_empty() noexcept {
-  overflow_told_ = false;
-  if (is_armed()) return true;
-  // While it spins the descriptor stays readable, or armed for all that could come.
-  if (!hub_->armed_for_too_little() && spinning()) return true;
-  arm();
-  harvest();
-  while (progress() && (hidden() ? !hidden_->readable() : ring_->empty())) arm();
-  return hidden() ? !hidden_->readable() : ring_->empty();
-}
-
-// Takes what made the descriptor readable and arms everything. The caller looks once more.
-void Channel::arm() noexcept {
-  hub_->before_sleep();
-  if (kicked_ &&
-      (!leading_ || apart_)) {  // else it is for the one who sleeps: it may not have woken
-    eventfd_t count;
-    [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
-    kicked_ = false;
-    took_kick_ = true;
-  }
-  if (hub_->needs_arming()) hub_->arm();
-  armed_ = true;
-}
-
-// Somebody may sleep who armed for solicited completions only, when nothing was posted yet.
-void Channel::arm_for_what_was_posted() noexcept {
-  if (!hub_->armed_for_too_little()) return;
-  hub_->arm_for_all();
-  while (progress()) {
-  }
-}
-
-void Channel::arm_for_others() noexcept {
-  arm();
-  while (progress()) arm();
-  // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
-  if (has_content()) kick();
-}
-
-void Channel::kick() noexcept {
-  if (kicked_) return;
-  kicked_ = true;
-  [[maybe_unused]] const int result = eventfd_write(kick_.get(), 1);
-}
-
-int Channel::sleep(Lock& lock, TimePoint deadline) noexcept {
-  epoll_event ready[kMostReady];
-  timespec left{};
-  if (deadline != kNever) left = time_until(deadline);
-  const uint64_t generation = generation_;
-  const int epoll = epoll_.get();
-  lock.unlock();
-  const int n = wait_for_epoll(epoll, ready, kMostReady, deadline == kNever ? nullptr : &left);
-  const int error = n < 0 ? errno : 0;
-  lock.lock();
-  if (generation_ != generation) return -EBADF;
-  take_ready(ready, std::max(n, 0));
-  return error == EINTR ? -EINTR : 0;
-}
-
-// As sleep(), but for completions and wake_apart() only.
-int Channel::sleep_apart(Lock& lock, TimePoint deadline) noexcept {
-  pollfd entries[CompletionHub::kMostDevices + 1];
-  nfds_t n = 0;
-  hub_->for_each_descriptor([&](int fd) { entries[n++] = {fd, POLLIN, 0}; });
-  if (!wake_apart_) wake_apart_.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (wake_apart_) {
-    entries[n++] = {wake_apart_.get(), POLLIN, 0};
-  } else {  // no descriptor is left: look again soon
-    deadline = std::min(deadline, Clock::now() + milliseconds(1));
-  }
-  timespec left{};
-  if (deadline != kNever) left = time_until(deadline);
-  const uint64_t generation = generation_;
-  lock.unlock();
-  const int ready = ppoll(entries, n, deadline == kNever ? nullptr : &left, nullptr);
-  const int error = ready < 0 ? errno : 0;
-  lock.lock();
-  if (generation_ != generation) return -EBADF;
-  if (ready > 0) hub_->notified();
-  eventfd_t count;
-  if (wake_apart_) [[maybe_unused]]
-    const int result = eventfd_read(wake_apart_.get(), &count);
-  return error == EINTR ? -EINTR : 0;
-}
-
-void Channel::wake_apart() noexcept {
-  if (wake_apart_) [[maybe_unused]]
-    const int result = eventfd_write(wake_apart_.get(), 1);
-}
-
-int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
-  leading_ = true;
-  leader_waits_for_ = what;
-  apart_ = what == WaitFor::kState && has_content();
-  took_kick_ = false;
-  if (apart_) kick();
-  const uint64_t generation = generation_;
-  sources_->rearm();  // of events that were taken after this thread looked last
-  const int result = apart_ ? sleep_apart(lock, deadline) : sleep(lock, deadline);
-  if (generation_ == generation) {
-    leading_ = apart_ = false;
-    left_.reset();
-  }
-  return result;
-}
-
-// Wakes as many threads as there are new events: those on futexes first, then the leader, then
-// whoever may sleep on the descriptor.
-void Channel::tell() noexcept {
-  if (!armed_ && waiters_.empty()) {  // nobody sleeps
-    told_ = ring_->pushed();
-    claimed_ = changed_ = false;
-    return;
-  }
-  size_t fresh = untold();
-  told_ = ring_->pushed();
-  claimed_ = false;
-  if (changed_ && !waiters_.empty()) waiters_.wake_all(WaitFor::kState);
-  const bool leader_looks = leading_ && changed_ && leader_waits_for_ == WaitFor::kState;
-  changed_ = false;
-  if (leader_looks && apart_) wake_apart();
-  bool unheard = leader_looks && !apart_;
-  if (fresh > 0) {
-    if (wake_all_) waiters_.wake_all(WaitFor::kEvent);
-    while (fresh > 0 && waiters_.wake_one(WaitFor::kEvent)) --fresh;
-    unheard |= (fresh > 0 || wake_all_) && !ring_->empty();
-  }
-  if (hidden() && !closed_ && hidden_->readable()) unheard = true;
-  if (armed_ && unheard) kick();
-}
+// -------------------------------------------------------------------------- the end of a call, and
+// of all
 
 void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
@@ -407,106 +232,6 @@ int Channel::close() {
   if (leading_) kick();
   if (apart_) wake_apart();
   return 0;
-}
-
-// ------------------------------------------------------------------------- what is no socket
-
-void Channel::take_ready(const epoll_event* ready, int n) noexcept {
-  for (int i = 0; i < n; ++i) {
-    // Perhaps of a completion that has been taken: then nothing but this tells of it.
-    if (ready[i].data.u64 == kNotification) hub_->notified();
-    if (ready[i].data.u64 == kRequests) look_at_requests();
-    if ((ready[i].data.u64 & kOurs) != 0) continue;
-    AddedSource* source = sources_->named(ready[i].data.u64);
-    if (source == nullptr) continue;
-    source->becomes_ready(ready[i].events);
-    offer(source);
-  }
-}
-
-// What the sources have to say. Those whose event was taken are armed again first.
-void Channel::harvest() noexcept {
-  if (sources_->empty()) return;
-  sources_->rearm();
-  epoll_event ready[kMostReady];
-  take_ready(ready, std::max(epoll_wait(epoll_.get(), ready, kMostReady, 0), 0));
-}
-
-int Channel::add_fd(int fd, uint32_t events, void* cookie) {
-  int result = sources_->add_fd(fd, events, cookie);
-  if (result == -ESTALE) {
-    del_fd(fd);
-    result = sources_->add_fd(fd, events, cookie);
-  }
-  return result;
-}
-
-int Channel::mod_fd(int fd, uint32_t events, void* cookie) noexcept {
-  FdSource* source = sources_->find_fd(fd);
-  if (source == nullptr) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -ENOENT;
-  drop(source);
-  source->dropped();
-  return sources_->mod_fd(*source, events, cookie);
-}
-
-int Channel::del_fd(int fd) noexcept {
-  FdSource* source = sources_->find_fd(fd);
-  if (source == nullptr) return -ENOENT;
-  drop(source);
-  forget(source);
-  sources_->remove_fd(*source);
-  return 0;
-}
-
-int Channel::add_source(Sources::Owner source) {
-  if (source->fd() >= 0) forget_closed_fd(source->fd());
-  return sources_->add(std::move(source));
-}
-
-void Channel::drop(AddedSource* source) noexcept {
-  ring_->drop(source, [](const EventNote&) { return true; });
-}
-
-Sources::Owner Channel::del_source(int id) noexcept {
-  Sources::Owner source = sources_->remove(id);
-  if (source) {
-    drop(source.get());
-    forget(source.get());
-  }
-  return source;
-}
-
-void Channel::set_requests(std::unique_ptr<RequestSource> requests) noexcept {
-  requests_ = std::move(requests);
-}
-
-void Channel::run() noexcept {
-  const ChannelGuard guard(this);
-  if (!ring_) return;
-  look_at_requests();
-  if (extension_ != nullptr) extension_->look();
-}
-
-void Channel::watch_requests(int fd) {
-  forget_closed_fd(fd);
-  add_to_epoll(epoll_.get(), fd, EPOLLIN, kRequests);
-}
-
-std::unique_ptr<RequestSource> Channel::del_requests() noexcept {
-  if (requests_ != nullptr) {
-    drop(requests_.get());
-    forget(requests_.get());
-  }
-  return std::move(requests_);
-}
-
-Sources::Owners Channel::del_sources() noexcept {
-  Sources::Owners all = sources_->remove_all();
-  for (const auto& [id, source] : all) {
-    drop(source.get());
-    forget(source.get());
-  }
-  return all;
 }
 
 }  // namespace sio::internal

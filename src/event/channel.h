@@ -174,6 +174,14 @@ class Channel : private Deferred {
 
  private:
   static constexpr int kMostReady = 64;
+  // epoll_event.data of what is not a descriptor of the program.
+  static constexpr uint64_t kOurs = uint64_t{1} << 63;
+  static constexpr uint64_t kKick = kOurs;
+  static constexpr uint64_t kNotification = kOurs | 1;
+  static constexpr uint64_t kRequests = kOurs | 2;
+
+  // Has `epoll` tell of what there is to read. Throws std::system_error.
+  static void watch(int epoll, int fd, uint64_t data);
 
   // Whoever sleeps is woken by whatever comes.
   bool is_armed() const noexcept { return armed_ && !kicked_ && !hub_->needs_arming(); }
