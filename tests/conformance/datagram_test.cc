@@ -698,6 +698,23 @@ TEST_F(DatagramSockets, ThatSendTooFastAreHeldBackAndTold) {
   EXPECT_EQ(channel.expect(EC_SENT).error, 0);
 }
 
+// The questions of all find an answer, however many come at once.
+TEST_F(DatagramSockets, AreFoundByManyAtOnce) {
+  const Socket asked = make_bound();
+  std::vector<Socket> others;
+  for (int i = 0; i < 30; ++i) others.push_back(make_bound(SOCK_NONBLOCK));
+  for (const Socket& one : others) {
+    EXPECT_EQ(try_send_to(one, asked.name(), "hello", 5), 0);
+  }
+  timespec limit = to_timespec(kSoon);
+  for (const Socket& one : others) {
+    EXPECT_EQ(sio_flush(one.get(), &limit), 0) << std::strerror(errno);
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_EQ(receive_from(asked).message.view(), "hello");
+  }
+}
+
 TEST_F(DatagramSockets, ThatBlockWaitForRoomAndLoseNothingThemselves) {
   const Area area(size_t{1} << 20);
   const Socket far = make_bound();
