@@ -2,6 +2,7 @@
 #include "base/inet_address.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace sio::internal {
 
@@ -75,7 +76,9 @@ uint64_t InetAddress::hash(uint64_t seed) const noexcept {
   uint64_t words[2];
   std::memcpy(words, ip_.data(), sizeof words);
   const uint64_t rest = uint64_t{family_} << 48 | uint64_t{port_} << 32 | scope_;
-  return mix(mix(words[0] ^ seed, words[1]), rest ^ seed);
+  // In every factor there is something of the seed: one that could be chosen could be chosen such
+  // that the product is zero, whatever the other is.
+  return mix(mix(words[0] ^ seed, words[1] ^ std::rotl(seed, 32)), rest ^ seed);
 }
 
 }  // namespace sio::internal

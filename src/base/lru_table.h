@@ -22,7 +22,7 @@ class LruTable {
 
   // Throws std::bad_alloc. Of at most kMost entries.
   explicit LruTable(uint32_t capacity)
-      : capacity_(std::min(capacity, kMost)), seed_(std::random_device{}()) {
+      : capacity_(std::min(capacity, kMost)), seed_(random_seed()) {
     places_.resize(std::bit_ceil(capacity_), kNone);
   }
 
@@ -64,6 +64,16 @@ class LruTable {
     return &node.value;
   }
 
+  // Whether make() would find a place, but for a want of memory.
+  template <typename MayGo>
+  bool has_room(MayGo may_go) const noexcept {
+    if (size_ < capacity_) return true;
+    for (uint32_t at = last_; at != kNone; at = nodes_[at].previous) {
+      if (may_go(nodes_[at].value)) return true;
+    }
+    return false;
+  }
+
   void erase(const Key& key) noexcept {
     const uint32_t at = search(key);
     if (at != kNone) remove(at);
@@ -87,6 +97,11 @@ class LruTable {
     uint32_t next = kNone;  // in the order of their use, or of the free ones
     uint32_t previous = kNone;
   };
+
+  static uint64_t random_seed() {
+    std::random_device source;  // gives 32 bits
+    return uint64_t{source()} << 32 | source();
+  }
 
   uint32_t place_of(const Key& key) const noexcept {
     return static_cast<uint32_t>(key.hash(seed_)) & static_cast<uint32_t>(places_.size() - 1);

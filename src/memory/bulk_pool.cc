@@ -30,8 +30,10 @@ void BulkPool::set_on_freed(void (*fn)(void*), void* arg) noexcept {
 uint32_t BulkPool::take(size_t n, char*& data) noexcept {
   const std::lock_guard lock(area_.mutex_);
   const uint32_t index = area_.blocks_.take(*this, static_cast<uint32_t>((n + kLine - 1) / kLine));
-  starved_ = index == 0;
-  if (index == 0) return 0;
+  if (index == 0) {
+    starved_ = true;  // until some comes back, whatever others find
+    return 0;
+  }
   Block& block = area_.blocks_.at(index);
   block.bytes.store(n, std::memory_order_relaxed);
   // Release: as in Area::reserve.

@@ -22,6 +22,11 @@ constexpr milliseconds kErrorFor{1000};
 // Who sends from everywhere is not asked for each time.
 constexpr milliseconds kBetweenChecks{1000};
 
+// Whether it may be forgotten for another.
+bool may_go(const DatagramPeer& peer) noexcept {
+  return !peer.asking && !peer.pinned && peer.waiting == 0;
+}
+
 }  // namespace
 
 DatagramPeers::DatagramPeers(Socket& socket, Link& link, DatagramReceiver& receiver, uint32_t most)
@@ -52,9 +57,7 @@ int DatagramPeers::look_up(const InetAddress& address, DatagramPeer*& peer) noex
     if (peer->state == DatagramPeer::State::kKnown) check(address, *peer, Clock::now());
     return 0;
   }
-  peer = peers_.make(address, [](const DatagramPeer& old) {
-    return !old.asking && !old.pinned && old.waiting == 0;
-  });
+  peer = peers_.make(address, may_go);
   if (peer == nullptr) return -EAGAIN;
   if (know_from_source(address, *peer)) return 0;
   if (const int error = ask(address)) {
@@ -63,6 +66,10 @@ int DatagramPeers::look_up(const InetAddress& address, DatagramPeer*& peer) noex
   }
   peer->asking = true;
   return 0;
+}
+
+bool DatagramPeers::may_ask() const noexcept {
+  return questions_.size() < kMostQuestions && peers_.has_room(may_go);
 }
 
 // What is heard is believed: where packets say that they come from is where answers go. That the

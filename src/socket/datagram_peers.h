@@ -72,8 +72,9 @@ class DatagramPeers {
   // A send to it has failed.
   void forget(const InetAddress& address) noexcept;
 
-  // Whether look_up() of one that is not here would not be -EAGAIN for long.
-  bool may_ask() const noexcept { return questions_.size() < kMostQuestions; }
+  // Whether look_up() of one that is not here would not be -EAGAIN. Who waits for that must not be
+  // told so while it is: it would try again without end.
+  bool may_ask() const noexcept;
   bool owns(uint64_t serial) const noexcept;
   // Of one of its questions. An address whose question has ended is what `then` is called with.
   template <typename Then>

@@ -20,6 +20,8 @@ namespace {
 constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
 constexpr uint32_t kLeastSlots = 2;
 constexpr milliseconds kDrainLimit{1000};
+// By peers, that wait to be answered. The kernel refuses one beyond that, as if nobody were here.
+constexpr int kMostQuestions = 1024;
 constexpr milliseconds kBetweenRenewals{100};
 
 }  // namespace
@@ -179,7 +181,7 @@ void Socket::build_datagram() {
   it.groups.open(*link_.queue_pair, it.source);
   dispatch_to(endpoint_->serial(), this);
   if (!found_) {
-    if (const int error = endpoint_->listen(1)) throw_errno(-error, "being found");
+    if (const int error = endpoint_->listen(kMostQuestions)) throw_errno(-error, "being found");
     found_ = true;
   }
   phase_ = Phase::kOpen;

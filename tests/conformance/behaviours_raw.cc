@@ -251,6 +251,10 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "cut-short") {
     return {lane(), message(3), train({{50'000, 1, 0}}), control(wire::Kind::kEnd)};
   }
+  // What is granted never comes, and then all of the pool is wanted.
+  if (name == "hold-and-want-all") return {lane(), train({{50'000, 1, 0}, {1'000'000, 1, 0}})};
+  if (name == "hold") return {lane(), train({{50'000, 1, 0}})};
+  if (name == "want-all") return {lane(), train({{1'000'000, 1, 0}})};
   // Of a message whose announcement has not left yet.
   if (name == "early-grant") return {lane(), of_immediate_alone(0x30010000)};
   if (name == "messages") return std::vector<Frame>(static_cast<size_t>(count), message(64));

@@ -24,6 +24,8 @@ Socket make_bound(int flags = 0) {
   return socket;
 }
 
+Address nobody_at(int port) { return {"192.0.2.77", static_cast<uint16_t>(port)}; }
+
 void end(Peer& peer, const Socket& socket) {
   insist(peer, "ended", [&] { send_to(socket, peer.address(), "end"); });
   peer.finish();
@@ -696,6 +698,37 @@ TEST_F(DatagramSockets, ThatSendTooFastAreHeldBackAndTold) {
   EXPECT_EQ(sent, queued);
   EXPECT_EQ(try_send_to(socket, far.name(), block.data(), 1000), 0);
   EXPECT_EQ(channel.expect(EC_SENT).error, 0);
+}
+
+// All addresses that it has room for are being looked up, and nobody answers.
+TEST_F(DatagramSockets, ThatBlockForRoomForAnAddressLetOthersOn) {
+  if (Address::self().family() != AF_INET) GTEST_SKIP() << "the address of nobody is one of IPv4";
+  Socket socket = make_datagram_socket();
+  socket.set(SIO_DATAGRAM_PEERS, 2).set(SIO_CONNECT_TIMEOUT, 1000).bind(Address::self());
+  const Socket other = make_bound();
+  for (const int port : {1, 2}) {
+    const int error = try_send_to(socket, nobody_at(port), "x", 1, MSG_DONTWAIT);
+    if (error != 0) GTEST_SKIP() << "no way to nobody: " << std::strerror(error);
+  }
+  send_to(socket, other.name(), "at last");
+  EXPECT_EQ(receive_from(other).message.view(), "at last");
+}
+
+// The questions of all find an answer, however many come at once.
+TEST_F(DatagramSockets, AreFoundByManyAtOnce) {
+  const Socket asked = make_bound();
+  std::vector<Socket> others;
+  for (int i = 0; i < 30; ++i) others.push_back(make_bound(SOCK_NONBLOCK));
+  for (const Socket& one : others) {
+    EXPECT_EQ(try_send_to(one, asked.name(), "hello", 5), 0);
+  }
+  timespec limit = to_timespec(kSoon);
+  for (const Socket& one : others) {
+    EXPECT_EQ(sio_flush(one.get(), &limit), 0) << std::strerror(errno);
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    EXPECT_EQ(receive_from(asked).message.view(), "hello");
+  }
 }
 
 TEST_F(DatagramSockets, ThatBlockWaitForRoomAndLoseNothingThemselves) {

@@ -299,6 +299,33 @@ TEST_F(WireSharedBulk, OfAPeerThatIsKilledMakeWayForOthers) {
   EXPECT_EQ(gathering.taken(2), 10u);
 }
 
+// It holds some of the pool, and waits for all of it.
+TEST_F(WireSharedBulk, OfAPeerThatNeverSendsThemDoNotKeepOthersFromTheRest) {
+  constexpr size_t kSize = 100'000;
+  const uint64_t count = scaled(20);
+  for (const bool in_concert : {false, true}) {
+    SCOPED_TRACE(in_concert ? "one holds, another waits" : "one does both");
+    Gathering gathering(4 * kLeast, 1'000'000);
+    std::vector<Peer> hostile;
+    const auto dial = [&](const std::string& what) {
+      hostile.emplace_back("raw-dial told=1 send=" + what + gathering.address());
+      gathering.run_until([&] { return gathering.connections() == hostile.size(); });
+      hostile.back().expect("established");
+      hostile.back().say("send");
+      hostile.back().expect("sent");
+    };
+    if (in_concert) dial("hold");
+    dial(in_concert ? "want-all" : "hold-and-want-all");
+    gathering.expect(1, Pattern::of_size(1, kSize), count);
+    Peer honest(crowd_of(1, 1, count) + " send=1048576 size=" + std::to_string(kSize) +
+                gathering.address());
+    gathering.run_until_ended(1);
+    EXPECT_EQ(gathering.taken(1), count);
+    EXPECT_EQ(gathering.broken(), 0u);
+    honest.finish();
+  }
+}
+
 // --------------------------------------------------------------------------------- in one process
 
 class Shared : public DeviceTest {

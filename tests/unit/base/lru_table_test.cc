@@ -58,6 +58,18 @@ TEST(LruTableTest, KeepsWhatMayNotGo) {
   EXPECT_EQ(keys_of(table), (std::vector<int>{3, 1}));
 }
 
+TEST(LruTableTest, SaysWhetherThereIsRoomForAnother) {
+  const auto none = [](const int&) { return false; };
+  Table table(2);
+  *table.make({1}, any) = 1;
+  EXPECT_TRUE(table.has_room(none));
+  *table.make({2}, any) = 2;
+  EXPECT_FALSE(table.has_room(none));
+  EXPECT_TRUE(table.has_room([](const int& value) { return value == 2; }));
+  table.erase({1});
+  EXPECT_TRUE(table.has_room(none));
+}
+
 TEST(LruTableTest, EntriesBeginFresh) {
   Table table(1);
   *table.make({1}, any) = 5;
