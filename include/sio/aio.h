@@ -115,11 +115,16 @@ struct aio_cb {
  *         ENOSYS    not a sio socket, and the kernel or the container has no io_uring for
  *                   us: before Linux 5.12, or it is forbidden
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  at the first request with SIGEV_EC of a channel and
- *                   at the first one without, as io_uring_setup(2) and epoll_ctl(2)
+ *                   at the first one without, as io_uring_setup(2) and epoll_ctl(2); EMFILE,
+ *                   ENFILE, ENOMEM as sio_sendmsg, when a datagram socket is bound
  *         ENOTCONN  a sio socket that is not connected
  *         EMSGSIZE, EPIPE, ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  aio_send, aio_sendmsg and
  *                   aio_write_ec: on a sio socket, as sio_send and sio_sendmsg
+ *         EDESTADDRREQ, ECONNREFUSED, EHOSTUNREACH  aio_send, aio_sendmsg and aio_write_ec: on a
+ *                   datagram socket, as sio_send and sio_sendmsg
  *         EISCONN   aio_sendmsg: on a sio socket, there is a msg_name
+ *         EAFNOSUPPORT, EOPNOTSUPP, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS  aio_sendmsg: on a datagram
+ *                   socket, there is a msg_name: as sio_sendmsg
  *         EPERM     called in a forked child */
 SIO_API int aio_send(struct aio_cb *aiocbp, int flags);
 SIO_API int aio_recv(struct aio_cb *aiocbp, int flags);

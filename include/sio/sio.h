@@ -82,15 +82,6 @@ SIO_BEGIN_DECLS
  * membership is needed, and what a socket sends does not come back to it. 20 groups
  * at most.
  *
- * Errors of these options: EADDRINUSE     a member already
- *                          EADDRNOTAVAIL  no member; or imr_address is not the socket's
- *                          ENODEV         no such interface, or not the socket's
- *                          ENOBUFS        20 groups
- *                          EINVAL         no group's address, or another length
- *                          EOPNOTSUPP     the device or its connection manager has no
- *                                         such groups (IPv6 on RoCE v2)
- *                          ENOPROTOOPT    another option, family or type of socket
- *
  * What is sent while the interface is down is lost, or its EC_SENT has error EIO. A
  * socket whose device has gone ends with EC_HUP. sio_listen, sio_accept and sio_shutdown
  * are EOPNOTSUPP. */
@@ -184,7 +175,9 @@ SIO_API int sio_socket(int domain, int type, int protocol);
  *         EACCES        a port below 1024 without the right to it (CAP_NET_BIND_SERVICE)
  *         EISCONN       the socket is or was connected, or is connecting or listening
  *         ENODEV        no RDMA device has an active port
- *         EMFILE, ENFILE, ENOMEM  as socket(2)
+ *         EMFILE, ENFILE, ENOMEM  as socket(2); a datagram socket: also as dma_alloc
+ *         ENOBUFS       a datagram socket: the associated area has no room for the
+ *                       slots as the options are now
  *         EBADF, EPERM */
 SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
 
@@ -214,11 +207,14 @@ SIO_API int sio_listen(int sock, int backlog);
  * (EC_DELIVER or EPOLLIN) are the listener's, EC_DELIVER if it is in no channel.
  *
  * Errors: EAGAIN        none waits, and the listener is non-blocking
- *         EINVAL        not listening, a flag is unknown, or addr without addrlen
+ *         EINVAL        not listening, a flag is unknown, or addr without addrlen; or
+ *                       with DMA_SHARED, the memory is shared already by sockets
+ *                       with other slots (dma_assoc)
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  likewise
+ *         EOPNOTSUPP    a datagram socket
  *         EBADF         not a sio socket, or ec is not a channel
  *         EPERM         called in a forked child */
 SIO_API int sio_accept(int sock, struct sockaddr *addr, socklen_t *addrlen);
@@ -240,10 +236,14 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  *         EINPROGRESS      non-blocking, and not established yet
  *         EALREADY         an earlier connect has not ended
  *         EISCONN          the socket is or was connected
- *         EOPNOTSUPP       the socket listens
+ *         EADDRINUSE       a datagram socket that was not bound: no port is left
+ *         EOPNOTSUPP       the socket listens; a datagram socket: the device or its
+ *                          connection manager has no such groups
+ *         EPIPE            a datagram socket that has ended
  *         EINTR            a signal was caught; the connect goes on
  *         EINVAL, EAFNOSUPPORT  a bad address; EINVAL also as sio_listen
- *         ENOBUFS          the associated area has no room for the slots as the options are now
+ *         ENOBUFS          the associated area has no room for the slots as the options are now;
+ *                          a datagram socket: too many addresses are being looked up
  *         ENOMEM           no memory, or the memlock limit is too low (dma_alloc)
  *         EMFILE, ENFILE   as socket(2); EMFILE also as dma_alloc
  *         EBADF, EPERM */
@@ -279,9 +279,21 @@ SIO_API int sio_getpeername(int sock, struct sockaddr *addr, socklen_t *addrlen)
 /* Options: those of SOL_SIO above, memberships (see Datagrams), and of SOL_SOCKET SO_LINGER, SO_ERROR, SO_TYPE,
  * SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN and SO_REUSEADDR.
  *
- * Errors: ENOPROTOOPT  no such option, or not settable
- *         EINVAL       a length or value that is out of range, or NULL
+ * Errors: ENOPROTOOPT  no such option, or not settable; a membership, on a socket of
+ *                      another family or type
+ *         EINVAL       a length or value that is out of range, or NULL; no group's address
  *         EISCONN      sio_setsockopt: too late for it
+ *         EADDRINUSE   sio_setsockopt: a member of the group already
+ *         EADDRNOTAVAIL  sio_setsockopt: no member; or imr_address is not the socket's,
+ *                      or no RDMA device's
+ *         ENODEV       sio_setsockopt: no such interface, or not the socket's
+ *         ENOBUFS      sio_setsockopt: 20 groups; or as sio_bind
+ *         EOPNOTSUPP   sio_setsockopt: the device or its connection manager has no such
+ *                      groups (IPv6 on RoCE v2)
+ *         EHOSTUNREACH, ETIMEDOUT  sio_setsockopt: the group can not be joined, or not in time
+ *         EPIPE        sio_setsockopt: a membership, and the socket has ended
+ *         EMFILE, ENFILE, ENOMEM  sio_setsockopt: a membership, which binds the socket: as
+ *                      sio_bind
  *         EBADF, EPERM */
 SIO_API int sio_getsockopt(int sock, int level, int option, void *value, socklen_t *len);
 SIO_API int sio_setsockopt(int sock, int level, int option, const void *value, socklen_t len);
@@ -330,10 +342,13 @@ SIO_API int sio_nonblock(int sock, int on);
  *         EINVAL    an unknown flag, NULL with a size, or SIO_RELEASE on memory
  *                   that is not the whole of a reserved block or received message
  *         ENOMEM    no queue pair could be made for messages larger than the peer's
- *                   slots (or what else the device says to that)
+ *                   slots (or what else the device says to that); of a datagram, no
+ *                   means to look up the address
  *         EPIPE     shut down for sending, or the connection has ended
  *         ENOTCONN  not connected
  *         EDESTADDRREQ  a datagram without an address, and no sio_connect
+ *         ECONNREFUSED, EHOSTUNREACH  of a datagram: the peer was looked up again, and was
+ *                   not found; ETIMEDOUT too
  *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed so (once; then
  *                   EPIPE); EIO: by a fault of the device, ENODEV: it was taken away
  *         EINTR     a signal was caught while waiting
@@ -350,7 +365,10 @@ SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
  * Errors: EISCONN   there is an address, and a connection
  *         EINVAL, EAFNOSUPPORT  a bad address, or port 0
  *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  nobody was found at the address
- *         ENODEV, ENOMEM  the socket was not bound yet, and can not be
+ *         EOPNOTSUPP  a group, and the device or its connection manager has no such
+ *                   ones (IPv6 on RoCE v2)
+ *         EADDRNOTAVAIL, EADDRINUSE, ENODEV, ENOBUFS, EMFILE, ENFILE, ENOMEM  the socket was
+ *                   not bound yet, and can not be: as sio_bind
  *         and those of sio_send */
 SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const struct sockaddr *to, socklen_t tolen);
 
@@ -366,7 +384,8 @@ SIO_API int sio_sendto(int sock, const void *buf, size_t size, int flags, const 
  *                   gathers), or together larger than the peer takes
  *         EISCONN   there is a msg_name, and a connection
  *         EAFNOSUPPORT  msg_name is of another family
- *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT  nobody was found at msg_name
+ *         ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, EOPNOTSUPP  as sio_sendto, of msg_name
+ *         EADDRNOTAVAIL, EADDRINUSE, ENODEV, ENOBUFS, EMFILE, ENFILE, ENOMEM  as sio_sendto
  *         EINVAL    size is another one, a piece is NULL with a length, or there is
  *                   a msg_control
  *         and those of sio_send */
@@ -415,6 +434,8 @@ SIO_API int sio_recvmsg(int sock, const void **buf, size_t size, int flags);
  *         ENOTCONN   not connected
  *         ECONNRESET, ETIMEDOUT, EPROTO, EIO, ENODEV  the connection failed
  *         EPIPE      the peer ended it in order, and had not taken all
+ *         ECONNREFUSED, EHOSTUNREACH, ENOMEM  datagrams that were copied are lost: an
+ *                    address was not found, or could not be looked up; ETIMEDOUT too
  *         EINTR      a signal was caught
  *         EBADF, EPERM */
 SIO_API int sio_flush(int sock, struct timespec *tout);

@@ -23,8 +23,6 @@ int errno_of(ibv_wc_status status, bool receive) noexcept {
       return ECONNRESET;
     case IBV_WC_LOC_QP_OP_ERR:  // soft-RoCE: the peer sent more than a slot
       return receive ? EPROTO : EIO;
-    case IBV_WC_LOC_PROT_ERR:
-      return EFAULT;
     default:
       return EIO;
   }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "socket/datagram_peers.h"
 #include "socket/dispatch.h"
 
 namespace sio::internal {
@@ -58,14 +59,14 @@ int DatagramGroups::join(Socket& socket, const InetAddress& group) {
   auto endpoint = provider::instance().connections().create_datagram_endpoint();
   const sockaddr_storage self = local_.with_port(0).to_storage();
   if (const int error = endpoint->bind(reinterpret_cast<const sockaddr*>(&self), false)) {
-    return error;
+    return -error_of_address(-error);
   }
   const uint64_t serial = endpoint->serial();
   dispatch_to(serial, &socket);
   const sockaddr_storage to = group.to_storage();
   if (const int error = endpoint->join(reinterpret_cast<const sockaddr*>(&to), true)) {
     dispatch_to_nobody(serial);
-    return error;
+    return -error_of_address(-error);
   }
   groups_.push_back({group, std::move(endpoint), nullptr});
   return 0;
@@ -77,10 +78,10 @@ void DatagramGroups::on_event(ConnectionEvent& event) noexcept {
     const bool joined =
         event.kind == ConnectionEvent::Kind::kEstablished && event.destination != nullptr;
     if (joined && pair_ != nullptr) {
-      one.error = -pair_->attach(*event.destination);
+      one.error = error_of_address(-pair_->attach(*event.destination));
       if (one.error == 0) one.destination = std::move(event.destination);
     } else {
-      one.error = event.error != 0 ? event.error : EHOSTUNREACH;
+      one.error = error_of_address(event.error != 0 ? event.error : EHOSTUNREACH);
     }
     if (one.error != 0) LOG_DEBUG("a group is not joined: %s", errno_text(one.error));
   }

@@ -2,6 +2,7 @@
 #include "socket/datagram_peers.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "base/error.h"
@@ -28,6 +29,23 @@ bool may_go(const DatagramPeer& peer) noexcept {
 }
 
 }  // namespace
+
+int error_of_address(int error) noexcept {
+  switch (error) {
+    case 0:
+    case ECONNREFUSED:
+    case ETIMEDOUT:
+    case ENOMEM:
+    case EOPNOTSUPP:  // groups
+      return error;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+      return ENOMEM;  // for the question
+    default:
+      return EHOSTUNREACH;
+  }
+}
 
 DatagramPeers::DatagramPeers(Socket& socket, Link& link, DatagramReceiver& receiver, uint32_t most)
     : socket_(socket), link_(link), receiver_(receiver), peers_(most) {}
@@ -134,8 +152,10 @@ int DatagramPeers::ask(const InetAddress& address) noexcept {
     error = -failure.code().value();
   } catch (const std::bad_alloc&) {
   }
-  if (error != 0 && question != questions_.end()) end(question);
-  return error;
+  if (error == 0) return 0;
+  LOG_DEBUG("an address is not looked up: %s", errno_text(-error));
+  if (question != questions_.end()) end(question);
+  return -error_of_address(-error);
 }
 
 // 0 or -errno.
@@ -240,7 +260,7 @@ void DatagramPeers::failed(const InetAddress& address, int error) noexcept {
     }
   }
   peer->state = DatagramPeer::State::kFailed;
-  peer->error = error;
+  peer->error = error_of_address(error);
   peer->good_until = Clock::now() + kErrorFor;
   peer->to.reset();
 }

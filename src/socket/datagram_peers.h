@@ -31,6 +31,10 @@ namespace sio::internal {
 class DatagramReceiver;
 class Socket;
 
+// What is told of an address that is not found, or a group that is not joined: there are many ways
+// for a connection manager to say that nothing leads there.
+int error_of_address(int error) noexcept;
+
 struct DatagramPeer {
   enum class State : uint8_t { kAsking, kKnown, kFailed };
 

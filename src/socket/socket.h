@@ -352,7 +352,7 @@ class Socket final : public EventSource,
   void datagram_connected(int error) noexcept;
   void on_datagram_event(provider::ConnectionEvent& event) noexcept;
   void lookup_ended(const InetAddress& address) noexcept;
-  void end_datagram(int error) noexcept;
+  void end_datagram(int error, int told_as) noexcept;
   void datagram_failed(const ibv_wc& wc, bool receive) noexcept;
   void renew_datagram();
   void start_closing_datagram();

@@ -17,6 +17,22 @@ namespace {
 constexpr milliseconds kDrainLimit{1000};
 constexpr milliseconds kDefaultLinger{2000};
 
+// What a device or a connection manager says besides, of a request that it does not take or does
+// not know, is told as what it is: a fault of theirs.
+int told_as(int error) noexcept {
+  switch (error) {
+    case 0:
+    case ECONNRESET:
+    case ETIMEDOUT:
+    case EPROTO:
+    case ENODEV:
+    case ECONNABORTED:
+      return error;
+    default:
+      return EIO;
+  }
+}
+
 }  // namespace
 
 // ------------------------------------------------------------------------- of a connection
@@ -50,12 +66,12 @@ void Socket::tend() noexcept {
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
 void Socket::begin_ending(int error, bool disconnect) noexcept {
   if (phase_ == Phase::kEnding || phase_ == Phase::kEnded || phase_ == Phase::kFresh) return;
-  if (datagram_ != nullptr) return end_datagram(error);
+  if (datagram_ != nullptr) return end_datagram(error, told_as(error));
   phase_ = Phase::kEnding;
   drop_early();
   if (error != 0) {
-    failure_ = so_error_ = link_.info.error = error;
     LOG_INFO("QP %u: the connection ends: %s", link_.queue_pair->number(), errno_text(error));
+    failure_ = so_error_ = link_.info.error = reconnectable_ ? error : told_as(error);
   }
   // Tells the peer, and fails the queue pair too.
   const bool told = disconnect && endpoint_->disconnect() == 0;

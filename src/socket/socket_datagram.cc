@@ -258,7 +258,7 @@ void Socket::renew_datagram() {
     link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, it.sizes);
   } catch (const std::system_error& error) {
     LOG_ERROR("a datagram socket: %s", error.what());
-    failure_ = so_error_ = link_.info.error = error.code().value();
+    failure_ = so_error_ = link_.info.error = EIO;
     it.failing = false;
     return end();
   }
@@ -271,11 +271,11 @@ void Socket::renew_datagram() {
 // ------------------------------------------------------------------------------------------- end
 
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
-void Socket::end_datagram(int error) noexcept {
+void Socket::end_datagram(int error, int told_as) noexcept {
   phase_ = Phase::kEnding;
   if (error != 0) {
-    failure_ = so_error_ = link_.info.error = error;
     LOG_INFO("QP %u: the datagram socket ends: %s", link_.queue_pair->number(), errno_text(error));
+    failure_ = so_error_ = link_.info.error = told_as;
   }
   datagram_->groups.clear();
   link_.queue_pair->fail();

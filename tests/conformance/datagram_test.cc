@@ -800,10 +800,14 @@ using MisuseOfDatagrams = DeviceTest;
 
 TEST_F(MisuseOfDatagrams, CallsForConnections) {
   const Socket socket = make_bound();
+  const Channel channel;
   const int fd = socket.get();
   expect_errors({
       {"listen", [&] { return sio_listen(fd, 1); }, EOPNOTSUPP},
       {"accept", [&] { return sio_accept(fd, nullptr, nullptr); }, EOPNOTSUPP},
+      {"accept4", [&] { return sio_accept4(fd, nullptr, nullptr, 0); }, EOPNOTSUPP},
+      {"accept_ec", [&] { return sio_accept_ec(fd, nullptr, nullptr, 0, channel.get(), nullptr); },
+       EOPNOTSUPP},
       {"shutdown", [&] { return sio_shutdown(fd, SHUT_RDWR); }, EOPNOTSUPP},
   });
 }

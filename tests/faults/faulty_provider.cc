@@ -247,21 +247,29 @@ class FaultyEndpoint final : public Endpoint {
 
   uint64_t serial() const noexcept override { return inner_->serial(); }
   int bind(const sockaddr* address, bool reuse) noexcept override {
+    if (const int error = plan().next_address.take()) return -error;
     return fault() ? -EIO : inner_->bind(address, reuse);
   }
-  int listen(int backlog) noexcept override { return fault() ? -EIO : inner_->listen(backlog); }
+  int listen(int backlog) noexcept override {
+    plan().connects(serial());
+    return fault() ? -EIO : inner_->listen(backlog);
+  }
   int resolve(const sockaddr* peer, int timeout_ms) noexcept override {
+    if (const int error = plan().next_address.take()) return -error;
     return fault() ? -EIO : inner_->resolve(peer, timeout_ms);
   }
   int connect(std::span<const std::byte> data) noexcept override {
     plan().connects(serial());
-    if (const int error = plan().next_connect.take()) {
+    const int next = plan().next_connect.take();
+    if (const int error = next != 0 ? next : plan().all_connects.load()) {
       plan().tell(ConnectionEvent::Kind::kFailed, error);
       return 0;
     }
     return fault() ? -EIO : inner_->connect(data);
   }
   int join(const sockaddr* group, bool receive) noexcept override {
+    if (const int error = plan().next_address.take()) return -error;
+    if (plan().next_join.take() != 0) return 0;
     return fault() ? -EIO : inner_->join(group, receive);
   }
   int accept(std::span<const std::byte> data) noexcept override {

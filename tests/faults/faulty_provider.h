@@ -60,12 +60,17 @@ class FaultPlan {
 
   Once next_send, next_receive;  // the status of the completion
   Once next_connect;             // kFailed with this errno follows
+  Once next_address;             // bind, resolve and join: this errno
+  Once next_join;                // any: is never heard of again
   Once next_second_pair;         // throws this errno
 
-  // The endpoint that connected last. It is told of an event:
+  // The endpoint that connected, or began to listen, last. It is told of an event:
   void tell(Kind kind, int error);
   // What is posted there is taken and never acknowledged: it is flushed at the end.
   void lose_sends(bool lose) { losing_ = lose; }
+
+  // Each connect ends so, as with next_connect. 0: as it would.
+  std::atomic<int> all_connects{0};
 
   // Objects that are alive.
   std::atomic<int> regions{0}, channels{0}, queues{0}, pairs{0}, endpoints{0};
