@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // A whole connection: the library above the seam between a program (program.h) and a peer
-// (peer.h), both of whom do as the input says. Its first three bytes are the kind of program. Then
-// come steps: a byte each, and what they ask for. 0 to 15 are the peer's, 16 to 31 the program's;
-// with 128 added the control thread is late. While the program sleeps in a call the peer's steps go
-// on; when the input is over the peer leaves.
+// (peer.h), both of whom do as the input says. Its first four bytes are the kind of program. Then
+// come steps: a byte each, and what they ask for. 0 to 15 and 32 to 47 are the peer's, 16 to 31 and
+// 48 to 63 the program's; with 128 added the control thread is late. While the program sleeps in a
+// call the peer's steps go on; when the input is over the peer leaves.
 #include <sio/sio.h>
 
 #include <cstdio>
@@ -18,7 +18,11 @@ using namespace sio::test;
 
 namespace {
 
-constexpr uint32_t kSignal = Peer::kSteps + Program::kSteps - 1;
+constexpr uint32_t kSignal = 31;
+
+bool is_peers(uint32_t byte) { return (byte & 16) == 0; }
+// Whose it is aside.
+uint32_t step_in(uint32_t byte) { return (byte & 15) | (byte & 32) >> 1; }
 
 // With SIO_FUZZ_TRACE set what happens is told, to understand a finding.
 const bool traced = std::getenv("SIO_FUZZ_TRACE") != nullptr;
@@ -36,10 +40,10 @@ Run* current = nullptr;
 Asleep act_while_asleep() {
   auto& [input, peer] = *current;
   if (input.empty()) return peer.leave() ? Asleep::kSomething : Asleep::kNothing;
-  const uint32_t step = input.byte() & 31;
-  trace_step("asleep", step);
-  if (step == kSignal) return Asleep::kSignal;
-  if (step < Peer::kSteps) peer.act(step);
+  const uint32_t byte = input.byte() & 63;
+  trace_step("asleep", byte);
+  if (byte == kSignal) return Asleep::kSignal;
+  if (is_peers(byte)) peer.act(step_in(byte));
   return Asleep::kSomething;
 }
 
@@ -48,9 +52,8 @@ void run_input(Run& run) {
   Program program(input);
   while (!input.empty()) {
     const uint32_t byte = input.byte();
-    const uint32_t step = byte & 31;
     trace_step("step", byte);
-    step < Peer::kSteps ? peer.act(step) : program.act(step - Peer::kSteps);
+    is_peers(byte) ? peer.act(step_in(byte)) : program.act(step_in(byte));
     if ((byte & 128) == 0) run_control();
   }
   program.end();
@@ -72,7 +75,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  if (size < 4) return 0;
+  if (size < 5) return 0;
   Run run{Input(bytes, size)};
   current = &run;
   run_input(run);

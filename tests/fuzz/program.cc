@@ -2,11 +2,10 @@
 #include "program.h"
 
 #include <netinet/in.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "must.h"
@@ -18,7 +17,8 @@ namespace sio::test {
 namespace {
 
 constexpr size_t kAreaBytes = 64 * 1024;
-constexpr size_t kMostHeld = 24;
+constexpr size_t kHugeAreaBytes = 8 * 1024 * 1024;
+constexpr size_t kMoreThanSlots[] = {0, 4096, 24 * 1024, 64 * 1024};
 constexpr uint32_t kInline[] = {256, 0, 64, 256};
 constexpr size_t kRing[] = {1024, 2, 8, 64};
 
@@ -37,6 +37,14 @@ int lowest_free_descriptor() {
   return fd;
 }
 
+// Of messages that go in several pieces; faulted in once.
+void* huge_memory() {
+  static void* const memory = mmap(nullptr, kHugeAreaBytes, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  MUST(memory != MAP_FAILED);
+  return memory;
+}
+
 }  // namespace
 
 // ------------------------------------------------------------------------------- to and from being
@@ -46,13 +54,22 @@ Program::Program(Input& input)
       kind_(input.byte()),
       sizes_(input.byte()),
       more_(input.byte()),
+      type_(input.byte()),
       listens_((kind_ & 1) != 0),
       joined_((kind_ & 2) != 0),
+      huge_((type_ & 0x70) == 0x70),
+      area_bytes_(huge_ ? kHugeAreaBytes : kAreaBytes + kMoreThanSlots[type_ >> 4 & 3]),
       flags_(SOCK_SEQPACKET | ((kind_ & 16) != 0 ? 0 : SOCK_NONBLOCK)),
       first_free_(lowest_free_descriptor()) {
   puppet().max_inline = kInline[kind_ >> 5 & 3];
   puppet().flush_late = (kind_ & 128) != 0;
-  MUST(dma_alloc(&area_, kAreaBytes, 0) == 0);
+  puppet().lane_is_missing = (type_ & 12) == 8;
+  puppet().lane_is_cut = (type_ & 12) == 12;
+  if (huge_) {
+    MUST(dma_import(&area_, huge_memory(), area_bytes_, 0) == 0);
+  } else {
+    MUST(dma_alloc(&area_, area_bytes_, 0) == 0);
+  }
   if (joined_) {
     ring_.resize(kRing[sizes_ >> 6]);
     channel_ = ec_create_ring(0, ring_.data(), ring_.size());
@@ -91,7 +108,9 @@ void Program::open() {
 }
 
 void Program::associate() {
-  const size_t bytes = static_cast<size_t>((sizes_ & 15) + 6) * (256u << (sizes_ >> 4 & 3));
+  // What is beyond 4 slots more than those for data is for messages larger than a slot.
+  size_t bytes = static_cast<size_t>((sizes_ & 15) + 6) * (256u << (sizes_ >> 4 & 3));
+  bytes += huge_ ? kHugeAreaBytes / 2 : kMoreThanSlots[type_ >> 4 & 3];
   if ((kind_ & 8) != 0) {
     const int result = dma_assoc(socket_, area_, bytes, 0);
     MUST(result == 0 || errno == ENOBUFS);
@@ -121,7 +140,7 @@ void Program::end() {
   for (const auto& [first, pieces] : lent_) MUST(release(pieces));
   for (Held& held : held_) MUST(try_release(held));
   add_up();
-  MUST(dma_free(area_, kAreaBytes) == 0);
+  MUST(dma_free(area_, area_bytes_) == 0);
   if (joined_) MUST(ec_destroy(channel_) == 0);
   pass_time(std::chrono::seconds(1));
   MUST(puppet().nothing_left());
@@ -175,6 +194,8 @@ void Program::act(uint32_t step) {
     case 14:
       if (socket_ >= 0) set_number(SIO_NODELAY, input_.byte() & 1);
       return;
+    case 16:
+      return send_large();
     default:
       return;  // a signal, if the program sleeps
   }
@@ -238,188 +259,6 @@ void Program::add_up() const {
   MUST(::dma_stat(area_, &stat) == 0);
   MUST(stat.free + stat.reserved + stat.received + stat.posted + stat.in_flight == stat.size);
   MUST(stat.largest_free <= stat.free);
-}
-
-// --------------------------------------------------------------------------------------- sending
-
-// The message is on the wire before sio_send returns, perhaps; so it is expected from here on.
-bool Program::send(const void* data, size_t size, int flags) {
-  std::deque<std::string>& outgoing = talk_->outgoing;
-  outgoing.emplace_back(static_cast<const char*>(data), size);
-  if (sio_send(socket_, data, size, flags) == 0) return true;
-  outgoing.pop_back();
-  return false;
-}
-
-// Several pieces are one message.
-bool Program::send(std::vector<iovec> pieces, int flags) {
-  std::deque<std::string>& outgoing = talk_->outgoing;
-  std::string& whole = outgoing.emplace_back();
-  for (const iovec& piece : pieces) {
-    whole.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
-  }
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = pieces.size();
-  if (sio_sendmsg(socket_, &message, sizeof message, flags) == 0) return true;
-  outgoing.pop_back();
-  return false;
-}
-
-bool Program::release(const std::vector<iovec>& pieces) const {
-  return std::all_of(pieces.begin(), pieces.end(), [this](const iovec& piece) {
-    return sio_release(area_, piece.iov_base, piece.iov_len) == 0;
-  });
-}
-
-void Program::send_copy(int flags) {
-  const uint32_t word = input_.word();
-  const size_t size = word % 1200;
-  if (socket_ < 0) return;
-  const std::string text(size, static_cast<char>(++pattern_));
-  send(text.data(), size, flags | (word >= 60'000 ? MSG_MORE : 0));
-}
-
-// One block; or two with something from elsewhere between them.
-void Program::send_lent() {
-  const uint32_t word = input_.word();
-  const int flags = MSG_DONTWAIT | ((word & 0x8000) != 0 ? SIO_RELEASE : 0);
-  const bool gathers = (word & 0x4000) != 0;
-  std::vector<iovec> blocks;
-  for (size_t size = 1 + word % 2500; blocks.size() < (gathers ? 2 : 1); size = 1 + size / 3) {
-    void* block;
-    if (socket_ < 0 || sio_reserve(area_, &block, size) != 0) break;
-    std::memset(block, ++pattern_, size);
-    blocks.push_back({block, size});
-  }
-  if (blocks.empty()) return;
-  bool sent;
-  if (blocks.size() == 1) {
-    sent = send(blocks[0].iov_base, blocks[0].iov_len, flags);
-  } else if ((flags & SIO_RELEASE) != 0) {
-    sent = send(blocks, flags);
-  } else {
-    std::string between(word % 64, static_cast<char>(++pattern_));
-    sent = send({blocks[0], {between.data(), between.size()}, blocks[1]}, flags);
-  }
-  if (!sent) {
-    MUST(release(blocks));  // still ours
-  } else if ((flags & SIO_RELEASE) == 0) {
-    MUST(lent_.emplace(blocks[0].iov_base, blocks).second);
-  }
-}
-
-// A message that was received, if the socket takes it as lent: not one of another's own area.
-void Program::send_on() {
-  const uint32_t which = input_.byte();
-  if (socket_ < 0 || held_.empty()) return;
-  Held& held = held_[(which & 127) % held_.size()];
-  if (held.released || (held.talk != talk_ && !in_area(held.message.at))) return;
-  const int flags = which >= 128 ? SIO_RELEASE : 0;
-  if (!send(held.message.at, held.message.bytes.size(), MSG_DONTWAIT | flags)) return;
-  held.released = flags != 0;
-  if (!held.released && joined_) ++held.flights;
-  erase_released();
-}
-
-bool Program::in_area(const char* p) const {
-  struct dma_stat stat {};
-  MUST(::dma_stat(area_, &stat) == 0);
-  const char* const base = static_cast<const char*>(stat.base);
-  return p >= base && p < base + stat.size;
-}
-
-// ------------------------------------------------------------------------------------- receiving
-
-void Program::receive() {
-  const uint32_t how = input_.byte();
-  const unsigned most = 1 + (how & 15);
-  if (joined_) return take_events(most);
-  if (socket_ >= 0) take_messages(most, (how & 16) != 0 ? 0 : MSG_DONTWAIT);
-}
-
-void Program::take_events(unsigned most) {
-  event_data_t event;
-  while (most-- > 0 && held_.size() < kMostHeld && ec_next_event(channel_, &event) == 0)
-    take(event);
-}
-
-void Program::take(const event_data_t& event) {
-  MUST(event.cookie == this);
-  if (event.kind == EC_SENT) return take_outcome(event);
-  MUST(event.fd == socket_ || event.fd == listener_);
-  if (event.fd == listener_) return;
-  MUST(!hup_);  // nothing follows
-  hup_ = event.kind == EC_HUP;
-  if (event.kind == EC_RECV) {
-    MUST(!over_);
-    received(event.data.buf, event.data.len);
-  }
-  over_ |= event.kind == EC_EOF || event.kind == EC_HUP;
-  if (event.kind == EC_READABLE) take_messages(UINT32_MAX, MSG_DONTWAIT);
-}
-
-void Program::take_outcome(const event_data_t& event) {
-  if (const auto found = lent_.find(event.data.buf); found != lent_.end()) {
-    MUST(found->second.front().iov_len == event.data.len);
-    MUST(release(found->second));
-    lent_.erase(found);
-    return;
-  }
-  const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& one) {
-    return one.message.at == event.data.buf && one.flights > 0;
-  });
-  MUST(held != held_.end());  // an outcome of nothing, or one too many
-  --held->flights;
-  erase_released();
-}
-
-void Program::take_messages(unsigned most, int flags) {
-  void* data;
-  int n;
-  while (most-- > 0 && held_.size() < kMostHeld && socket_ >= 0 &&
-         (n = sio_recv(socket_, &data, SIZE_MAX, flags)) >= 0) {
-    if (data == nullptr) return;
-    received(data, static_cast<size_t>(n));
-  }
-}
-
-void Program::received(void* data, size_t size) {
-  std::deque<Incoming>& expected = talk_->incoming;
-  MUST(!expected.empty());
-  MUST(expected.front().at == data && expected.front().bytes.size() == size);
-  held_.push_back({std::move(expected.front()), talk_});
-  expected.pop_front();
-  MUST(std::memcmp(data, held_.back().message.bytes.data(), size) == 0);
-}
-
-void Program::release_one() {
-  const uint32_t which = input_.byte();
-  if (which >= 128 && !joined_ && !lent_.empty()) {
-    // All of it, or nothing yet.
-    const std::vector<iovec> pieces = lent_.begin()->second;
-    if (sio_release(nullptr, pieces[0].iov_base, pieces[0].iov_len) != 0) return;
-    MUST(release({pieces.begin() + 1, pieces.end()}));
-    lent_.erase(pieces[0].iov_base);
-  } else if (!held_.empty()) {
-    try_release(held_[which % held_.size()]);
-    erase_released();
-  }
-}
-
-// Refused only while it is in flight. Until then it stays as it came.
-bool Program::try_release(Held& held) {
-  if (held.released) return true;
-  const auto& [at, bytes] = held.message;
-  MUST(std::memcmp(at, bytes.data(), bytes.size()) == 0);
-  held.released = sio_release(nullptr, const_cast<char*>(at), bytes.size()) == 0;
-  MUST(held.released || errno == EINVAL);
-  return held.released;
-}
-
-// Those whose outcomes are all told.
-void Program::erase_released() {
-  std::erase_if(held_, [](const Held& held) { return held.released && held.flights == 0; });
 }
 
 }  // namespace sio::test

@@ -13,13 +13,13 @@
 #include <vector>
 
 #include "input.h"
-#include "ledger.h"
+#include "talk.h"
 
 namespace sio::test {
 
 class Program {
  public:
-  static constexpr uint32_t kSteps = 16;
+  static constexpr uint32_t kSteps = 32;
 
   // The first bytes of the input say what kind of program it is.
   explicit Program(Input& input);
@@ -31,7 +31,7 @@ class Program {
 
  private:
   struct Held {
-    Incoming message;
+    std::shared_ptr<Incoming> message;
     std::shared_ptr<Talk> talk;  // whose it was
     bool released = false;       // by us, or it will be by the library
     unsigned flights = 0;        // outcomes that are owed for sending it on
@@ -46,9 +46,13 @@ class Program {
   void close_one();
   void send_copy(int flags);
   void send_lent();
+  void send_large();
+  void lend(size_t size, uint32_t how);
   void send_on();
   bool send(const void* data, size_t size, int flags);
   bool send(std::vector<iovec> pieces, int flags);
+  template <typename Call>
+  bool was_sent(Call call);
   bool release(const std::vector<iovec>& pieces) const;
   void receive();
   void take_events(unsigned most);
@@ -71,8 +75,11 @@ class Program {
   const uint8_t kind_;
   const uint8_t sizes_;
   const uint8_t more_;
+  const uint8_t type_;
   const bool listens_;
-  const bool joined_;     // in a channel
+  const bool joined_;  // in a channel
+  const bool huge_;    // much memory
+  const size_t area_bytes_;
   const int flags_;       // of the socket
   const int first_free_;  // descriptor
   dma_mem_t area_ = nullptr;
