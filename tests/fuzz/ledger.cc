@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "ledger.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "must.h"
@@ -56,7 +57,8 @@ void Ledger::sent(uint32_t imm_data, const std::string& payload, uint32_t lane_n
   --credits_;
   MUST(!we_ended_ || !data);
   MUST(data || kind == kLane || payload.empty());
-  if (kind == kMessage) sent_message(payload);
+  MUST(!talk_->stream || (kind != kTrain && kind != kLane));
+  if (kind == kMessage) talk_->stream ? sent_bytes(payload) : sent_message(payload);
   if (kind == kTrain) sent_train(payload);
   if (kind == kLane) bulk_.lane_sent(payload, lane_number);
   bulk_.grants_sent(bits >> 16 & 0xfffu);
@@ -69,6 +71,19 @@ void Ledger::sent(uint32_t imm_data, const std::string& payload, uint32_t lane_n
 void Ledger::sent_message(const std::string& message) {
   MUST(!talk_->outgoing.empty() && talk_->outgoing.front() == message);
   talk_->outgoing.pop_front();
+}
+
+void Ledger::sent_bytes(const std::string& bytes) {
+  MUST(!bytes.empty());
+  for (size_t at = 0; at < bytes.size();) {
+    MUST(!talk_->outgoing.empty());
+    std::string& first = talk_->outgoing.front();
+    const size_t n = std::min(first.size(), bytes.size() - at);
+    MUST(bytes.compare(at, n, first, 0, n) == 0);
+    at += n;
+    first.erase(0, n);
+    if (first.empty()) talk_->outgoing.pop_front();
+  }
 }
 
 void Ledger::sent_train(const std::string& payload) {
@@ -104,6 +119,7 @@ void Ledger::came(bool send_with_imm, uint32_t imm_data, const char* slot, uint3
 
 bool Ledger::may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t length) {
   if (broken_ || !bulk_.grants_came(grants)) return false;
+  if (talk_->stream && (kind == kTrain || kind == kLane)) return false;
   switch (kind) {
     case kMessage:
       return !peer_ended_ && message_came(slot, length);
@@ -121,6 +137,7 @@ bool Ledger::may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t
 }
 
 bool Ledger::message_came(const char* slot, uint32_t length) {
+  if (talk_->stream && length == 0) return false;
   talk_->incoming.push_back(
       std::make_shared<Incoming>(Incoming{slot, std::string(slot, length), length}));
   return true;

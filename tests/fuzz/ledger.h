@@ -32,7 +32,7 @@ class Ledger {
   enum Kind : uint32_t { kMessage = 1, kTrain = 2, kCredit = 3, kEnd = 4, kLane = 5 };
 
   void sent_message(const std::string& message);
-  void sent_record(const std::string& message);
+  void sent_bytes(const std::string& bytes);
   void sent_train(const std::string& payload);
   bool may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t length);
   bool message_came(const char* slot, uint32_t length);

@@ -22,7 +22,8 @@ std::vector<std::byte> as_bytes(const std::string& text) {
   return {first, first + text.size()};
 }
 
-std::string greeting(const Hello& hello) {
+std::string greeting(Hello hello) {
+  if (puppet().stream) hello.type = internal::wire::SocketType::kStream;
   const internal::wire::HelloBytes bytes = internal::wire::encode_hello(hello);
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }

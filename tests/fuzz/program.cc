@@ -57,12 +57,14 @@ Program::Program(Input& input)
       type_(input.byte()),
       listens_((kind_ & 1) != 0),
       joined_((kind_ & 2) != 0),
+      stream_((type_ & 1) != 0),
       huge_((type_ & 0x70) == 0x70),
       area_bytes_(huge_ ? kHugeAreaBytes : kAreaBytes + kMoreThanSlots[type_ >> 4 & 3]),
-      flags_(SOCK_SEQPACKET | ((kind_ & 16) != 0 ? 0 : SOCK_NONBLOCK)),
+      flags_((stream_ ? SOCK_STREAM : SOCK_SEQPACKET) | ((kind_ & 16) != 0 ? 0 : SOCK_NONBLOCK)),
       first_free_(lowest_free_descriptor()) {
   puppet().max_inline = kInline[kind_ >> 5 & 3];
   puppet().flush_late = (kind_ & 128) != 0;
+  puppet().stream = stream_;
   puppet().lane_is_missing = (type_ & 12) == 8;
   puppet().lane_is_cut = (type_ & 12) == 12;
   if (huge_) {
@@ -79,15 +81,15 @@ Program::Program(Input& input)
 }
 
 void Program::set_number(int option, int value) const {
-  MUST(sio_setsockopt(socket_, SOL_SIO, option, &value, sizeof value) == 0);
+  MUST(sio_setsockopt(now_->socket, SOL_SIO, option, &value, sizeof value) == 0);
 }
 
 // A fresh socket; the first one of a program that listens is its listener, which never blocks.
 void Program::open() {
-  if (socket_ >= 0) return;
+  if (now_->socket >= 0) return;
   const bool listener = listens_ && listener_ < 0;
-  socket_ = sio_socket(AF_INET, flags_ | (listener ? SOCK_NONBLOCK : 0), 0);
-  MUST(socket_ >= 0);
+  now_->socket = sio_socket(AF_INET, flags_ | (listener ? SOCK_NONBLOCK : 0), 0);
+  MUST(now_->socket >= 0);
   set_number(SIO_SLOT_SIZE, 256 << (sizes_ >> 4 & 3));
   set_number(SIO_RECV_SLOTS, 2 + (sizes_ & 15));
   set_number(SIO_SEND_QUOTA, 4 + 4 * (more_ & 15));
@@ -96,15 +98,20 @@ void Program::open() {
   set_number(SIO_KEEPALIVE_MS, 200);
   set_number(SIO_CONNECT_TIMEOUT, 400);
   const linger on_close{1, more_ >> 5 & 1};
-  MUST(sio_setsockopt(socket_, SOL_SOCKET, SO_LINGER, &on_close, sizeof on_close) == 0);
+  MUST(sio_setsockopt(now_->socket, SOL_SOCKET, SO_LINGER, &on_close, sizeof on_close) == 0);
   if (joined_) {
-    MUST(ec_add_fd(channel_, socket_, (kind_ & 4) != 0 ? EC_DELIVER : EPOLLIN, this) == 0);
+    MUST(ec_add_fd(channel_, now_->socket, (kind_ & 4) != 0 ? EC_DELIVER : EPOLLIN, this) == 0);
   }
   associate();
-  over_ = hup_ = false;
   if (!listener) return;
-  MUST(sio_listen(socket_, 2) == 0);
-  listener_ = std::exchange(socket_, -1);
+  MUST(sio_listen(now_->socket, 2) == 0);
+  listener_ = std::exchange(now_->socket, -1);
+}
+
+std::shared_ptr<Talk> Program::new_talk() const {
+  auto talk = std::make_shared<Talk>();
+  talk->stream = stream_;
+  return talk;
 }
 
 void Program::associate() {
@@ -112,26 +119,30 @@ void Program::associate() {
   size_t bytes = static_cast<size_t>((sizes_ & 15) + 6) * (256u << (sizes_ >> 4 & 3));
   bytes += huge_ ? kHugeAreaBytes / 2 : kMoreThanSlots[type_ >> 4 & 3];
   if ((kind_ & 8) != 0) {
-    const int result = dma_assoc(socket_, area_, bytes, 0);
+    const int result = dma_assoc(now_->socket, area_, bytes, 0);
     MUST(result == 0 || errno == ENOBUFS);
     if (result == 0) return;
   }
-  MUST(dma_assoc(socket_, area_, 0, DMA_SEND) == 0);
+  MUST(dma_assoc(now_->socket, area_, 0, DMA_SEND) == 0);
 }
 
 void Program::close() {
-  if (socket_ < 0) return;
-  MUST(sio_close(std::exchange(socket_, -1)) == 0);
+  if (now_->socket < 0) return;
+  MUST(sio_close(std::exchange(now_->socket, -1)) == 0);
+  *now_ = {};
 }
 
 // The socket, or if there is none the listener.
 void Program::close_one() {
-  if (socket_ >= 0 || listener_ < 0) return close();
+  if (now_->socket >= 0 || listener_ < 0) return close();
   MUST(sio_close(std::exchange(listener_, -1)) == 0);
 }
 
 void Program::end() {
-  close_one();
+  for (Connection& one : connections_) {
+    now_ = &one;
+    close();
+  }
   close_one();
   for (int i = 0; i < 12 && !settled(); ++i) pass_time(std::chrono::seconds(1));
   MUST(puppet().pairs.empty() && puppet().endpoints.empty());
@@ -192,49 +203,59 @@ void Program::act(uint32_t step) {
     case 13:
       return look();
     case 14:
-      if (socket_ >= 0) set_number(SIO_NODELAY, input_.byte() & 1);
+      if (now_->socket >= 0) set_number(SIO_NODELAY, input_.byte() & 1);
       return;
     case 16:
       return send_large();
+    case 17:
+      return receive_some();
+    case 18:
+      return receive_pieces();
+    case 19:
+      return release_some();
+    case 20:
+      now_ = &connections_[input_.byte() % connections_.size()];
+      return;
     default:
       return;  // a signal, if the program sleeps
   }
 }
 
 void Program::connect() {
-  if (socket_ < 0) return;
-  auto talk = std::make_shared<Talk>();
+  if (now_->socket < 0) return;
+  const auto talk = new_talk();
   puppet().talk = talk;
   const sockaddr_in peer = some_address();
   const auto* const address = reinterpret_cast<const sockaddr*>(&peer);
-  const auto before = std::exchange(talk_, talk);
-  if (sio_connect(socket_, address, sizeof peer) == 0) return;
-  if (errno == EALREADY || errno == EISCONN) puppet().talk = talk_ = before;
+  const auto before = std::exchange(now_->talk, talk);
+  if (sio_connect(now_->socket, address, sizeof peer) == 0) return;
+  if (errno == EALREADY || errno == EISCONN) now_->talk = before;
 }
 
 // The accepted socket takes the place of the one before.
 void Program::accept() {
   if (listener_ < 0) return;
-  puppet().talk = std::make_shared<Talk>();
+  const auto talk = new_talk();
+  puppet().talk = talk;
   const int accepted = sio_accept4(listener_, nullptr, nullptr, flags_ & SOCK_NONBLOCK);
-  const auto talk = std::exchange(puppet().talk, talk_);
   if (accepted < 0) return;
   close();
-  socket_ = accepted;
-  puppet().talk = talk_ = talk;
-  over_ = hup_ = false;
+  now_->socket = accepted;
+  now_->talk = talk;
 }
 
 void Program::flush() {
-  if (socket_ < 0) return;
+  if (now_->socket < 0) return;
   const uint32_t how = input_.below(4);
   timespec time{0, how == 0 ? 0 : 3'000'000};
-  sio_flush(socket_, how == 3 ? nullptr : &time);
+  const std::shared_ptr<Talk> talk = now_->talk;
+  if (sio_flush(now_->socket, how == 3 ? nullptr : &time) == 0) MUST(talk->outgoing.empty());
 }
 
 void Program::shut_down() {
   const int how = static_cast<int>(input_.below(3));
-  if (socket_ >= 0) sio_shutdown(socket_, how);
+  if (now_->socket < 0 || sio_shutdown(now_->socket, how) != 0) return;
+  now_->read_shut |= how != SHUT_WR;
 }
 
 void Program::wait() {
@@ -246,12 +267,13 @@ void Program::look() const {
   add_up();
   sio_info info{};
   socklen_t size = sizeof info;
-  if (socket_ < 0 || sio_getsockopt(socket_, SOL_SIO, SIO_INFO, &info, &size) != 0) return;
+  if (now_->socket < 0 || sio_getsockopt(now_->socket, SOL_SIO, SIO_INFO, &info, &size) != 0)
+    return;
   MUST(info.credits <= info.peer_recv_slots);
   MUST(info.sends_in_flight <= 4u + 4 * (more_ & 15) + 8);
   uint32_t ready = 0;
   size = sizeof ready;
-  MUST(sio_getsockopt(socket_, SOL_SIO, SIO_READY, &ready, &size) == 0);
+  MUST(sio_getsockopt(now_->socket, SOL_SIO, SIO_READY, &ready, &size) == 0);
 }
 
 void Program::add_up() const {

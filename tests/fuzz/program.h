@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // A program that uses the library: steps of an input that are calls. It checks what it is promised:
-// messages come in order and as they were sent, where they were placed; each lent buffer has one
-// outcome; accounts add up; in the end nothing is left.
+// messages come in order and as they were sent, where they were placed, and none is missing before
+// an end; each lent buffer has one outcome; accounts add up; in the end nothing is left.
 #pragma once
 
 #include <sio/sio.h>
 #include <sys/uio.h>
 
+#include <array>
 #include <map>
 #include <memory>
 #include <vector>
@@ -30,11 +31,25 @@ class Program {
   void end();
 
  private:
+  struct Connection {
+    int socket = -1;
+    std::shared_ptr<Talk> talk = std::make_shared<Talk>();
+    bool over = false;  // EC_HUP or EC_EOF has come
+    bool hup = false;
+    bool read_shut = false;
+  };
+
+  // A message that was received, or of a stream what is left of those bytes of a slot that were.
   struct Held {
     std::shared_ptr<Incoming> message;
     std::shared_ptr<Talk> talk;  // whose it was
-    bool released = false;       // by us, or it will be by the library
-    unsigned flights = 0;        // outcomes that are owed for sending it on
+    size_t front = 0;
+    size_t end = 0;
+    bool released = false;  // by us, or it will be by the library
+    unsigned flights = 0;   // outcomes that are owed for sending it on
+
+    const char* at() const { return message->at + front; }
+    size_t size() const { return end - front; }
   };
 
   void open();
@@ -44,6 +59,7 @@ class Program {
   void accept();
   void close();
   void close_one();
+  std::shared_ptr<Talk> new_talk() const;
   void send_copy(int flags);
   void send_lent();
   void send_large();
@@ -59,8 +75,13 @@ class Program {
   void take(const event_data_t& event);
   void take_outcome(const event_data_t& event);
   void take_messages(unsigned most, int flags);
-  void received(void* data, size_t size);
+  void receive_some();
+  void receive_pieces();
+  void at_end() const;
+  void received(const void* data, size_t size);
+  void hold(const std::shared_ptr<Incoming>& message, size_t begin, size_t size);
   void release_one();
+  void release_some();
   static bool try_release(Held& held);
   void erase_released();
   bool in_area(const char* p) const;
@@ -78,7 +99,8 @@ class Program {
   const uint8_t type_;
   const bool listens_;
   const bool joined_;  // in a channel
-  const bool huge_;    // much memory
+  const bool stream_;
+  const bool huge_;  // much memory
   const size_t area_bytes_;
   const int flags_;       // of the socket
   const int first_free_;  // descriptor
@@ -86,13 +108,11 @@ class Program {
   std::vector<event_data_t> ring_;
   ec_t channel_ = -1;
   int listener_ = -1;
-  int socket_ = -1;
-  std::shared_ptr<Talk> talk_ = std::make_shared<Talk>();
+  std::array<Connection, 2> connections_;
+  Connection* now_ = connections_.data();     // that steps are about
   std::map<void*, std::vector<iovec>> lent_;  // by the piece that the event names
   std::vector<Held> held_;
   uint8_t pattern_ = 0;
-  bool over_ = false;  // EC_HUP or EC_EOF has come
-  bool hup_ = false;
 };
 
 }  // namespace sio::test

@@ -2,6 +2,7 @@
 //
 // What a program receives, is told of, and gives back.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -19,7 +20,7 @@ void Program::receive() {
   const uint32_t how = input_.byte();
   const unsigned most = 1 + (how & 15);
   if (joined_) return take_events(most);
-  if (socket_ >= 0) take_messages(most, (how & 16) != 0 ? 0 : MSG_DONTWAIT);
+  if (now_->socket >= 0) take_messages(most, (how & 16) != 0 ? 0 : MSG_DONTWAIT);
 }
 
 void Program::take_events(unsigned most) {
@@ -31,16 +32,21 @@ void Program::take_events(unsigned most) {
 void Program::take(const event_data_t& event) {
   MUST(event.cookie == this);
   if (event.kind == EC_SENT) return take_outcome(event);
-  MUST(event.fd == socket_ || event.fd == listener_);
   if (event.fd == listener_) return;
-  MUST(!hup_);  // nothing follows
-  hup_ = event.kind == EC_HUP;
+  Connection* const before = now_;
+  now_ = std::find_if(connections_.begin(), connections_.end(),
+                      [&](const Connection& one) { return one.socket == event.fd; });
+  MUST(now_ != connections_.end());
+  MUST(!now_->hup);  // nothing follows
+  now_->hup = event.kind == EC_HUP;
   if (event.kind == EC_RECV) {
-    MUST(!over_);
+    MUST(!now_->over);
     received(event.data.buf, event.data.len);
   }
-  over_ |= event.kind == EC_EOF || event.kind == EC_HUP;
+  if (event.kind == EC_EOF) at_end();
+  now_->over |= event.kind == EC_EOF || event.kind == EC_HUP;
   if (event.kind == EC_READABLE) take_messages(UINT32_MAX, MSG_DONTWAIT);
+  now_ = before;
 }
 
 void Program::take_outcome(const event_data_t& event) {
@@ -51,7 +57,7 @@ void Program::take_outcome(const event_data_t& event) {
     return;
   }
   const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& one) {
-    return one.message->at == event.data.buf && one.flights > 0;
+    return one.at() == event.data.buf && one.flights > 0;
   });
   MUST(held != held_.end());  // an outcome of nothing, or one too many
   --held->flights;
@@ -61,20 +67,83 @@ void Program::take_outcome(const event_data_t& event) {
 void Program::take_messages(unsigned most, int flags) {
   void* data;
   int n;
-  while (most-- > 0 && held_.size() < kMostHeld && socket_ >= 0 &&
-         (n = sio_recv(socket_, &data, SIZE_MAX, flags)) >= 0) {
-    if (data == nullptr) return;
+  while (most-- > 0 && held_.size() < kMostHeld && now_->socket >= 0 &&
+         (n = sio_recv(now_->socket, &data, SIZE_MAX, flags)) >= 0) {
+    if (data == nullptr) return at_end();
     received(data, static_cast<size_t>(n));
   }
 }
 
-void Program::received(void* data, size_t size) {
-  std::deque<std::shared_ptr<Incoming>>& expected = talk_->incoming;
+// The peer sends no more, and nothing that it has sent is missing.
+void Program::at_end() const { MUST(now_->read_shut || now_->talk->incoming.empty()); }
+
+// So many bytes at most, or a look at these.
+void Program::receive_some() {
+  const uint32_t how = input_.word();
+  const size_t most = how % 700;
+  const int flags = MSG_DONTWAIT | (how >= 0xc000 ? MSG_PEEK : 0);
+  if (now_->socket < 0 || held_.size() >= kMostHeld) return;
+  void* data = nullptr;
+  const int n = sio_recv(now_->socket, &data, most, flags);
+  const bool too_long = n < 0 && errno == EMSGSIZE;
+  if (too_long) MUST(!stream_ && now_->talk->incoming.front()->length > most);
+  if (n < 0) return;
+  if (data == nullptr) return at_end();
+  const auto size = static_cast<size_t>(n);
+  MUST(size <= most);
+  if ((flags & MSG_PEEK) == 0 && (!stream_ || size > 0)) return received(data, size);
+  MUST(!now_->talk->incoming.empty());
+  const Incoming& first = *now_->talk->incoming.front();
+  MUST(data == first.at + now_->talk->taken && size <= first.length - now_->talk->taken);
+  MUST(stream_ || size == first.length);
+  MUST(std::memcmp(data, first.bytes.data() + now_->talk->taken, size) == 0);
+}
+
+void Program::receive_pieces() {
+  const uint32_t how = input_.byte();
+  if (now_->socket < 0 || held_.size() >= kMostHeld) return;
+  std::array<iovec, 4> pieces;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = 1 + how % pieces.size();
+  const void* at = &message;
+  const int n = sio_recvmsg(now_->socket, &at, sizeof message, MSG_DONTWAIT);
+  if (n < 0) return;
+  if (message.msg_iovlen == 0) return at_end();
+  MUST(stream_ || message.msg_iovlen == 1);
+  size_t total = 0;
+  for (size_t i = 0; i < message.msg_iovlen; ++i) {
+    total += pieces[i].iov_len;
+    received(pieces[i].iov_base, pieces[i].iov_len);
+  }
+  MUST(total == static_cast<size_t>(n));
+}
+
+void Program::received(const void* data, size_t size) {
+  std::deque<std::shared_ptr<Incoming>>& expected = now_->talk->incoming;
   MUST(!expected.empty() && expected.front()->is_whole());
-  MUST(expected.front()->at == data && expected.front()->length == size);
-  held_.push_back({std::move(expected.front()), talk_});
+  const std::shared_ptr<Incoming> first = expected.front();
+  size_t& taken = now_->talk->taken;
+  MUST(data == first->at + taken && size <= first->length - taken);
+  MUST(stream_ ? size > 0 : size == first->length);
+  MUST(std::memcmp(data, first->bytes.data() + taken, size) == 0);
+  hold(first, taken, size);
+  taken += size;
+  if (taken < first->length) return;
+  taken = 0;
   expected.pop_front();
-  MUST(std::memcmp(data, held_.back().message->bytes.data(), size) == 0);
+}
+
+void Program::hold(const std::shared_ptr<Incoming>& message, size_t begin, size_t size) {
+  const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& one) {
+    return one.message == message && !one.released;
+  });
+  if (held != held_.end()) {
+    MUST(held->end == begin);
+    held->end += size;
+  } else {
+    held_.push_back({message, now_->talk, begin, begin + size});
+  }
 }
 
 void Program::release_one() {
@@ -91,12 +160,22 @@ void Program::release_one() {
   }
 }
 
+// Of a stream any number of bytes from the front.
+void Program::release_some() {
+  const uint32_t which = input_.byte();
+  const size_t wish = input_.byte();
+  if (!stream_ || held_.empty()) return;
+  Held& held = held_[which % held_.size()];
+  const size_t n = 1 + wish * 8;
+  if (held.released || n >= held.size()) return;
+  if (sio_release(area_, const_cast<char*>(held.at()), n) == 0) held.front += n;
+}
+
 // Refused only while it is in flight. Until then it stays as it came.
 bool Program::try_release(Held& held) {
   if (held.released) return true;
-  const auto& [at, bytes, length] = *held.message;
-  MUST(std::memcmp(at, bytes.data(), length) == 0);
-  held.released = sio_release(nullptr, const_cast<char*>(at), length) == 0;
+  MUST(std::memcmp(held.at(), held.message->bytes.data() + held.front, held.size()) == 0);
+  held.released = sio_release(nullptr, const_cast<char*>(held.at()), held.size()) == 0;
   MUST(held.released || errno == EINVAL);
   return held.released;
 }

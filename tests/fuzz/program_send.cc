@@ -11,30 +11,31 @@ namespace sio::test {
 
 // The message is on the wire before sio_send returns, perhaps; so it is expected from here on.
 bool Program::send(const void* data, size_t size, int flags) {
-  talk_->outgoing.emplace_back(static_cast<const char*>(data), size);
-  return was_sent([&] { return sio_send(socket_, data, size, flags); });
+  now_->talk->outgoing.emplace_back(static_cast<const char*>(data), size);
+  return was_sent([&] { return sio_send(now_->socket, data, size, flags); });
 }
 
 template <typename Call>
 bool Program::was_sent(Call call) {
-  const std::shared_ptr<Talk> talk = talk_;
+  const std::shared_ptr<Talk> talk = now_->talk;
   talk->offered = true;
   const bool sent = call() == 0;
   talk->offered = false;
-  if (!sent) talk->outgoing.pop_back();
+  const bool nothing = stream_ && !talk->outgoing.empty() && talk->outgoing.back().empty();
+  if (!sent || nothing) talk->outgoing.pop_back();
   return sent;
 }
 
 // Several pieces are one message.
 bool Program::send(std::vector<iovec> pieces, int flags) {
-  std::string& whole = talk_->outgoing.emplace_back();
+  std::string& whole = now_->talk->outgoing.emplace_back();
   for (const iovec& piece : pieces) {
     whole.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
   }
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = pieces.size();
-  return was_sent([&] { return sio_sendmsg(socket_, &message, sizeof message, flags); });
+  return was_sent([&] { return sio_sendmsg(now_->socket, &message, sizeof message, flags); });
 }
 
 bool Program::release(const std::vector<iovec>& pieces) const {
@@ -46,7 +47,7 @@ bool Program::release(const std::vector<iovec>& pieces) const {
 void Program::send_copy(int flags) {
   const uint32_t word = input_.word();
   const size_t size = word % 1200;
-  if (socket_ < 0) return;
+  if (now_->socket < 0) return;
   const std::string text(size, static_cast<char>(++pattern_));
   send(text.data(), size, flags | (word >= 60'000 ? MSG_MORE : 0));
 }
@@ -70,7 +71,7 @@ void Program::lend(size_t size, uint32_t how) {
   std::vector<iovec> blocks;
   for (; blocks.size() < (gathers ? 2 : 1); size = 1 + size / 3) {
     void* block;
-    if (socket_ < 0 || sio_reserve(area_, &block, size) != 0) break;
+    if (now_->socket < 0 || sio_reserve(area_, &block, size) != 0) break;
     std::memset(block, ++pattern_, size);
     blocks.push_back({block, size});
   }
@@ -94,11 +95,11 @@ void Program::lend(size_t size, uint32_t how) {
 // A message that was received, if the socket takes it as lent: not one of another's own area.
 void Program::send_on() {
   const uint32_t which = input_.byte();
-  if (socket_ < 0 || held_.empty()) return;
+  if (now_->socket < 0 || held_.empty()) return;
   Held& held = held_[(which & 127) % held_.size()];
-  if (held.released || (held.talk != talk_ && !in_area(held.message->at))) return;
+  if (held.released || (held.talk != now_->talk && !in_area(held.at()))) return;
   const int flags = which >= 128 ? SIO_RELEASE : 0;
-  if (!send(held.message->at, held.message->length, MSG_DONTWAIT | flags)) return;
+  if (!send(held.at(), held.size(), MSG_DONTWAIT | flags)) return;
   held.released = flags != 0;
   if (!held.released && joined_) ++held.flights;
   erase_released();

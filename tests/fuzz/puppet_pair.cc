@@ -20,8 +20,8 @@ bool is_probe(const ibv_send_wr& wr) {
 }  // namespace
 
 PuppetPair::PuppetPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes,
-                       PuppetReceives* shared)
-    : PuppetPairOf(queue, sizes, shared), ledger_(puppet().talk) {
+                       std::shared_ptr<Talk> talk, PuppetReceives* shared)
+    : PuppetPairOf(queue, sizes, shared), ledger_(std::move(talk)) {
   puppet().pairs.push_back(this);
 }
 

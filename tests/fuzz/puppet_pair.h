@@ -15,7 +15,7 @@ class PuppetLane;
 class PuppetPair final : public PuppetPairOf<internal::provider::QueuePair> {
  public:
   PuppetPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes,
-             PuppetReceives* shared);
+             std::shared_ptr<Talk> talk, PuppetReceives* shared);
   ~PuppetPair() override;
 
   Ledger& ledger() { return ledger_; }

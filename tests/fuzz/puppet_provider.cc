@@ -176,7 +176,7 @@ Puppet& puppet() {
 // ------------------------------------------------------------------------------------ endpoints
 
 PuppetEndpoint::PuppetEndpoint(State first)
-    : state(first), serial_([] {
+    : state(first), talk(puppet().talk), serial_([] {
         static uint64_t last = 0;
         return ++last;
       }()) {
@@ -229,7 +229,8 @@ Device* PuppetEndpoint::device() const noexcept { return provider().device(); }
 
 std::unique_ptr<QueuePair> PuppetEndpoint::create_queue_pair(CompletionQueue& queue,
                                                              const QueueSizes& sizes) {
-  auto made = std::make_unique<PuppetPair>(static_cast<PuppetQueue&>(queue), sizes, nullptr);
+  if (state == State::kAsking) talk = puppet().talk;
+  auto made = std::make_unique<PuppetPair>(static_cast<PuppetQueue&>(queue), sizes, talk, nullptr);
   pair = made.get();
   return made;
 }

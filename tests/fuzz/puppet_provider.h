@@ -55,6 +55,7 @@ class PuppetEndpoint final : public internal::provider::Endpoint {
 
   State state;
   PuppetPair* pair = nullptr;
+  std::shared_ptr<Talk> talk;  // of its queue pair
   internal::wire::Hello peer;  // what it has said of itself in its request
 
  private:
@@ -71,7 +72,8 @@ class Puppet {
   bool flush_late = false;
   bool lane_is_missing = false;  // no second queue pair can be made
   bool lane_is_cut = false;      // or connected
-  // Of the next queue pair.
+  bool stream = false;           // the type of sockets at both ends
+  // Of the connection that is made next.
   std::shared_ptr<Talk> talk;
 
   // Those that are alive, in the order in which they were made.
