@@ -219,10 +219,11 @@ bool Peer::leave() {
 
 // --------------------------------------------------------------------------------------- frames
 
-// If there is a receive for it; else the device would hold it back.
-void Peer::deliver(PuppetWork::Frame frame) {
+// If there is a receive for it; else the device would hold it back. Of those that are shared a peer
+// that does not cheat takes no more than it has credits.
+void Peer::deliver(const PuppetWork::Frame& frame, bool cheats) {
   PuppetPair* to = pair();
-  if (to == nullptr || !to->has_receive()) return;
+  if (to == nullptr || (!cheats && !to->has_credit(frame.imm_data)) || !to->has_receive()) return;
   if (frame.payload.size() > to->receive_length()) return to->fail_receive(IBV_WC_LOC_LEN_ERR);
   to->receive(frame);
 }
@@ -267,7 +268,7 @@ void Peer::raw_frame() {
     frame.flags = IBV_WC_WITH_IMM;
     frame.payload.clear();
   }
-  deliver(frame);
+  deliver(frame, true);
 }
 
 ibv_wc_status Peer::bad_status() {
@@ -276,6 +277,7 @@ ibv_wc_status Peer::bad_status() {
 
 void Peer::fail_receive(PuppetWork* work) {
   const ibv_wc_status status = bad_status();
+  if (work == pair() && work != nullptr && !pair()->has_credit(0)) return;
   if (work != nullptr && work->has_receive()) work->fail_receive(status);
 }
 

@@ -34,7 +34,7 @@ class Peer {
   void refuse();
   void fail_connection();
   void disconnect();
-  void deliver(PuppetWork::Frame frame);
+  void deliver(const PuppetWork::Frame& frame, bool cheats = false);
   void message();
   void train();
   void control(uint32_t kind);

@@ -119,7 +119,7 @@ void Program::associate() {
   size_t bytes = static_cast<size_t>((sizes_ & 15) + 6) * (256u << (sizes_ >> 4 & 3));
   bytes += huge_ ? kHugeAreaBytes / 2 : kMoreThanSlots[type_ >> 4 & 3];
   if ((kind_ & 8) != 0) {
-    const int result = dma_assoc(now_->socket, area_, bytes, 0);
+    const int result = dma_assoc(now_->socket, area_, bytes, (type_ & 2) != 0 ? DMA_SHARED : 0);
     MUST(result == 0 || errno == ENOBUFS);
     if (result == 0) return;
   }
@@ -151,6 +151,8 @@ void Program::end() {
   for (const auto& [first, pieces] : lent_) MUST(release(pieces));
   for (Held& held : held_) MUST(try_release(held));
   add_up();
+  struct dma_stat stat {};
+  MUST(::dma_stat(area_, &stat) == 0 && stat.free == stat.size);
   MUST(dma_free(area_, area_bytes_) == 0);
   if (joined_) MUST(ec_destroy(channel_) == 0);
   pass_time(std::chrono::seconds(1));

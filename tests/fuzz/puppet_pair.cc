@@ -19,9 +19,34 @@ bool is_probe(const ibv_send_wr& wr) {
 
 }  // namespace
 
+PuppetShared::PuppetShared(uint32_t capacity) : receives(capacity), capacity_(capacity) {
+  ++puppet().queues;
+}
+
+PuppetShared::~PuppetShared() {
+  for (const PuppetPair* pair : puppet().pairs) MUST(pair->shared() != this);
+  --puppet().queues;
+}
+
+int PuppetShared::post_recv(ibv_recv_wr* chain, ibv_recv_wr**) noexcept {
+  for (const ibv_recv_wr* wr = chain; wr != nullptr; wr = wr->next) receives.post(*wr);
+  check();
+  return 0;
+}
+
+void PuppetShared::check() const {
+  int64_t credits = 0;
+  for (PuppetPair* pair : puppet().pairs) {
+    if (pair->shared() == this && !pair->failed()) credits += pair->ledger().peer_credits();
+  }
+  MUST(cheated_ || credits <= static_cast<int64_t>(receives.size()));
+}
+
 PuppetPair::PuppetPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes,
-                       std::shared_ptr<Talk> talk, PuppetReceives* shared)
-    : PuppetPairOf(queue, sizes, shared), ledger_(std::move(talk)) {
+                       std::shared_ptr<Talk> talk, PuppetShared* shared)
+    : PuppetPairOf(queue, sizes, shared != nullptr ? &shared->receives : nullptr),
+      ledger_(std::move(talk)),
+      shared_(shared) {
   puppet().pairs.push_back(this);
 }
 
@@ -37,10 +62,18 @@ void PuppetPair::sent(const ibv_send_wr& wr, const std::string& payload) {
   if (is_probe(wr)) return;
   MUST(wr.opcode == IBV_WR_SEND_WITH_IMM && (wr.send_flags & IBV_SEND_SOLICITED) != 0);
   ledger_.sent(wr.imm_data, payload, lane != nullptr ? lane->number() : 0);
+  if (shared_ != nullptr) return shared_->check();
   MUST(ledger_.peer_credits() <= static_cast<int64_t>(receives()));
 }
 
+bool PuppetPair::has_credit(uint32_t imm_data) const {
+  const uint32_t kind = ntohl(imm_data) >> 28;
+  const bool data = kind == 1 || kind == 2;
+  return shared_ == nullptr || ledger_.peer_credits() > (data ? 4 : 0);
+}
+
 void PuppetPair::came(const Frame& frame, char* at) {
+  if (!has_credit(frame.imm_data)) shared_->cheated();
   const bool send = frame.opcode == IBV_WC_RECV && (frame.flags & IBV_WC_WITH_IMM) != 0;
   ledger_.came(send, frame.imm_data, at, static_cast<uint32_t>(frame.payload.size()));
 }

@@ -12,13 +12,36 @@ namespace sio::test {
 
 class PuppetLane;
 
+// Receives that several of them take from.
+class PuppetShared final : public internal::provider::SharedReceiveQueue {
+ public:
+  explicit PuppetShared(uint32_t capacity);
+  ~PuppetShared() override;
+  uint32_t capacity() const noexcept override { return capacity_; }
+  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override;
+
+  PuppetReceives receives;
+  // A peer has taken one that it had no credit for.
+  void cheated() { cheated_ = true; }
+  // One is posted for each credit that a peer has.
+  void check() const;
+
+ private:
+  const uint32_t capacity_;
+  bool cheated_ = false;
+};
+
 class PuppetPair final : public PuppetPairOf<internal::provider::QueuePair> {
  public:
   PuppetPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes,
-             std::shared_ptr<Talk> talk, PuppetReceives* shared);
+             std::shared_ptr<Talk> talk, PuppetShared* shared);
   ~PuppetPair() override;
 
   Ledger& ledger() { return ledger_; }
+  // Its receives are there; NULL: it has its own.
+  PuppetShared* shared() const { return shared_; }
+  // Whether the peer has a credit for a frame. With receives of our own that is its own business.
+  bool has_credit(uint32_t imm_data) const;
   PuppetLane* lane = nullptr;
 
  private:
@@ -27,6 +50,7 @@ class PuppetPair final : public PuppetPairOf<internal::provider::QueuePair> {
   void came_up(const ibv_wc& wc) override;
 
   Ledger ledger_;
+  PuppetShared* const shared_;
 };
 
 class PuppetLane final : public PuppetPairOf<internal::provider::SecondQueuePair> {

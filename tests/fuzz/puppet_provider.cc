@@ -107,8 +107,8 @@ class PuppetDevice final : public Device {
   std::unique_ptr<CompletionChannel> create_completion_channel() override {
     return std::make_unique<PuppetChannel>();
   }
-  std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
-    throw std::system_error(EOPNOTSUPP, std::generic_category(), "shared receives");
+  std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override {
+    return std::make_unique<PuppetShared>(receives);
   }
 
  private:
@@ -230,7 +230,8 @@ Device* PuppetEndpoint::device() const noexcept { return provider().device(); }
 std::unique_ptr<QueuePair> PuppetEndpoint::create_queue_pair(CompletionQueue& queue,
                                                              const QueueSizes& sizes) {
   if (state == State::kAsking) talk = puppet().talk;
-  auto made = std::make_unique<PuppetPair>(static_cast<PuppetQueue&>(queue), sizes, talk, nullptr);
+  auto made = std::make_unique<PuppetPair>(static_cast<PuppetQueue&>(queue), sizes, talk,
+                                           static_cast<PuppetShared*>(sizes.shared_recv));
   pair = made.get();
   return made;
 }
