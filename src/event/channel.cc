@@ -84,6 +84,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
   channel->claimed_ = channel->changed_ = channel->closed_ = false;
   channel->care_ = Care::kNone;
+  channel->care_rests_ = channel->care_by_leader_ = false;
   channel->took_kick_ = channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
@@ -308,6 +309,7 @@ int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
   if (generation_ == generation) {
     leading_ = apart_ = false;
     left_.reset();
+    if (std::exchange(care_by_leader_, false)) cared_for(Care::kNone);
   }
   return result;
 }
@@ -343,8 +345,9 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (ring_->pushed() != told_ || changed_) tell();
   if (std::exchange(took_kick_, false) && has_content()) kick();
   claimed_ = false;
-  if (care_ < needed_care()) {
+  if (wants_care()) {
     care_ = needed_care();
+    care_rests_ = care_by_leader_ = false;
     ++care_turn_;
     take_care_of(this);
   }
