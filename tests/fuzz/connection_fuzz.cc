@@ -5,11 +5,13 @@
 // come steps: a byte each, and what they ask for. 0 to 15 and 32 to 47 are the peer's, 16 to 31 and
 // 48 to 63 the program's; with 128 added the control thread is late. While the program sleeps in a
 // call the peer's steps go on; when the input is over the peer leaves.
+#include <sio/aio.h>
 #include <sio/sio.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+#include "must.h"
 #include "one_thread.h"
 #include "peer.h"
 #include "program.h"
@@ -19,6 +21,9 @@ using namespace sio::test;
 namespace {
 
 constexpr uint32_t kSignal = 31;
+
+// What was accepted leaves within this time, whatever the program does.
+constexpr std::chrono::milliseconds kMostHeldBack{2};
 
 bool is_peers(uint32_t byte) { return (byte & 16) == 0; }
 // Whose it is aside.
@@ -55,6 +60,9 @@ void run_input(Run& run) {
     trace_step("step", byte);
     is_peers(byte) ? peer.act(step_in(byte)) : program.act(step_in(byte));
     if ((byte & 128) == 0) run_control();
+    if (is_peers(byte) && peer.passed() > kMostHeldBack) {
+      for (const PuppetPair* pair : puppet().pairs) MUST(!pair->is_held_back());
+    }
   }
   program.end();
 }
@@ -70,7 +78,13 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   setenv("SIO_CONFIG", "/dev/null", 1);
   sio_set_log(trace_line, SIO_LOG_DEBUG, nullptr);
   set_asleep(act_while_asleep);
-  sio::internal::provider::instance();  // the descriptors that stay
+  // The descriptors that stay.
+  sio::internal::provider::instance();
+  aio_cb nowhere{};
+  nowhere.aio_fildes = sio_socket(AF_INET, SOCK_SEQPACKET, 0);
+  nowhere.aio_sigevent.sigev_notify = SIGEV_NONE;
+  aio_recv(&nowhere, 0);
+  sio_close(nowhere.aio_fildes);
   return 0;
 }
 

@@ -68,9 +68,13 @@ void Ledger::sent(uint32_t imm_data, const std::string& payload, uint32_t lane_n
   peer_credits_ += credits;
 }
 
+bool Ledger::should_send() const {
+  return greeted_ && !talk_->outgoing.empty() && credits_ > kControlSlots;
+}
+
 void Ledger::sent_message(const std::string& message) {
   MUST(!talk_->outgoing.empty() && talk_->outgoing.front() == message);
-  talk_->outgoing.pop_front();
+  talk_->leave();
 }
 
 void Ledger::sent_bytes(const std::string& bytes) {
@@ -82,7 +86,7 @@ void Ledger::sent_bytes(const std::string& bytes) {
     MUST(bytes.compare(at, n, first, 0, n) == 0);
     at += n;
     first.erase(0, n);
-    if (first.empty()) talk_->outgoing.pop_front();
+    if (first.empty()) talk_->leave();
   }
 }
 
@@ -96,7 +100,7 @@ void Ledger::sent_train(const std::string& payload) {
     if (record.announced) {
       MUST(!talk_->outgoing.empty() && talk_->outgoing.front().size() == record.length);
       bulk_.announced(talk_->outgoing.front());
-      talk_->outgoing.pop_front();
+      talk_->leave();
     } else {
       sent_message(payload.substr(at + 8, record.length));
       for (size_t i = 8 + record.length; i < whole; ++i) MUST(payload[at + i] == 0);

@@ -24,6 +24,9 @@ class Ledger {
   void came(bool send_with_imm, uint32_t imm_data, const char* slot, uint32_t length);
   void came_up(uint32_t imm_data);
 
+  // There is something to send, and a credit for it.
+  bool should_send() const;
+
   BulkLedger& bulk() { return bulk_; }
   // Those that the peer has left.
   int64_t peer_credits() const { return peer_credits_; }

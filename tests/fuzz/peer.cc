@@ -47,10 +47,10 @@ void append_number(std::string& to, uint32_t number) {
   to.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
 }
 
-void append_record(std::string& to, size_t length, char pattern) {
+void append_record(std::string& to, size_t length, uint8_t seed) {
   append_number(to, static_cast<uint32_t>(length));
   append_number(to, 0);
-  to.append(length, pattern);
+  to += pattern(length, seed);
   to.append(length == 0 ? 8 : (8 - length % 8) % 8, '\0');
 }
 
@@ -62,6 +62,7 @@ std::chrono::nanoseconds some_time(Input& input) {
 }
 
 void Peer::act(uint32_t step) {
+  passed_ = std::chrono::nanoseconds(0);
   switch (step) {
     case 0:
       return resolve();
@@ -97,7 +98,8 @@ void Peer::act(uint32_t step) {
       for (PuppetWork* work : puppet().works) work->flush();
       return;
     case 15:
-      return pass_time(some_time(input_));
+      passed_ = some_time(input_);
+      return pass_time(passed_);
     case 31:
       chosen_ = input_.byte();
       return;
@@ -230,7 +232,7 @@ void Peer::deliver(const PuppetWork::Frame& frame, bool cheats) {
 
 void Peer::message() {
   PuppetWork::Frame frame;
-  frame.payload.assign(input_.word() % 2200, static_cast<char>(++pattern_));
+  frame.payload = pattern(input_.word() % 2200, ++pattern_);
   frame.imm_data = immediate(1, input_.byte());
   deliver(frame);
 }
@@ -240,7 +242,7 @@ void Peer::train() {
   PuppetWork::Frame frame;
   const uint32_t records = input_.below(12);
   for (uint32_t i = 0; i < records; ++i) {
-    append_record(frame.payload, input_.byte(), static_cast<char>(++pattern_));
+    append_record(frame.payload, input_.byte(), ++pattern_);
   }
   frame.imm_data = immediate(2, input_.byte());
   const uint32_t wrong = input_.byte();

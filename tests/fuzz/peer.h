@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "input.h"
+#include "pattern.h"
 #include "puppet_provider.h"
 
 namespace sio::test {
@@ -18,6 +19,8 @@ class Peer {
 
   // What comes next in the input; its number is below kSteps.
   void act(uint32_t step);
+  // How long the last step took.
+  std::chrono::nanoseconds passed() const { return passed_; }
   // The input is over: the peer goes. False: it has gone already.
   bool leave();
 
@@ -55,6 +58,7 @@ class Peer {
   void odd_piece();
 
   Input& input_;
+  std::chrono::nanoseconds passed_{0};
   uint8_t pattern_ = 0;  // of the messages, so that each is another
   uint32_t chosen_ = 0;  // which of the connections the steps are about, from the youngest
 };
@@ -65,6 +69,6 @@ std::chrono::nanoseconds some_time(Input& input);
 // The immediate data of a frame.
 uint32_t immediate(uint32_t kind, uint32_t credits, uint32_t grants = 0);
 void append_number(std::string& to, uint32_t number);
-void append_record(std::string& to, size_t length, char pattern);
+void append_record(std::string& to, size_t length, uint8_t seed);
 
 }  // namespace sio::test

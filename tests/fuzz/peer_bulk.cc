@@ -68,13 +68,13 @@ void Peer::announce() {
   uint32_t n = std::min(1 + (how & 7), bulk.may_announce());
   for (; n > 0; --n) {
     const uint32_t length = input_.word();
-    if ((how & 16) != 0) append_record(frame.payload, length % 50, static_cast<char>(++pattern_));
+    if ((how & 16) != 0) append_record(frame.payload, length % 50, ++pattern_);
     const uint64_t whole = (how & 8) != 0 ? length * uint64_t{64} : length;
     append_number(frame.payload,
                   ours.slot_size + 1 + static_cast<uint32_t>(whole % (ours.most - ours.slot_size)));
     append_number(frame.payload, 1);
   }
-  if ((how & 32) != 0) append_record(frame.payload, credits % 50, static_cast<char>(++pattern_));
+  if ((how & 32) != 0) append_record(frame.payload, credits % 50, ++pattern_);
   frame.imm_data = immediate(kTrain, credits);
   deliver(frame);
 }
@@ -97,7 +97,7 @@ void Peer::grant(uint32_t n) {
   frame.imm_data = immediate(kCredit, credits & 15, n);
   if ((credits & 128) != 0) {
     frame.imm_data = immediate(kMessage, credits & 15, n);
-    frame.payload.assign(1 + n, static_cast<char>(++pattern_));
+    frame.payload = pattern(1 + n, ++pattern_);
   }
   deliver(frame);
 }
@@ -108,7 +108,7 @@ void Peer::pieces(uint32_t most) {
     if (due == 0 || due > lane()->receive_length()) return;
     PuppetWork::Frame frame;
     frame.flags = 0;
-    frame.payload.assign(due, static_cast<char>(++pattern_));
+    frame.payload = pattern(due, ++pattern_);
     lane()->receive(frame);
   }
 }
@@ -124,7 +124,7 @@ void Peer::odd_piece() {
   const size_t fits = lane()->receive_length();
   if ((how & 8) != 0) length = fits;
   if (length > fits) return lane()->fail_receive(IBV_WC_LOC_LEN_ERR);
-  frame.payload.assign(length, static_cast<char>(++pattern_));
+  frame.payload = pattern(length, ++pattern_);
   lane()->receive(frame);
 }
 

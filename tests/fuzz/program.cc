@@ -77,6 +77,8 @@ Program::Program(Input& input)
     channel_ = ec_create_ring(0, ring_.data(), ring_.size());
     MUST(channel_ >= 0);
   }
+  if (joined_ && (type_ & 128) == 0) notices_ = channel_;
+  if (!joined_ && (type_ & 128) == 0) MUST((notices_ = ec_create(0)) >= 0);
   open();
 }
 
@@ -92,7 +94,8 @@ void Program::open() {
   MUST(now_->socket >= 0);
   set_number(SIO_SLOT_SIZE, 256 << (sizes_ >> 4 & 3));
   set_number(SIO_RECV_SLOTS, 2 + (sizes_ & 15));
-  set_number(SIO_SEND_QUOTA, 4 + 4 * (more_ & 15));
+  puppet().quota = 4 + 4 * (more_ & 15u);
+  set_number(SIO_SEND_QUOTA, static_cast<int>(puppet().quota));
   set_number(SIO_NODELAY, more_ >> 4 & 1);
   // Short, since a second costs the fuzzer as many ticks of the control thread as any other.
   set_number(SIO_KEEPALIVE_MS, 200);
@@ -146,15 +149,17 @@ void Program::end() {
   close_one();
   for (int i = 0; i < 12 && !settled(); ++i) pass_time(std::chrono::seconds(1));
   MUST(puppet().pairs.empty() && puppet().endpoints.empty());
+  MUST(requests_.empty());
   MUST(!joined_ || lent_.empty());
   MUST(!joined_ || held_.empty());
-  for (const auto& [first, pieces] : lent_) MUST(release(pieces));
+  for (const auto& [first, lent] : lent_) MUST(release(lent.pieces));
   for (Held& held : held_) MUST(try_release(held));
   add_up();
   struct dma_stat stat {};
   MUST(::dma_stat(area_, &stat) == 0 && stat.free == stat.size);
   MUST(dma_free(area_, area_bytes_) == 0);
   if (joined_) MUST(ec_destroy(channel_) == 0);
+  if (notices_ >= 0 && !joined_) MUST(ec_destroy(notices_) == 0);
   pass_time(std::chrono::seconds(1));
   MUST(puppet().nothing_left());
   MUST(control_work() == 0);
@@ -167,9 +172,10 @@ bool Program::settled() {
   for (size_t i = held_.size(); i-- > 0;) try_release(held_[i]);
   erase_released();
   if (joined_) take_events(UINT32_MAX);
+  take_ends();
   run_control();
   const bool told = !joined_ || (lent_.empty() && held_.empty());
-  return told && puppet().pairs.empty() && puppet().endpoints.empty();
+  return told && requests_.empty() && puppet().pairs.empty() && puppet().endpoints.empty();
 }
 
 // ----------------------------------------------------------------------------------------- steps
@@ -218,8 +224,14 @@ void Program::act(uint32_t step) {
     case 20:
       now_ = &connections_[input_.byte() % connections_.size()];
       return;
-    default:
+    case 21:
+    case 22:
+    case 23:
+      return;
+    case 15:
       return;  // a signal, if the program sleeps
+    default:
+      return act_on_requests(step - 24);
   }
 }
 

@@ -5,6 +5,7 @@
 // an end; each lent buffer has one outcome; accounts add up; in the end nothing is left.
 #pragma once
 
+#include <sio/aio.h>
 #include <sio/sio.h>
 #include <sys/uio.h>
 
@@ -52,6 +53,26 @@ class Program {
     size_t size() const { return end - front; }
   };
 
+  struct Lent {
+    std::vector<iovec> pieces;
+    std::shared_ptr<Talk> talk;
+    uint64_t number;  // there
+  };
+
+  struct Request {
+    aio_cb block{};
+    std::shared_ptr<Talk> talk;
+    std::vector<iovec> pieces;
+    msghdr message{};
+    size_t sends = 0;     // bytes
+    uint64_t number = 0;  // of the message
+    bool releases = false;
+    bool receives = false;
+    size_t most = 0;
+    bool in_message = false;
+    bool accounted = false;  // what it has received
+  };
+
   void open();
   void set_number(int option, int value) const;
   void associate();
@@ -67,8 +88,17 @@ class Program {
   void send_on();
   bool send(const void* data, size_t size, int flags);
   bool send(std::vector<iovec> pieces, int flags);
+  // Whether the last of `outgoing` was, which the call offers.
   template <typename Call>
-  bool was_sent(Call call);
+  bool was_sent(Call call) {
+    const std::shared_ptr<Talk> talk = now_->talk;
+    talk->offered = true;
+    const bool sent = call() == 0;
+    talk->offered = false;
+    const bool nothing = stream_ && !talk->outgoing.empty() && talk->outgoing.back().empty();
+    if (!sent || nothing) talk->outgoing.pop_back();
+    return sent;
+  }
   bool release(const std::vector<iovec>& pieces) const;
   void receive();
   void take_events(unsigned most);
@@ -78,13 +108,28 @@ class Program {
   void receive_some();
   void receive_pieces();
   void at_end() const;
-  void received(const void* data, size_t size);
-  void hold(const std::shared_ptr<Incoming>& message, size_t begin, size_t size);
+  void received(const std::shared_ptr<Talk>& talk, const void* data, size_t size);
+  void hold(const std::shared_ptr<Talk>& talk, size_t size);
   void release_one();
   void release_some();
   static bool try_release(Held& held);
   void erase_released();
   bool in_area(const char* p) const;
+  // program_aio.cc
+  void act_on_requests(uint32_t step);
+  Request* new_request();
+  template <typename Call>
+  int queue(Request& request, Call call);
+  void request_copy();
+  void request_lent(size_t pieces);
+  void request_receive(bool in_message);
+  void cancel_request();
+  void suspend();
+  void take_ends();
+  void take_end(const event_data_t& event);
+  void account();
+  void finish(size_t i);
+
   void flush();
   void shut_down();
   void wait();
@@ -107,11 +152,13 @@ class Program {
   dma_mem_t area_ = nullptr;
   std::vector<event_data_t> ring_;
   ec_t channel_ = -1;
+  ec_t notices_ = -1;  // where ends of requests are told
   int listener_ = -1;
   std::array<Connection, 2> connections_;
-  Connection* now_ = connections_.data();     // that steps are about
-  std::map<void*, std::vector<iovec>> lent_;  // by the piece that the event names
+  Connection* now_ = connections_.data();  // that steps are about
+  std::map<void*, Lent> lent_;             // by the piece that the event names
   std::vector<Held> held_;
+  std::vector<std::unique_ptr<Request>> requests_;  // in the order in which they were queued
   uint8_t pattern_ = 0;
 };
 

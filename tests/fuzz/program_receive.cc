@@ -30,6 +30,7 @@ void Program::take_events(unsigned most) {
 }
 
 void Program::take(const event_data_t& event) {
+  if (event.kind == EC_AIO) return take_end(event);
   MUST(event.cookie == this);
   if (event.kind == EC_SENT) return take_outcome(event);
   if (event.fd == listener_) return;
@@ -41,7 +42,7 @@ void Program::take(const event_data_t& event) {
   now_->hup = event.kind == EC_HUP;
   if (event.kind == EC_RECV) {
     MUST(!now_->over);
-    received(event.data.buf, event.data.len);
+    received(now_->talk, event.data.buf, event.data.len);
   }
   if (event.kind == EC_EOF) at_end();
   now_->over |= event.kind == EC_EOF || event.kind == EC_HUP;
@@ -51,8 +52,10 @@ void Program::take(const event_data_t& event) {
 
 void Program::take_outcome(const event_data_t& event) {
   if (const auto found = lent_.find(event.data.buf); found != lent_.end()) {
-    MUST(found->second.front().iov_len == event.data.len);
-    MUST(release(found->second));
+    const auto& [pieces, talk, number] = found->second;
+    MUST(pieces.front().iov_len == event.data.len);
+    MUST(event.error != 0 || talk->left > number);
+    MUST(release(pieces));
     lent_.erase(found);
     return;
   }
@@ -69,8 +72,9 @@ void Program::take_messages(unsigned most, int flags) {
   int n;
   while (most-- > 0 && held_.size() < kMostHeld && now_->socket >= 0 &&
          (n = sio_recv(now_->socket, &data, SIZE_MAX, flags)) >= 0) {
+    account();
     if (data == nullptr) return at_end();
-    received(data, static_cast<size_t>(n));
+    received(now_->talk, data, static_cast<size_t>(n));
   }
 }
 
@@ -85,13 +89,15 @@ void Program::receive_some() {
   if (now_->socket < 0 || held_.size() >= kMostHeld) return;
   void* data = nullptr;
   const int n = sio_recv(now_->socket, &data, most, flags);
-  const bool too_long = n < 0 && errno == EMSGSIZE;
+  const int error = errno;
+  account();
+  const bool too_long = n < 0 && error == EMSGSIZE;
   if (too_long) MUST(!stream_ && now_->talk->incoming.front()->length > most);
   if (n < 0) return;
   if (data == nullptr) return at_end();
   const auto size = static_cast<size_t>(n);
   MUST(size <= most);
-  if ((flags & MSG_PEEK) == 0 && (!stream_ || size > 0)) return received(data, size);
+  if ((flags & MSG_PEEK) == 0 && (!stream_ || size > 0)) return received(now_->talk, data, size);
   MUST(!now_->talk->incoming.empty());
   const Incoming& first = *now_->talk->incoming.front();
   MUST(data == first.at + now_->talk->taken && size <= first.length - now_->talk->taken);
@@ -108,41 +114,42 @@ void Program::receive_pieces() {
   message.msg_iovlen = 1 + how % pieces.size();
   const void* at = &message;
   const int n = sio_recvmsg(now_->socket, &at, sizeof message, MSG_DONTWAIT);
+  account();
   if (n < 0) return;
   if (message.msg_iovlen == 0) return at_end();
   MUST(stream_ || message.msg_iovlen == 1);
   size_t total = 0;
   for (size_t i = 0; i < message.msg_iovlen; ++i) {
     total += pieces[i].iov_len;
-    received(pieces[i].iov_base, pieces[i].iov_len);
+    received(now_->talk, pieces[i].iov_base, pieces[i].iov_len);
   }
   MUST(total == static_cast<size_t>(n));
 }
 
-void Program::received(const void* data, size_t size) {
-  std::deque<std::shared_ptr<Incoming>>& expected = now_->talk->incoming;
-  MUST(!expected.empty() && expected.front()->is_whole());
-  const std::shared_ptr<Incoming> first = expected.front();
-  size_t& taken = now_->talk->taken;
-  MUST(data == first->at + taken && size <= first->length - taken);
-  MUST(stream_ ? size > 0 : size == first->length);
-  MUST(std::memcmp(data, first->bytes.data() + taken, size) == 0);
-  hold(first, taken, size);
-  taken += size;
-  if (taken < first->length) return;
-  taken = 0;
-  expected.pop_front();
+void Program::received(const std::shared_ptr<Talk>& talk, const void* data, size_t size) {
+  MUST(!talk->incoming.empty() && talk->incoming.front()->is_whole());
+  const Incoming& first = *talk->incoming.front();
+  MUST(data == first.at + talk->taken && size <= first.length - talk->taken);
+  MUST(stream_ ? size > 0 : size == first.length);
+  MUST(std::memcmp(data, first.bytes.data() + talk->taken, size) == 0);
+  hold(talk, size);
+  talk->taken += size;
+  if (talk->taken < first.length) return;
+  talk->taken = 0;
+  talk->incoming.pop_front();
 }
 
-void Program::hold(const std::shared_ptr<Incoming>& message, size_t begin, size_t size) {
+// The next bytes of what is coming in.
+void Program::hold(const std::shared_ptr<Talk>& talk, size_t size) {
+  const std::shared_ptr<Incoming>& message = talk->incoming.front();
   const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& one) {
     return one.message == message && !one.released;
   });
   if (held != held_.end()) {
-    MUST(held->end == begin);
+    MUST(held->end == talk->taken);
     held->end += size;
   } else {
-    held_.push_back({message, now_->talk, begin, begin + size});
+    held_.push_back({message, talk, talk->taken, talk->taken + size});
   }
 }
 
@@ -150,7 +157,7 @@ void Program::release_one() {
   const uint32_t which = input_.byte();
   if (which >= 128 && !joined_ && !lent_.empty()) {
     // All of it, or nothing yet.
-    const std::vector<iovec> pieces = lent_.begin()->second;
+    const std::vector<iovec> pieces = lent_.begin()->second.pieces;
     if (sio_release(nullptr, pieces[0].iov_base, pieces[0].iov_len) != 0) return;
     MUST(release({pieces.begin() + 1, pieces.end()}));
     lent_.erase(pieces[0].iov_base);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "must.h"
+#include "pattern.h"
 #include "program.h"
 
 namespace sio::test {
@@ -13,17 +14,6 @@ namespace sio::test {
 bool Program::send(const void* data, size_t size, int flags) {
   now_->talk->outgoing.emplace_back(static_cast<const char*>(data), size);
   return was_sent([&] { return sio_send(now_->socket, data, size, flags); });
-}
-
-template <typename Call>
-bool Program::was_sent(Call call) {
-  const std::shared_ptr<Talk> talk = now_->talk;
-  talk->offered = true;
-  const bool sent = call() == 0;
-  talk->offered = false;
-  const bool nothing = stream_ && !talk->outgoing.empty() && talk->outgoing.back().empty();
-  if (!sent || nothing) talk->outgoing.pop_back();
-  return sent;
 }
 
 // Several pieces are one message.
@@ -48,7 +38,7 @@ void Program::send_copy(int flags) {
   const uint32_t word = input_.word();
   const size_t size = word % 1200;
   if (now_->socket < 0) return;
-  const std::string text(size, static_cast<char>(++pattern_));
+  const std::string text = pattern(size, ++pattern_);
   send(text.data(), size, flags | (word >= 60'000 ? MSG_MORE : 0));
 }
 
@@ -72,23 +62,25 @@ void Program::lend(size_t size, uint32_t how) {
   for (; blocks.size() < (gathers ? 2 : 1); size = 1 + size / 3) {
     void* block;
     if (now_->socket < 0 || sio_reserve(area_, &block, size) != 0) break;
-    std::memset(block, ++pattern_, size);
+    fill(block, size, ++pattern_);
     blocks.push_back({block, size});
   }
   if (blocks.empty()) return;
+  const std::shared_ptr<Talk> talk = now_->talk;
+  const uint64_t number = talk->last() + 1;
   bool sent;
   if (blocks.size() == 1) {
     sent = send(blocks[0].iov_base, blocks[0].iov_len, flags);
   } else if ((flags & SIO_RELEASE) != 0) {
     sent = send(blocks, flags);
   } else {
-    std::string between(how % 64, static_cast<char>(++pattern_));
+    std::string between = pattern(how % 64, ++pattern_);
     sent = send({blocks[0], {between.data(), between.size()}, blocks[1]}, flags);
   }
   if (!sent) {
     MUST(release(blocks));  // still ours
   } else if ((flags & SIO_RELEASE) == 0) {
-    MUST(lent_.emplace(blocks[0].iov_base, blocks).second);
+    MUST(lent_.emplace(blocks[0].iov_base, Lent{blocks, talk, number}).second);
   }
 }
 

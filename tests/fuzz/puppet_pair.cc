@@ -72,6 +72,14 @@ bool PuppetPair::has_credit(uint32_t imm_data) const {
   return shared_ == nullptr || ledger_.peer_credits() > (data ? 4 : 0);
 }
 
+bool PuppetPair::is_held_back() const {
+  const bool stands = std::any_of(
+      puppet().endpoints.begin(), puppet().endpoints.end(), [this](const PuppetEndpoint* one) {
+        return one->pair == this && one->state == PuppetEndpoint::State::kStanding;
+      });
+  return stands && !failed() && sends_under_way() < puppet().quota && ledger_.should_send();
+}
+
 void PuppetPair::came(const Frame& frame, char* at) {
   if (!has_credit(frame.imm_data)) shared_->cheated();
   const bool send = frame.opcode == IBV_WC_RECV && (frame.flags & IBV_WC_WITH_IMM) != 0;

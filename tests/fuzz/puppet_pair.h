@@ -42,6 +42,8 @@ class PuppetPair final : public PuppetPairOf<internal::provider::QueuePair> {
   PuppetShared* shared() const { return shared_; }
   // Whether the peer has a credit for a frame. With receives of our own that is its own business.
   bool has_credit(uint32_t imm_data) const;
+  // There is something that our end has accepted, could send, and does not.
+  bool is_held_back() const;
   PuppetLane* lane = nullptr;
 
  private:

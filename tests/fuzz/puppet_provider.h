@@ -72,6 +72,7 @@ class Puppet {
   bool flush_late = false;
   bool lane_is_missing = false;  // no second queue pair can be made
   bool lane_is_cut = false;      // or connected
+  uint32_t quota = 0;            // of SENDs under way
   bool stream = false;           // the type of sockets at both ends
   // Of the connection that is made next.
   std::shared_ptr<Talk> talk;

@@ -90,6 +90,7 @@ class PuppetWork {
   bool has_receive() const { return !failed_ && !receives_->empty(); }
   bool has_send() const { return !failed_ && !sends_.empty(); }
   size_t receives() const { return receives_->size(); }
+  uint32_t sends_under_way() const { return sends_to_reap_; }
   uint32_t receive_length() const { return receives_->first().sge.length; }
 
   // A SEND of the peer's lands in the oldest receive, which must be there and long enough.

@@ -25,11 +25,19 @@ struct Incoming {
 struct Talk {
   bool stream = false;               // bytes, however they were portioned
   std::deque<std::string> outgoing;  // accepted by sio_send, not seen on the wire yet
+  uint64_t left = 0;                 // how many were
   bool offered = false;              // the last one: sio_send may yet say no
   // The program may get these, in this order. Of a stream: what is in one slot, and how much of the
   // first it has got.
   std::deque<std::shared_ptr<Incoming>> incoming;
   size_t taken = 0;
+
+  // Of the last of `outgoing`; it has left when more have.
+  uint64_t last() const { return left + outgoing.size() - 1; }
+  void leave() {
+    outgoing.pop_front();
+    ++left;
+  }
 };
 
 inline uint32_t number_at(const char* at) {
