@@ -30,19 +30,22 @@ void look_again_at(const Charge& charge, milliseconds after) {
   ControlThread::instance().at(Clock::now() + after, [charge] { look(charge, false); });
 }
 
-// The program sleeps: from now on completions say when there is something to do.
+// The program sleeps: from now on completions say when there is something to do, and whoever makes
+// a call that leaves something behind.
 void adopt(Channel& channel, Charge charge) {
   channel.progress();
   channel.send_held();
   // A thread that sleeps in a call has armed the channel and goes on when it wakes; what it leaves
   // behind then finds a caretaker again.
-  if (!channel.somebody_leads()) channel.arm_for_others();
+  const bool by_leader = channel.somebody_leads();
+  if (!by_leader) channel.arm_for_others();
   charge.activity = channel.activity();
-  if (channel.needed_care() == Channel::Care::kNone || channel.somebody_leads()) {
+  if (channel.needed_care() == Channel::Care::kNone) {
     return channel.cared_for(Channel::Care::kNone);
   }
-  channel.cared_for(Channel::Care::kAtOnce);
-  if (!channel.care_when_ready([charge] { look(charge, true); })) look_again_at(charge, kRest);
+  channel.care_rests(by_leader);
+  if (!by_leader && !channel.care_when_ready([charge] { look(charge, true); }))
+    look_again_at(charge, kRest);
 }
 
 void look(Charge charge, bool notified) {
@@ -68,8 +71,10 @@ void look(Charge charge, bool notified) {
 
 void take_care_of(Channel* channel) noexcept {
   try {
+    // What is held may wait for more, however much else the channel is relied on.
+    const milliseconds pause = channel->hub().holding() ? kTick : pause_for(channel->needed_care());
     look_again_at({channel, channel->generation(), channel->activity(), channel->care_turn()},
-                  pause_for(channel->needed_care()));
+                  pause);
   } catch (const std::exception& error) {
     LOG_ERROR("nobody takes care of a channel: %s", error.what());
     channel->cared_for(Channel::Care::kNone);

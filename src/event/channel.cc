@@ -51,6 +51,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
   channel->claimed_ = channel->changed_ = channel->closed_ = false;
   channel->care_ = Care::kNone;
+  channel->care_rests_ = channel->care_by_leader_ = false;
   channel->took_kick_ = channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
@@ -159,8 +160,7 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
   return 0;
 }
 
-// -------------------------------------------------------------------------- the end of a call, and
-// of all
+// ------------------------------------------------------------------- the end of a call, and of all
 
 void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
@@ -168,8 +168,9 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
   if (ring_->pushed() != told_ || changed_) tell();
   if (std::exchange(took_kick_, false) && has_content()) kick();
   claimed_ = false;
-  if (care_ < needed_care()) {
+  if (wants_care()) {
     care_ = needed_care();
+    care_rests_ = care_by_leader_ = false;
     ++care_turn_;
     take_care_of(this);
   }

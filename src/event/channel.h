@@ -162,7 +162,18 @@ class Channel : private Deferred {
   uint64_t activity() const noexcept { return activity_; }
   // Of the caretaker that is to look after the channel now; earlier ones have been relieved.
   uint32_t care_turn() const noexcept { return care_turn_; }
-  void cared_for(Care care) noexcept { care_ = care; }
+  void cared_for(Care care) noexcept {
+    care_ = care;
+    care_rests_ = false;
+  }
+  // Nothing is to be done before there are completions, or something more is held. by_leader: the
+  // thread that leads sees to these, for as long as it does.
+  void care_rests(bool by_leader) noexcept {
+    care_ = Care::kAtOnce;
+    care_rests_ = true;
+    care_by_leader_ = by_leader;
+    holds_seen_ = hub_->holds();
+  }
   // Has `look` called in the control thread once when completions come; false: none can be waited
   // for. And forgets that.
   bool care_when_ready(const Task& look);
@@ -222,7 +233,11 @@ class Channel : private Deferred {
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
   bool is_quiet() const noexcept {
     return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() && untold() == 0 &&
-           !took_kick_ && !hub_->armed_for_too_little() && care_ >= needed_care() && !closed_;
+           !took_kick_ && !hub_->armed_for_too_little() && !wants_care() && !closed_;
+  }
+  bool wants_care() const noexcept {
+    const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
+    return care_ < needed_care() || more;
   }
   void wake_and_hand_over(Lock& lock) noexcept;
   void dispose(Lock& lock) noexcept;
@@ -269,6 +284,9 @@ class Channel : private Deferred {
   bool changed_ = false;
   Care care_ = Care::kNone;  // that it is given
   uint32_t care_turn_ = 0;
+  bool care_rests_ = false;
+  bool care_by_leader_ = false;
+  uint64_t holds_seen_ = 0;  // of the hub's, when it came to rest
   bool closed_ = false;
 };
 

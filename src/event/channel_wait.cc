@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "event/channel.h"
 
@@ -146,6 +147,7 @@ int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
   if (generation_ == generation) {
     leading_ = apart_ = false;
     left_.reset();
+    if (std::exchange(care_by_leader_, false)) cared_for(Care::kNone);
   }
   return result;
 }

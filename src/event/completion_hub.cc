@@ -190,6 +190,7 @@ void CompletionHub::arm_for_all() noexcept {
 }
 
 void CompletionHub::hold(CompletionHandler* handler) noexcept {
+  ++holds_;
   if (handler->held_) return;
   handler->held_ = true;
   held_.push_back(handler);

@@ -82,11 +82,13 @@ class CompletionHub {
   void notified() noexcept { seen_since_arm_ = true; }
   void set_epoll_fd(int fd) noexcept { epoll_fd_ = fd; }
 
-  // Has `handler` called before the channel sleeps next.
+  // Has `handler` called before the channel sleeps next. Said again: there is more to look after.
   void hold(CompletionHandler* handler) noexcept;
   void unhold(CompletionHandler* handler) noexcept;
   void before_sleep() noexcept;
   bool holding() const noexcept { return !held_.empty(); }
+  // How often somebody said so.
+  uint64_t holds() const noexcept { return holds_; }
 
   bool empty() const noexcept { return groups_.empty(); }
 
@@ -133,6 +135,7 @@ class CompletionHub {
   std::vector<uint32_t> free_places_;
   std::vector<CompletionHandler*> touched_;
   std::vector<CompletionHandler*> held_;
+  uint64_t holds_ = 0;
 };
 
 }  // namespace sio::internal

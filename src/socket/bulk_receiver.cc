@@ -32,8 +32,9 @@ BulkReceiver::~BulkReceiver() {
 }
 
 bool BulkReceiver::announced(uint32_t length) noexcept {
-  if (pool_ == nullptr || length <= link_.info.slot_size || length > pool_->size() ||
-      length > wire::kMaxMessage || announced_ - granted_ == wire::kMaxAnnounced) {
+  if (!lane_.connected || pool_ == nullptr || length <= link_.info.slot_size ||
+      length > pool_->size() || length > wire::kMaxMessage ||
+      announced_ - granted_ == wire::kMaxAnnounced) {
     return false;
   }
   at(announced_++) = {nullptr, length, 0};

@@ -32,8 +32,11 @@ void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
 void Socket::completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept {
   if (id.kind == wire::Work::kBulkSend) return lane_->sender.completed(id.index);
   if (peer_broken_) return lane_->receiver.flushed();
-  const bool plain = wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) == 0;
-  if (!lane_->receiver.completed(wc.byte_len) || !plain) protocol_broken();
+  if (wc.opcode != IBV_WC_RECV || (wc.wc_flags & IBV_WC_WITH_IMM) != 0) {
+    lane_->receiver.flushed();  // of the message that it may have ended nothing is given out
+    return protocol_broken();
+  }
+  if (!lane_->receiver.completed(wc.byte_len)) protocol_broken();
   if (read_shut_ || closed_) receiver_->drop_all();
 }
 

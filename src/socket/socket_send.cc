@@ -211,7 +211,9 @@ void Socket::after_sending() noexcept {
 // What is held back is looked at before the channel sleeps. While something is, every completion
 // wakes.
 void Socket::update_hold() noexcept {
-  if (holding() == held()) return;  // mostly so; what has ended needs no hurry
+  // Mostly so; what has ended needs no hurry. What waits on the bulk lane may be held already when
+  // something else comes.
+  if (holding() == held() && !sender_->holding()) return;
   const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
   CompletionHub& hub = channel()->hub();
   open&& holding() ? hub.hold(this) : hub.unhold(this);

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // A whole connection: the library above the seam between a program (program.h) and a peer
-// (peer.h), both of whom do as the input says. Its first three bytes are the kind of program. Then
-// come steps: a byte each, and what they ask for. 0 to 15 are the peer's, 16 to 31 the program's;
-// with 128 added the control thread is late. While the program sleeps in a call the peer's steps go
-// on; when the input is over the peer leaves.
+// (peer.h), both of whom do as the input says. Its first four bytes are the kind of program. Then
+// come steps: a byte each, and what they ask for. 0 to 15 and 32 to 47 are the peer's, 16 to 31 and
+// 48 to 63 the program's; with 128 added the control thread is late. While the program sleeps in a
+// call the peer's steps go on; when the input is over the peer leaves.
+#include <sio/aio.h>
 #include <sio/sio.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+#include "must.h"
 #include "one_thread.h"
 #include "peer.h"
 #include "program.h"
@@ -18,7 +20,14 @@ using namespace sio::test;
 
 namespace {
 
-constexpr uint32_t kSignal = Peer::kSteps + Program::kSteps - 1;
+constexpr uint32_t kSignal = 31;
+
+// What was accepted leaves within this time, whatever the program does.
+constexpr std::chrono::milliseconds kMostHeldBack{2};
+
+bool is_peers(uint32_t byte) { return (byte & 16) == 0; }
+// Whose it is aside.
+uint32_t step_in(uint32_t byte) { return (byte & 15) | (byte & 32) >> 1; }
 
 // With SIO_FUZZ_TRACE set what happens is told, to understand a finding.
 const bool traced = std::getenv("SIO_FUZZ_TRACE") != nullptr;
@@ -36,10 +45,10 @@ Run* current = nullptr;
 Asleep act_while_asleep() {
   auto& [input, peer] = *current;
   if (input.empty()) return peer.leave() ? Asleep::kSomething : Asleep::kNothing;
-  const uint32_t step = input.byte() & 31;
-  trace_step("asleep", step);
-  if (step == kSignal) return Asleep::kSignal;
-  if (step < Peer::kSteps) peer.act(step);
+  const uint32_t byte = input.byte() & 63;
+  trace_step("asleep", byte);
+  if (byte == kSignal) return Asleep::kSignal;
+  if (is_peers(byte)) peer.act(step_in(byte));
   return Asleep::kSomething;
 }
 
@@ -48,10 +57,12 @@ void run_input(Run& run) {
   Program program(input);
   while (!input.empty()) {
     const uint32_t byte = input.byte();
-    const uint32_t step = byte & 31;
     trace_step("step", byte);
-    step < Peer::kSteps ? peer.act(step) : program.act(step - Peer::kSteps);
+    is_peers(byte) ? peer.act(step_in(byte)) : program.act(step_in(byte));
     if ((byte & 128) == 0) run_control();
+    if (is_peers(byte) && peer.passed() > kMostHeldBack) {
+      for (const PuppetPair* pair : puppet().pairs) MUST(!pair->is_held_back());
+    }
   }
   program.end();
 }
@@ -67,12 +78,18 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   setenv("SIO_CONFIG", "/dev/null", 1);
   sio_set_log(trace_line, SIO_LOG_DEBUG, nullptr);
   set_asleep(act_while_asleep);
-  sio::internal::provider::instance();  // the descriptors that stay
+  // The descriptors that stay.
+  sio::internal::provider::instance();
+  aio_cb nowhere{};
+  nowhere.aio_fildes = sio_socket(AF_INET, SOCK_SEQPACKET, 0);
+  nowhere.aio_sigevent.sigev_notify = SIGEV_NONE;
+  aio_recv(&nowhere, 0);
+  sio_close(nowhere.aio_fildes);
   return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  if (size < 4) return 0;
+  if (size < 5) return 0;
   Run run{Input(bytes, size)};
   current = &run;
   run_input(run);

@@ -22,23 +22,37 @@ std::vector<std::byte> as_bytes(const std::string& text) {
   return {first, first + text.size()};
 }
 
+std::string greeting(Hello hello) {
+  if (puppet().stream) hello.type = internal::wire::SocketType::kStream;
+  const internal::wire::HelloBytes bytes = internal::wire::encode_hello(hello);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 std::string good_greeting(uint32_t slot_size, uint32_t slots) {
   Hello hello;
   hello.slot_size = slot_size;
   hello.slots = slots;
   hello.max_message = slot_size;
-  const internal::wire::HelloBytes bytes = internal::wire::encode_hello(hello);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  return greeting(hello);
 }
 
-uint32_t immediate(uint32_t kind, uint32_t credits) { return htonl(kind << 28 | credits); }
+}  // namespace
+
+uint32_t immediate(uint32_t kind, uint32_t credits, uint32_t grants) {
+  return htonl(kind << 28 | (grants & 0xfffu) << 16 | (credits >> 5 & 7) << 13 | (credits & 31));
+}
 
 void append_number(std::string& to, uint32_t number) {
   const uint32_t bytes = htonl(number);
   to.append(reinterpret_cast<const char*>(&bytes), sizeof bytes);
 }
 
-}  // namespace
+void append_record(std::string& to, size_t length, uint8_t seed) {
+  append_number(to, static_cast<uint32_t>(length));
+  append_number(to, 0);
+  to += pattern(length, seed);
+  to.append(length == 0 ? 8 : (8 - length % 8) % 8, '\0');
+}
 
 std::chrono::nanoseconds some_time(Input& input) {
   using namespace std::chrono_literals;
@@ -48,6 +62,7 @@ std::chrono::nanoseconds some_time(Input& input) {
 }
 
 void Peer::act(uint32_t step) {
+  passed_ = std::chrono::nanoseconds(0);
   switch (step) {
     case 0:
       return resolve();
@@ -74,24 +89,30 @@ void Peer::act(uint32_t step) {
     case 10:
       return raw_frame();
     case 11:
-      return fail_receive();
+      return fail_receive(pair());
     case 12:
-      if (PuppetPair* pair = youngest_pair()) pair->complete_sends(1 + input_.below(32));
-      return;
+      return complete_sends(pair());
     case 13:
-      return fail_send();
+      return fail_send(pair());
     case 14:
-      for (PuppetPair* pair : puppet().pairs) pair->flush();
+      for (PuppetWork* work : puppet().works) work->flush();
+      return;
+    case 15:
+      passed_ = some_time(input_);
+      return pass_time(passed_);
+    case 31:
+      chosen_ = input_.byte();
       return;
     default:
-      return pass_time(some_time(input_));
+      return act_on_lane(step - 16);
   }
 }
 
 // ---------------------------------------------------------------------------------- connections
 
-PuppetPair* Peer::youngest_pair() const {
-  return puppet().pairs.empty() ? nullptr : puppet().pairs.back();
+PuppetPair* Peer::pair() const {
+  const std::vector<PuppetPair*>& all = puppet().pairs;
+  return all.empty() ? nullptr : all[all.size() - 1 - chosen_ % all.size()];
 }
 
 void Peer::resolve() {
@@ -117,6 +138,17 @@ void Peer::greet(const std::string& private_data) {
     internal::wire::decode_hello(data, incoming->peer);
     puppet().tell({Kind::kRequest, listener->serial(), std::move(incoming), 0, data});
   }
+}
+
+// One with room for messages larger than a slot.
+void Peer::greet_largely() {
+  Hello hello;
+  const uint32_t how = input_.byte();
+  hello.slot_size = 256u << (how & 7);
+  hello.slots = 2 + input_.byte();
+  hello.max_message = uint64_t{hello.slot_size} << (how >> 4);
+  hello.more_slots = (how & 8) != 0 ? input_.word() % 5000 : 0;
+  greet(greeting(hello));
 }
 
 void Peer::answer(PuppetEndpoint& endpoint, const std::string& private_data) {
@@ -175,10 +207,10 @@ void Peer::disconnect() {
 
 bool Peer::leave() {
   bool any = false;
-  for (PuppetPair* pair : puppet().pairs) {
-    any |= !pair->failed();
-    pair->fail();
-    any |= pair->flush();
+  for (PuppetWork* work : puppet().works) {
+    any |= !work->failed();
+    work->go_wrong();
+    any |= work->flush();
   }
   while (live_endpoint() != nullptr) {
     disconnect();
@@ -189,33 +221,28 @@ bool Peer::leave() {
 
 // --------------------------------------------------------------------------------------- frames
 
-// If there is a receive for it; else the device would hold it back.
-void Peer::deliver(PuppetPair::Frame frame) {
-  PuppetPair* pair = youngest_pair();
-  if (pair == nullptr || !pair->has_receive()) return;
-  if (frame.payload.size() > pair->receive_length()) {
-    return pair->fail_receive(IBV_WC_LOC_LEN_ERR);
-  }
-  pair->receive(frame);
+// If there is a receive for it; else the device would hold it back. Of those that are shared a peer
+// that does not cheat takes no more than it has credits.
+void Peer::deliver(const PuppetWork::Frame& frame, bool cheats) {
+  PuppetPair* to = pair();
+  if (to == nullptr || (!cheats && !to->has_credit(frame.imm_data)) || !to->has_receive()) return;
+  if (frame.payload.size() > to->receive_length()) return to->fail_receive(IBV_WC_LOC_LEN_ERR);
+  to->receive(frame);
 }
 
 void Peer::message() {
-  PuppetPair::Frame frame;
-  frame.payload.assign(input_.word() % 2200, static_cast<char>(++pattern_));
+  PuppetWork::Frame frame;
+  frame.payload = pattern(input_.word() % 2200, ++pattern_);
   frame.imm_data = immediate(1, input_.byte());
   deliver(frame);
 }
 
 // Records, and perhaps one bit of them wrong.
 void Peer::train() {
-  PuppetPair::Frame frame;
+  PuppetWork::Frame frame;
   const uint32_t records = input_.below(12);
   for (uint32_t i = 0; i < records; ++i) {
-    const uint32_t length = input_.byte();
-    append_number(frame.payload, length);
-    append_number(frame.payload, 0);
-    frame.payload.append(length, static_cast<char>(++pattern_));
-    frame.payload.append(length == 0 ? 8 : (8 - length % 8) % 8, '\0');
+    append_record(frame.payload, input_.byte(), ++pattern_);
   }
   frame.imm_data = immediate(2, input_.byte());
   const uint32_t wrong = input_.byte();
@@ -226,40 +253,44 @@ void Peer::train() {
 }
 
 void Peer::control(uint32_t kind) {
-  PuppetPair::Frame frame;
+  PuppetWork::Frame frame;
   frame.imm_data = immediate(kind, input_.byte());
   deliver(frame);
 }
 
 void Peer::raw_frame() {
-  PuppetPair::Frame frame;
+  PuppetWork::Frame frame;
   const uint32_t flags = input_.byte();
   frame.imm_data = htonl(static_cast<uint32_t>(input_.word()) << 16 | input_.word());
   frame.payload = input_.bytes();
-  frame.with_imm = (flags & 1) == 0;
+  if ((flags & 1) != 0) frame.flags = 0;
   frame.solicited = (flags & 2) == 0;
   if ((flags & 12) == 12) {
     frame.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
-    frame.with_imm = true;
+    frame.flags = IBV_WC_WITH_IMM;
     frame.payload.clear();
   }
-  deliver(frame);
+  deliver(frame, true);
 }
 
 ibv_wc_status Peer::bad_status() {
   return static_cast<ibv_wc_status>(1 + input_.below(IBV_WC_GENERAL_ERR));
 }
 
-void Peer::fail_receive() {
+void Peer::fail_receive(PuppetWork* work) {
   const ibv_wc_status status = bad_status();
-  PuppetPair* pair = youngest_pair();
-  if (pair != nullptr && pair->has_receive()) pair->fail_receive(status);
+  if (work == pair() && work != nullptr && !pair()->has_credit(0)) return;
+  if (work != nullptr && work->has_receive()) work->fail_receive(status);
 }
 
-void Peer::fail_send() {
+void Peer::fail_send(PuppetWork* work) {
   const ibv_wc_status status = bad_status();
-  PuppetPair* pair = youngest_pair();
-  if (pair != nullptr && pair->has_send()) pair->fail_send(status);
+  if (work != nullptr && work->has_send()) work->fail_send(status);
+}
+
+void Peer::complete_sends(PuppetWork* work) {
+  const uint32_t n = 1 + input_.below(32);
+  if (work != nullptr) work->complete_sends(n);
 }
 
 }  // namespace sio::test

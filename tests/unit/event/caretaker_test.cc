@@ -59,6 +59,18 @@ struct NoHandler final : CompletionHandler {
   void before_sleep() noexcept override {}
 };
 
+// Holds something until it is looked at; or goes on.
+struct Holder final : CompletionHandler {
+  void complete(const wire::WorkId&, const ibv_wc&) noexcept override {}
+  void settle() noexcept override {}
+  void before_sleep() noexcept override {
+    ++looks;
+    if (lets_go_of != nullptr) lets_go_of->unhold(this);
+  }
+  CompletionHub* lets_go_of = nullptr;
+  int looks = 0;
+};
+
 bool readable(int fd) {
   pollfd entry{fd, POLLIN, 0};
   return ::poll(&entry, 1, 0) == 1;
@@ -86,6 +98,64 @@ TEST(Caretaker, TakesEachNotificationThatWakesIt) {
   EXPECT_FALSE(readable(device.fd_));
   const ChannelGuard guard(&channel);
   channel.tend(false);
+  channel.hub().leave(seat);
+  channel.close();
+}
+
+// Whoever relies on the channel, or has it tended, has brought a caretaker, who by now waits for
+// completions only.
+TEST(Caretaker, ComesAgainForWhatIsHeldLater) {
+  IdleDevice device;
+  Holder holder;
+  ChannelOptions options;
+  options.entries = 8;
+  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  CompletionHub::Seat seat;
+  for (const int looks : {1, 2, 3}) {
+    {
+      const ChannelGuard guard(&channel);
+      if (looks == 1) {
+        seat = channel.hub().join(device, 16, &holder);
+        holder.lets_go_of = &channel.hub();
+        channel.tend(true);
+      }
+      channel.hub().hold(&holder);
+    }
+    const TimePoint limit = Clock::now() + std::chrono::seconds(10);
+    int seen = 0;
+    while (seen < looks && Clock::now() < limit) {
+      std::this_thread::sleep_for(milliseconds(1));
+      const ChannelGuard guard(&channel);
+      seen = holder.looks;
+    }
+    ASSERT_GE(seen, looks);
+  }
+  const ChannelGuard guard(&channel);
+  channel.tend(false);
+  channel.hub().leave(seat);
+  channel.close();
+}
+
+// The thread that sleeps there sees to what comes; the control thread does not look again and
+// again.
+TEST(Caretaker, RestsWhileAThreadLeads) {
+  IdleDevice device;
+  Holder holder;
+  ChannelOptions options;
+  options.entries = 8;
+  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  CompletionHub::Seat seat;
+  {
+    const ChannelGuard guard(&channel);
+    seat = channel.hub().join(device, 16, &holder);
+    channel.rely_on(true);
+    channel.hub().hold(&holder);
+  }
+  ChannelGuard guard(&channel);
+  const TimePoint limit = Clock::now() + milliseconds(100);
+  guard->wait(guard.lock(), WaitFor::kEvent, limit, [] { return false; });
+  EXPECT_LE(holder.looks, 10);
+  channel.rely_on(false);
   channel.hub().leave(seat);
   channel.close();
 }
