@@ -149,10 +149,13 @@ int DatagramPeers::begin(Question& question) {
   const int timeout = static_cast<int>(timeout_ms_);
   // An address that answers nobody is told as such, before the whole time is over.
   const int resolve_time = std::max(1, std::min(3500, timeout / 4 * 3));
-  if (question.address.is_group()) {
+  // At our address: datagrams leave from where the question did.
+  if (question.address.is_group() || !local_.is_wildcard()) {
     const sockaddr_storage self = local_.with_port(0).to_storage();
     const auto* const own = reinterpret_cast<const sockaddr*>(&self);
     if (const int error = question.endpoint->bind(own, false)) return error;
+  }
+  if (question.address.is_group()) {
     if (const int error = question.endpoint->join(name, false)) return error;
   } else if (const int error = question.endpoint->resolve(name, resolve_time)) {
     return error;
