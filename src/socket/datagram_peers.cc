@@ -22,6 +22,12 @@ constexpr milliseconds kErrorFor{1000};
 // Who sends from everywhere is not asked for each time.
 constexpr milliseconds kBetweenChecks{1000};
 
+// The device is asked for a way back, which takes no time where the kernel knows its neighbour, and
+// a second where nobody is.
+constexpr milliseconds kLong{300};
+constexpr milliseconds kShortestDoubt{10'000};
+constexpr milliseconds kLongestDoubt{1'280'000};
+
 // Whether it may be forgotten for another.
 bool may_go(const DatagramPeer& peer) noexcept {
   return !peer.asking && !peer.pinned && peer.waiting == 0;
@@ -76,16 +82,27 @@ bool DatagramPeers::may_ask() const noexcept {
 // port is the sender's own is only its word, so that is asked for when it moves.
 bool DatagramPeers::know_from_source(const InetAddress& address, DatagramPeer& peer) noexcept {
   const DatagramSource* source = receiver_.source(address);
-  if (source == nullptr || source->heard + kGoodFor < Clock::now()) return false;
+  const TimePoint now = Clock::now();
+  if (source == nullptr || source->heard + kGoodFor < now || now < believes_again_) return false;
+  bool found = true;
   try {
     peer.to = endpoint_->source_of(source->wc, source->grh.data());
   } catch (const std::exception& error) {
     LOG_DEBUG("no way back to a sender: %s", error.what());
-    return false;
+    found = false;
   }
+  if (Clock::now() - now > kLong) doubt_sources();
+  if (!found) return false;
   peer.state = DatagramPeer::State::kKnown;
   peer.good_until = source->heard + kGoodFor;
   return true;
+}
+
+// Who sends from addresses where nobody is has us wait for each that is answered. A question takes
+// the same time, but nobody waits for it.
+void DatagramPeers::doubt_sources() noexcept {
+  doubted_for_ = std::clamp(doubted_for_ * 2, kShortestDoubt, kLongestDoubt);
+  believes_again_ = Clock::now() + doubted_for_;
 }
 
 void DatagramPeers::check(const InetAddress& address, DatagramPeer& peer, TimePoint now) noexcept {

@@ -816,6 +816,32 @@ TEST_F(DatagramSockets, SendFromTheAddressThatTheyAreAt) {
   socket.close();
 }
 
+// To make a way to an address the kernel asks for it, a second long, and we wait.
+TEST_F(DatagramSockets, ThatAnswerSpoofedAddressesAreNotHeldUpByEach) {
+  if (on_soft() || geteuid() != 0) GTEST_SKIP() << "is about a device, and takes root";
+  if (Address::self().family() != AF_INET) GTEST_SKIP() << "spoofs IPv4";
+  Socket socket = make_bound(SOCK_NONBLOCK);
+  socket.set_linger(0);
+  std::vector<Address> spoofed;
+  for (const int last : {201, 202, 203, 204}) {
+    const PassingAddress passing(last);
+    Socket sender = make_datagram_socket();
+    ASSERT_TRUE(eventually([&] {  // until the device has it too
+      return sio_bind(sender.get(), passing.get().get(), passing.get().size()) == 0;
+    }));
+    send_to(sender, socket.name(), "is it you?");
+    const auto received = await_from(socket);
+    ASSERT_TRUE(received);
+    EXPECT_EQ(received->from.text(), passing.get().text());
+    spoofed.push_back(received->from);
+  }
+  const auto start = Clock::now();
+  for (const Address& one : spoofed) {
+    EXPECT_EQ(try_send_to(socket, one, "yes", 3), 0);
+  }
+  EXPECT_LT(since(start), milliseconds(2000)) << "one of them may have taken a second";
+}
+
 // What leaves meanwhile is lost, and nothing else is.
 TEST_F(DatagramSockets, OutliveALinkThatIsDownForAWhile) {
   if (on_soft()) GTEST_SKIP() << "is about a device";
