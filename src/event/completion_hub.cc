@@ -12,7 +12,8 @@ namespace sio::internal {
 namespace {
 
 constexpr int kPollBatch = 32;
-constexpr int kPollRounds = 8;            // batches of one queue before others have their turn
+// Batches of one queue before others have their turn.
+constexpr int kPollRounds = CompletionHub::kMostAtOnce / kPollBatch;
 constexpr uint32_t kRoomyQueuePairs = 8;  // what a channel's first completion queue has room for
 
 }  // namespace

@@ -49,6 +49,12 @@ class CompletionHub {
   // handler_stays: on another seat of its own.
   void leave(Seat& seat, bool handler_stays = false) noexcept;
 
+  // What was posted from it up to now completes for nobody.
+  void disown(Seat& seat) noexcept {
+    Place& place = places_[seat.connection];
+    seat.generation = place.generation = (place.generation + 1) & wire::kWorkIdMask;
+  }
+
   // While completions are dispatched: this one had one too, which came to another.
   void touch(CompletionHandler* handler) noexcept {
     if (handler->touched_) return;
@@ -56,7 +62,9 @@ class CompletionHub {
     touched_.push_back(handler);
   }
 
-  // Takes completions and dispatches them; how many. Bounded: more may be there.
+  // Takes completions and dispatches them; how many. Of each queue so many at most: more may be
+  // there.
+  static constexpr int kMostAtOnce = 256;
   int poll() noexcept;
 
   // Asks for a notification at the next completion. Call poll once more afterwards.

@@ -23,6 +23,12 @@ constexpr milliseconds kErrorFor{1000};
 // Who sends from everywhere is not asked for each time.
 constexpr milliseconds kBetweenChecks{1000};
 
+// The device is asked for a way back, which takes no time where the kernel knows its neighbour, and
+// a second where nobody is.
+constexpr milliseconds kLong{300};
+constexpr milliseconds kShortestDoubt{10'000};
+constexpr milliseconds kLongestDoubt{1'280'000};
+
 // Whether it may be forgotten for another.
 bool may_go(const DatagramPeer& peer) noexcept {
   return !peer.asking && !peer.pinned && peer.waiting == 0;
@@ -94,16 +100,27 @@ bool DatagramPeers::may_ask() const noexcept {
 // port is the sender's own is only its word, so that is asked for when it moves.
 bool DatagramPeers::know_from_source(const InetAddress& address, DatagramPeer& peer) noexcept {
   const DatagramSource* source = receiver_.source(address);
-  if (source == nullptr || source->heard + kGoodFor < Clock::now()) return false;
+  const TimePoint now = Clock::now();
+  if (source == nullptr || source->heard + kGoodFor < now || now < believes_again_) return false;
+  bool found = true;
   try {
     peer.to = endpoint_->source_of(source->wc, source->grh.data());
   } catch (const std::exception& error) {
     LOG_DEBUG("no way back to a sender: %s", error.what());
-    return false;
+    found = false;
   }
+  if (Clock::now() - now > kLong) doubt_sources();
+  if (!found) return false;
   peer.state = DatagramPeer::State::kKnown;
   peer.good_until = source->heard + kGoodFor;
   return true;
+}
+
+// Who sends from addresses where nobody is has us wait for each that is answered. A question takes
+// the same time, but nobody waits for it.
+void DatagramPeers::doubt_sources() noexcept {
+  doubted_for_ = std::clamp(doubted_for_ * 2, kShortestDoubt, kLongestDoubt);
+  believes_again_ = Clock::now() + doubted_for_;
 }
 
 void DatagramPeers::check(const InetAddress& address, DatagramPeer& peer, TimePoint now) noexcept {
@@ -169,10 +186,13 @@ int DatagramPeers::begin(Question& question) {
   const int timeout = static_cast<int>(timeout_ms_);
   // An address that answers nobody is told as such, before the whole time is over.
   const int resolve_time = std::max(1, std::min(3500, timeout / 4 * 3));
-  if (question.address.is_group()) {
+  // At our address: datagrams leave from where the question did.
+  if (question.address.is_group() || !local_.is_wildcard()) {
     const sockaddr_storage self = local_.with_port(0).to_storage();
     const auto* const own = reinterpret_cast<const sockaddr*>(&self);
     if (const int error = question.endpoint->bind(own, false)) return error;
+  }
+  if (question.address.is_group()) {
     if (const int error = question.endpoint->join(name, false)) return error;
   } else if (const int error = question.endpoint->resolve(name, resolve_time)) {
     return error;

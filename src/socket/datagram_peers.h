@@ -101,6 +101,7 @@ class DatagramPeers {
 
   bool take_event(provider::ConnectionEvent& event, InetAddress& address) noexcept;
   bool know_from_source(const InetAddress& address, DatagramPeer& peer) noexcept;
+  void doubt_sources() noexcept;
   void check(const InetAddress& address, DatagramPeer& peer, TimePoint now) noexcept;
   int ask(const InetAddress& address) noexcept;
   int begin(Question& question);
@@ -114,6 +115,8 @@ class DatagramPeers {
   provider::Endpoint* endpoint_ = nullptr;
   InetAddress local_;
   uint32_t timeout_ms_ = 0;
+  TimePoint believes_again_{};  // what is heard
+  milliseconds doubted_for_{0};
   LruTable<InetAddress, DatagramPeer> peers_;
   Questions questions_;
 };

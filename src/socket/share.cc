@@ -40,6 +40,7 @@ void SharedReceives::Share::end() noexcept {
   if (!open) return;
   std::erase_if(of_->members_, [this](const auto& one) { return one.second == this; });
   of_->leases_.close(*this);
+  if (of_->members_.empty()) of_->close();
   if (is_linked()) of_->waiting_.erase(of_->waiting_.iterator_to(*this));
   note(&of_->channel_);  // others may have what was its
 }

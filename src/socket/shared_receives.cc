@@ -42,12 +42,26 @@ SharedReceives::~SharedReceives() {
 
 void SharedReceives::open(provider::Device& device) {
   if (queue_ != nullptr) return;
+  // What is left of an earlier queue would take the room of this one's completions.
+  for (uint32_t n = 0; !seats_.empty() && n < geometry_.slots; n += CompletionHub::kMostAtOnce) {
+    channel_.progress();
+  }
   auto queue = device.create_shared_receive_queue(geometry_.slots);
   seats_.reserve(1);
   if (seats_.empty()) seats_.push_back(channel_.hub().join(device, geometry_.slots, this));
   queue_ = std::move(queue);
   device_ = &device;
   if (const int error = repost()) throw_errno(-error, "posting shared receives");
+}
+
+void SharedReceives::close() noexcept {
+  if (queue_ == nullptr) return;
+  queue_.reset();
+  channel_.hub().disown(seats_[0]);
+  unposted_.clear();
+  for (uint32_t slot = geometry_.slots; slot > 0;) {
+    if (holders_[--slot] == nullptr) unposted_.push_back(slot);
+  }
 }
 
 // Each completion queue has room for all shared receives, since a hostile peer may use them all.

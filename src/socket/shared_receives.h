@@ -10,7 +10,11 @@
 //    queue pair that has gone is nobody's: the slot goes back.
 // 3. Who may use how many, leases.h says. A frame that a peer had no credit for ends its
 // connection.
-// 4. Nothing is flushed with a queue pair: draining a connection does not wait for receives.
+// 4. Nothing is flushed with a queue pair: draining a connection does not wait for receives. One
+// that
+//    ends within a message may even keep the receive (rxe of Linux 6.12 says no more of it), and
+//    nobody can tell which that was. So the shared receive queue goes with the last connection, and
+//    the next one gets another, to which all slots are posted that the program does not hold.
 #pragma once
 
 #include <boost/intrusive/list.hpp>
@@ -52,7 +56,7 @@ class SharedReceives final : public CompletionHandler,
   bool serves(const provider::Device* device) const noexcept {
     return device == nullptr || device_ == nullptr || device_ == device;
   }
-  // Makes the queue and posts all receives, if that was not done yet. Throws.
+  // Makes the queue and posts all receives, if there is none. Throws.
   void open(provider::Device& device);
 
   // For a connection, in this order: its share (throws ENOBUFS: there is no room for another), a
@@ -76,6 +80,8 @@ class SharedReceives final : public CompletionHandler,
   class Share;
   struct Waiting : boost::intrusive::list_base_hook<> {};  // is a share
 
+  // There is no connection any more.
+  void close() noexcept;
   // Posts what came back: 0 or -errno.
   int repost() noexcept;
   void give_back(uint32_t slot) noexcept;

@@ -255,6 +255,12 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "hold-and-want-all") return {lane(), train({{50'000, 1, 0}, {1'000'000, 1, 0}})};
   if (name == "hold") return {lane(), train({{50'000, 1, 0}})};
   if (name == "want-all") return {lane(), train({{1'000'000, 1, 0}})};
+  // The sender's device fails with some packets of the message gone.
+  if (name == "half-message") {
+    Frame frame = message(8192);
+    frame.readable = 4096;
+    return {frame};
+  }
   // Of a message whose announcement has not left yet.
   if (name == "early-grant") return {lane(), of_immediate_alone(0x30010000)};
   if (name == "messages") return std::vector<Frame>(static_cast<size_t>(count), message(64));

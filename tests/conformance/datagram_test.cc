@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Datagram sockets: messages to and from any address, that may be lost and are counted.
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sio/aio.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -762,6 +764,82 @@ TEST_F(DatagramSockets, AreNotTheForkedChilds) {
   EXPECT_EQ(status, 0);
   send_to(socket, name, "to myself");
   EXPECT_EQ(receive_from(socket).message.view(), "to myself");
+}
+
+// Another address of this machine for a while; what comes from there can not be answered
+// afterwards.
+class PassingAddress {
+ public:
+  explicit PassingAddress(int last) {
+    const std::string self = Address::self().text();
+    address_ = Address(self.substr(0, self.rfind('.') + 1) + std::to_string(last), 0);
+    (interface_of(self) + ":sio").copy(request_.ifr_name, sizeof request_.ifr_name - 1);
+    std::memcpy(&request_.ifr_addr, address_.get(), address_.size());
+    ask(SIOCSIFADDR);
+    reinterpret_cast<sockaddr_in&>(request_.ifr_addr).sin_addr.s_addr = htonl(0xffffff00);
+    ask(SIOCSIFNETMASK);
+  }
+  ~PassingAddress() {
+    request_.ifr_flags = 0;
+    ask(SIOCSIFFLAGS);
+  }
+  PassingAddress(const PassingAddress&) = delete;
+  PassingAddress& operator=(const PassingAddress&) = delete;
+
+  const Address& get() const { return address_; }
+
+ private:
+  void ask(unsigned long what) {
+    if (ioctl(any_.get(), what, &request_) != 0) complain("an address for a while: " + name());
+  }
+  std::string name() const { return std::string(request_.ifr_name) + std::strerror(errno); }
+
+  const Fd any_{must(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket")};
+  Address address_;
+  ifreq request_{};
+};
+
+TEST_F(DatagramSockets, SendFromTheAddressThatTheyAreAt) {
+  if (on_soft() || geteuid() != 0) GTEST_SKIP() << "is about a device, and takes root";
+  if (Address::self().family() != AF_INET) GTEST_SKIP() << "of one interface with two";
+  const PassingAddress second(201);
+  Socket socket = make_datagram_socket();
+  ASSERT_TRUE(eventually([&] {  // until the device has it too
+    return sio_bind(socket.get(), second.get().get(), second.get().size()) == 0;
+  }));
+  Socket other = make_bound();
+  other.connect(socket.name());
+  send_to(socket, other.name(), "from here");
+  const auto received = await_from(other);
+  ASSERT_TRUE(received) << "a connected one takes what is its peer's";
+  EXPECT_EQ(received->from, socket.name());
+  socket.close();
+}
+
+// To make a way to an address the kernel asks for it, a second long, and we wait.
+TEST_F(DatagramSockets, ThatAnswerSpoofedAddressesAreNotHeldUpByEach) {
+  if (on_soft() || geteuid() != 0) GTEST_SKIP() << "is about a device, and takes root";
+  if (Address::self().family() != AF_INET) GTEST_SKIP() << "spoofs IPv4";
+  Socket socket = make_bound(SOCK_NONBLOCK);
+  socket.set_linger(0);
+  std::vector<Address> spoofed;
+  for (const int last : {201, 202, 203, 204}) {
+    const PassingAddress passing(last);
+    Socket sender = make_datagram_socket();
+    ASSERT_TRUE(eventually([&] {  // until the device has it too
+      return sio_bind(sender.get(), passing.get().get(), passing.get().size()) == 0;
+    }));
+    send_to(sender, socket.name(), "is it you?");
+    const auto received = await_from(socket);
+    ASSERT_TRUE(received);
+    EXPECT_EQ(received->from.text(), passing.get().text());
+    spoofed.push_back(received->from);
+  }
+  const auto start = Clock::now();
+  for (const Address& one : spoofed) {
+    EXPECT_EQ(try_send_to(socket, one, "yes", 3), 0);
+  }
+  EXPECT_LT(since(start), milliseconds(2000)) << "one of them may have taken a second";
 }
 
 // What leaves meanwhile is lost, and nothing else is.

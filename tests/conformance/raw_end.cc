@@ -53,6 +53,9 @@ void RawEnd::post(const Frame& frame) {
   used_ += frame.payload.size();
   ibv_sge sge{reinterpret_cast<uintptr_t>(at), static_cast<uint32_t>(frame.payload.size()),
               region_->lkey()};
+  if (frame.readable) {  // the rest is beyond the registered memory
+    sge.addr = reinterpret_cast<uintptr_t>(memory_.data() + memory_.size() - *frame.readable);
+  }
   ibv_send_wr wr{};
   wr.sg_list = &sge;
   wr.num_sge = frame.payload.empty() ? 0 : 1;

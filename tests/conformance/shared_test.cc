@@ -248,6 +248,26 @@ TEST_F(WireShared, APeerThatSendsWithoutCreditHarmsOnlyItself) {
   for (uint64_t seed = 1; seed <= 4; ++seed) EXPECT_EQ(gathering.taken(seed), count);
 }
 
+// Its device had taken a receive for what will never be whole.
+TEST_F(WireShared, APeerThatEndsWithinAMessageLeavesItsSlotToOthers) {
+  const uint64_t count = scaled(100);
+  Gathering gathering(2 * kLeast - 4);
+  gathering.expect(1, Pattern(1), count);
+  for (uint64_t i = 1; i <= 20; ++i) {
+    Peer hostile("raw-dial send=half-message" + gathering.address());
+    gathering.run_until([&] { return gathering.connections() == 1; });
+    hostile.expect("established");
+    hostile.expect("sent");
+    hostile.expect("ended");
+    hostile.kill();
+    gathering.run_until([&] { return gathering.broken() == i; });
+  }
+  Peer honest(crowd_of(1, 1, count) + gathering.address());
+  gathering.run_until_ended(1);
+  EXPECT_EQ(gathering.taken(1), count);
+  honest.finish();
+}
+
 // -------------------------------------------------------------------------------- large messages
 
 class WireSharedBulk : public WireTest {};

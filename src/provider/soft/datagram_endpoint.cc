@@ -47,8 +47,10 @@ int SoftDatagramEndpoint::listen(int) noexcept {
 }
 
 int SoftDatagramEndpoint::resolve(const sockaddr* peer, int) noexcept {
-  if (fd_ || peer_.ss_family != AF_UNSPEC) return -EINVAL;
-  if (const int error = source_for(peer, socket_.local)) return -error;
+  if (peer_.ss_family != AF_UNSPEC) return -EINVAL;
+  sockaddr_storage source;
+  if (const int error = source_for(peer, source)) return -error;
+  if (!fd_) socket_.local = source;
   std::memcpy(&peer_, peer, size_of(peer));
   manager_.tell(ConnectionEvent::Kind::kResolved, serial_);
   return 0;
