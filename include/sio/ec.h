@@ -209,10 +209,12 @@ SIO_API int ec_add_fd(ec_t ec, int fd, uint32_t events, void *cookie);
 SIO_API int ec_mod_fd(ec_t ec, int fd, uint32_t events, void *cookie);
 
 /* Takes a descriptor out; its event, if one waits in the ring, is dropped. A
- * sio socket can be taken out until it connects or listens.
+ * sio socket can be taken out until it connects or listens (for datagrams: until it
+ * is first used).
  *
  * Errors: ENOENT  it is not in this channel
- *         EISCONN the socket is connected, connecting or listening
+ *         EISCONN the socket is connected, connecting or listening, or was used for
+ *                 datagrams
  *         EBADF   ec is not a channel
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  a socket: as eventfd(2) and epoll_ctl(2)
  *         EPERM   called in a forked child */

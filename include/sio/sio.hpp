@@ -88,6 +88,17 @@ class Buffer {
     if (data_ == nullptr) return {};
     return detail::status(sio_release(area_, give_up(), size_));
   }
+  // Gives back so many of a stream's bytes, from the front, and keeps the others. More than there
+  // are: EINVAL.
+  Status release_front(size_t bytes) noexcept {
+    if (bytes >= size_) return bytes == size_ ? release() : Status(EINVAL);
+    const Status status = detail::status(sio_release(area_, data_, bytes));
+    if (status) {
+      data_ += bytes;
+      size_ -= bytes;
+    }
+    return status;
+  }
   // It is somebody else's to release from now on.
   std::byte* give_up() noexcept { return std::exchange(data_, nullptr); }
 
@@ -237,7 +248,11 @@ class Channel {
   int add_timer(std::chrono::nanoseconds first, std::chrono::nanoseconds interval = {},
                 void* cookie = nullptr) const {
     const itimerspec times{detail::to_timespec(interval), detail::to_timespec(first)};
-    return detail::checked(ec_add_timer(ec_, CLOCK_MONOTONIC, &times, 0, cookie), "ec_add_timer");
+    return add_timer(CLOCK_MONOTONIC, times, 0, cookie);
+  }
+  // flags: TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET.
+  int add_timer(clockid_t clock, const itimerspec& times, int flags, void* cookie = nullptr) const {
+    return detail::checked(ec_add_timer(ec_, clock, &times, flags, cookie), "ec_add_timer");
   }
   int add_signals(const sigset_t& signals, void* cookie = nullptr) const {
     return detail::checked(ec_add_signal(ec_, &signals, cookie), "ec_add_signal");
@@ -274,6 +289,12 @@ class Socket {
   struct Peeked {
     Status status;
     std::span<const std::byte> bytes;
+  };
+  // The same of a message in pieces, of which each is the program's (Buffer takes it over). The end
+  // of the stream: ok, and no pieces.
+  struct ReceivedPieces {
+    Status status;
+    std::span<const iovec> pieces;
   };
   // The same of a datagram, with its sender.
   struct ReceivedFrom {
@@ -316,6 +337,11 @@ class Socket {
   Socket& associate(const Area& area, size_t bytes, unsigned flags) {
     detail::checked(dma_assoc(fd_, area.handle(), bytes, flags), "dma_assoc");
     return *this;
+  }
+  // What associate() did, on a socket that is not connected. EBUSY: it is.
+  Status disassociate(const Area& area) noexcept { return disassociate(area, area.size()); }
+  Status disassociate(const Area& area, size_t bytes) noexcept {
+    return detail::status(dma_disassoc(fd_, area.handle(), bytes));
   }
   template <typename Value>
   Socket& set(int option, const Value& value, int level = SOL_SIO) {
@@ -394,9 +420,7 @@ class Socket {
   }
   // One message from several places; those in associated areas are lent.
   Status send(std::span<const iovec> pieces, int flags = 0) const noexcept {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(pieces.data());  // which are only read
-    message.msg_iovlen = pieces.size();
+    const msghdr message = header_of(pieces);
     return detail::status(sio_sendmsg(fd_, &message, sizeof message, flags));
   }
   // The message is the program's, so MSG_PEEK has no effect here: that is peek().
@@ -411,6 +435,14 @@ class Socket {
     const int n = sio_recv(fd_, &data, SIZE_MAX, flags | MSG_PEEK);
     if (n < 0) return {Status(errno), {}};
     return {{}, {static_cast<const std::byte*>(data), static_cast<size_t>(n)}};
+  }
+  // On a stream as many slots as there is room for, else one piece. Those are what `room` begins
+  // with.
+  ReceivedPieces receive_pieces(std::span<iovec> room, int flags = 0) const noexcept {
+    msghdr message = header_of(room);
+    const void* at = &message;
+    if (sio_recvmsg(fd_, &at, sizeof message, flags & ~MSG_PEEK) < 0) return {Status(errno), {}};
+    return {{}, room.first(message.msg_iovlen)};
   }
   // Datagrams.
   template <typename Address>
@@ -429,6 +461,13 @@ class Socket {
     const Status status = send_to(to, buffer.bytes(), flags | SIO_RELEASE);
     if (status) buffer.give_up();
     return status;
+  }
+  template <typename Address>
+  Status send_to(const Address& to, std::span<const iovec> pieces, int flags = 0) const noexcept {
+    msghdr message = header_of(pieces);
+    message.msg_name = const_cast<sockaddr*>(as_sockaddr(to));  // which is only read
+    message.msg_namelen = sizeof to;
+    return detail::status(sio_sendmsg(fd_, &message, sizeof message, flags));
   }
   ReceivedFrom receive_from(int flags = 0, size_t most = SIZE_MAX) const noexcept {
     ReceivedFrom received{};
@@ -461,6 +500,12 @@ class Socket {
     socklen_t size = sizeof storage;
     detail::checked(call(fd_, reinterpret_cast<sockaddr*>(&storage), &size), what);
     return storage;
+  }
+  static msghdr header_of(std::span<const iovec> pieces) noexcept {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());  // to send they are only read
+    message.msg_iovlen = pieces.size();
+    return message;
   }
   template <typename Address>
   static const sockaddr* as_sockaddr(const Address& address) noexcept {

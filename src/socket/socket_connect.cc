@@ -80,7 +80,8 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   const int timeout = static_cast<int>(socket.options_.connect_timeout_ms);
   if (const int error = socket.endpoint_->resolve(peer, resolve_time(timeout))) {
     dispatch_to_nobody(serial);
-    if (!socket.bound_) socket.endpoint_.reset();
+    socket.endpoint_.reset();
+    socket.bound_ = false;  // as after any failure
     return error;
   }
   socket.phase_ = Phase::kResolving;

@@ -178,9 +178,7 @@ TEST_F(WireAccept, HandsConnectionsToFourChannels) {
     peers.push_back(dial(listener, "source lend=mixed count=" + std::to_string(kMessages)));
     front.expect(EC_ACCEPT);
     auto* cookie = reinterpret_cast<void*>(static_cast<uintptr_t>(i + 1));
-    const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, SOCK_NONBLOCK,
-                                 workers[i % 4].get(), cookie);
-    sockets.emplace_back(must(fd, "sio_accept_ec"));
+    sockets.push_back(listener.accept(workers[i % 4], cookie, SOCK_NONBLOCK));
   }
   std::vector<std::thread> threads;
   for (int worker = 0; worker < 4; ++worker) {
@@ -218,10 +216,7 @@ TEST_F(WireAccept, InheritsTheListenersOptionsChannelAndCookie) {
   EXPECT_EQ(socket.get_option<int>(SIO_COPY_MAX), 77);
   EXPECT_EQ(socket.info().recv_slots, 8u);
   EXPECT_EQ(socket.info().slot_size, 1024u);
-  linger value{};
-  socklen_t size = sizeof value;
-  must(sio_getsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &value, &size), "SO_LINGER");
-  EXPECT_EQ(value.l_linger, 9);
+  EXPECT_EQ(socket.sio::Socket::get<linger>(SO_LINGER, SOL_SOCKET).l_linger, 9);
 }
 
 TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoMemoryForIt) {

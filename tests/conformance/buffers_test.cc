@@ -82,8 +82,7 @@ TEST_F(WireBuffers, AreTheLibrarysUntilTheEventIsTaken) {
   must(channel_.wait(kSoon), "wait");
   EXPECT_EQ(accounts(area_.get()).reserved, 0u);
   EXPECT_GT(accounts(area_.get()).in_flight, 0u);
-  EXPECT_EQ(sio_release(nullptr, block.data(), block.size()), -1);
-  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(Buffer(block.data(), block.size()).release().error(), EINVAL);
   EXPECT_EQ(channel_.expect(EC_SENT).data.buf, block.data());
   EXPECT_EQ(accounts(area_.get()).in_flight, 0u);
 }
@@ -125,7 +124,7 @@ TEST_F(WireBuffers, FromElsewhereAreCopiedAndFreeOnReturn) {
   Peer peer("echo");
   Socket socket = connect_to(peer);
   char text[] = "first";
-  must(sio_send(socket.get(), text, 5, 0), "sio_send");
+  ASSERT_EQ(socket.try_send(text, 5), 0);
   std::memcpy(text, "XXXXX", 5);
   EXPECT_EQ(Message(channel_.expect(EC_RECV)).view(), "first");
   EXPECT_FALSE(channel_.try_next(milliseconds(50))) << "an event for a message that was copied";
@@ -153,7 +152,7 @@ TEST_F(WireBuffers, MayBeSentInParts) {
   Peer peer("echo");
   Socket socket = connect_to(peer);
   const Message block = block_with("one two three");
-  must(sio_send(socket.get(), block.data() + 4, 3, 0), "sio_send");
+  ASSERT_EQ(socket.try_send(block.data() + 4, 3), 0);
   EXPECT_EQ(socket.try_send(block.data() + 4, 3, SIO_RELEASE), EINVAL);
   EXPECT_EQ(channel_.skip_to(EC_SENT).data.buf, block.data() + 4);
   socket.close();
@@ -226,7 +225,7 @@ TEST_F(WireBuffers, OfASocketWithoutChannelAreOursAfterAFlush) {
   for (uint64_t n = 0; n < 40; ++n) {
     blocks.push_back(Message::reserve(area_, 1000));
     pattern.fill(blocks.back().data(), n, 1000);
-    must(sio_send(socket.get(), blocks.back().data(), 1000, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(blocks.back().data(), 1000), 0);
   }
   socket.flush();
   EXPECT_EQ(accounts(area_.get()).in_flight, 0u);

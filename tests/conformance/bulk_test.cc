@@ -224,10 +224,7 @@ TEST_F(WireBulk, AreGatheredFromManyPlaces) {
                                {copied.data(), 400},
                                {second.data(), second.size()},
                                {copied.data(), 300}}};
-  msghdr header{};
-  header.msg_iov = pieces.data();
-  header.msg_iovlen = pieces.size();
-  must(sio_sendmsg(socket.get(), &header, sizeof header, 0), "sio_sendmsg");
+  must(socket.send(pieces), "sio_sendmsg");
   copied.fill('x');  // it was taken
   const std::string whole = std::string(first.size(), 'a') + std::string(400, 'c') +
                             std::string(second.size(), 'b') + std::string(300, 'c');
@@ -282,12 +279,8 @@ TEST_F(WireBulk, AreFlushed) {
   for (uint64_t n = 0; n < 3; ++n) {
     ASSERT_TRUE(send_block(socket, area, pattern, n, SIO_RELEASE));
   }
-  timespec now{};
-  EXPECT_EQ(sio_flush(socket.get(), &now), -1);
-  EXPECT_EQ(errno, EAGAIN);
-  timespec little = to_timespec(milliseconds(100));
-  EXPECT_EQ(sio_flush(socket.get(), &little), -1) << "there is room for two";
-  EXPECT_EQ(errno, ETIMEDOUT);
+  EXPECT_TRUE(socket.try_flush(milliseconds(0)).again());
+  EXPECT_EQ(socket.try_flush(milliseconds(100)).error(), ETIMEDOUT) << "there is room for two";
   peer.say("take 3");
   socket.flush();
   EXPECT_EQ(accounts(area.get()).in_flight, 0u);
@@ -331,14 +324,11 @@ TEST_F(WireBulk, OfWhichTheLastNeverComesAreNoOrderlyEnd) {
   Socket socket = Socket::make();
   socket.associate(memory, DMA_RECV).connect(peer.address());
   peer.expect("sent");
-  void* data = nullptr;
-  ASSERT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, MSG_PEEK), 3);
+  ASSERT_EQ(socket.peek().bytes.size(), 3u);
   peer.say("bye");  // and is gone
   ASSERT_TRUE(eventually([&] { return (socket.ready() & EPOLLHUP) != 0; }));
-  ASSERT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), 3);
-  must(sio_release(nullptr, data, 3), "sio_release");
-  EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), -1);
-  EXPECT_EQ(errno, ECONNRESET);
+  EXPECT_EQ(socket.receive().size(), 3u);
+  EXPECT_EQ(socket.try_receive().status.error(), ECONNRESET);
 }
 
 TEST_F(WireBulk, ThatWereNotAnnouncedYetAreNotGranted) {
@@ -349,10 +339,10 @@ TEST_F(WireBulk, ThatWereNotAnnouncedYetAreNotGranted) {
   socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
   const Message small = Message::reserve(area, 100);
   const Message large = Message::reserve(area, 20'000);
-  for (int i = 0; i < 3; ++i) must(sio_send(socket.get(), small.data(), 100, 0), "sio_send");
+  for (int i = 0; i < 3; ++i) must(socket.send(small.bytes()), "sio_send");
   // No credit is left: what follows waits in the train.
-  must(sio_send(socket.get(), large.data(), 20'000, 0), "sio_send");
-  must(sio_send(socket.get(), small.data(), 100, 0), "sio_send");
+  must(socket.send(large.bytes()), "sio_send");
+  must(socket.send(small.bytes()), "sio_send");
   peer.say("go");
   for (int i = 0; i < 5; ++i) {
     const int error = channel.expect(EC_SENT).error;
@@ -382,11 +372,10 @@ TEST_F(BulkPairs, GoOnComingWhenTheProgramTakesThem) {
   for (uint64_t i = 0; i < kMessages; ++i) {
     blocks.push_back(Message::reserve(area, 10'000));
     pattern.fill(blocks.back().data(), i, 10'000);
-    must(sio_send(near.get(), blocks.back().data(), 10'000, 0), "sio_send");
+    must(near.send(blocks.back().bytes()), "sio_send");
   }
   for (int acknowledged = 0; acknowledged < 32;) {
-    void* data = nullptr;
-    sio_recv(far.get(), &data, 1, MSG_PEEK | MSG_DONTWAIT);
+    (void)far.peek(MSG_DONTWAIT);
     const auto event = channel.try_next(milliseconds(10));
     acknowledged += event && event->kind == EC_SENT ? 1 : 0;
   }
@@ -413,15 +402,13 @@ TEST_F(BulkPairs, AreAskedForAndPeekedAtInOneChannelOfMany) {
     near.push_back(Socket::make(SOCK_NONBLOCK));
     near.back().associate(area, DMA_SEND);
     EXPECT_EQ(near.back().try_connect(listener.name()), EINPROGRESS);
-    far.emplace_back(
-        must(sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel.get(), nullptr), "accept"));
+    far.push_back(listener.accept(channel));
     ASSERT_TRUE(eventually([&] { return (near.back().ready() & EPOLLOUT) != 0; }));
   }
   for (Socket& one : near) {
     Message block = Message::reserve(area, 50'000);
-    must(sio_nonblock(one.get(), 0), "sio_nonblock");
-    must(sio_send(one.get(), block.data(), block.size(), SIO_RELEASE), "sio_send");
-    block.give_up();
+    one.set_nonblocking(false);
+    must(one.send(std::move(block)), "sio_send");
     const Message received(channel.skip_to(EC_RECV));
     EXPECT_EQ(received.size(), 50'000u);
   }
@@ -458,17 +445,12 @@ TEST_F(BulkPairs, AreTakenAfterTheMemoryWasDissociated) {
   Socket far = listener.accept();
   listener.close();
   ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
-  must(sio_nonblock(near.get(), 0), "sio_nonblock");
+  near.set_nonblocking(false);
   Message block = Message::reserve(area, 10'000);
-  must(sio_send(near.get(), block.data(), block.size(), SIO_RELEASE), "sio_send");
-  block.give_up();
-  ASSERT_TRUE(eventually([&] {
-    void* data = nullptr;
-    return sio_recv(far.get(), &data, SIZE_MAX, MSG_PEEK | MSG_DONTWAIT) == 10'000;
-  }));
+  must(near.send(std::move(block)), "sio_send");
+  ASSERT_TRUE(eventually([&] { return far.peek(MSG_DONTWAIT).bytes.size() == 10'000; }));
   near.close();
-  ASSERT_TRUE(eventually(
-      [&] { return dma_disassoc(far.get(), memory.get(), kSlots + kMiB) == 0 || errno != EBUSY; }));
+  ASSERT_TRUE(eventually([&] { return far.disassociate(memory).error() != EBUSY; }));
   EXPECT_EQ(far.receive().size(), 10'000u);
   EXPECT_FALSE(far.receive());
 }
@@ -519,8 +501,8 @@ TEST_F(BulkPairs, CanBeForwardedAndTheMemoryIsLentOnce) {
   Message received = far.receive();
   EXPECT_EQ(far.try_send(received.data(), received.size() - 1, SIO_RELEASE), EINVAL);
   EXPECT_EQ(far.try_send(received.data(), received.size(), SIO_RELEASE), 0);
-  EXPECT_EQ(sio_release(nullptr, received.data(), received.size()), -1) << "it is in flight";
-  EXPECT_EQ(errno, EINVAL);
+  EXPECT_EQ(Buffer(received.data(), received.size()).release().error(), EINVAL)
+      << "it is in flight";
   received.give_up();
   EXPECT_EQ(near.receive().view(), block.view());
   far.flush();
@@ -540,11 +522,11 @@ TEST_F(BulkPairs, AreAskedForAndPeekedAtLikeOthers) {
   ASSERT_TRUE(eventually([&] { return (near.ready() & EPOLLOUT) != 0; }));
   const Message block = Message::reserve(area, 100'000);
   must(near.send(block.bytes()), "send");
-  void* data = nullptr;
-  EXPECT_EQ(sio_recv(far.get(), &data, SIZE_MAX, MSG_PEEK), 100'000);
-  EXPECT_EQ(sio_release(nullptr, data, 100'000), -1) << "it is still the library's";
-  EXPECT_EQ(sio_recv(far.get(), &data, 99'999, 0), -1);
-  EXPECT_EQ(errno, EMSGSIZE);
+  const auto peeked = far.peek();
+  ASSERT_EQ(peeked.bytes.size(), 100'000u);
+  void* const at = const_cast<std::byte*>(peeked.bytes.data());
+  EXPECT_EQ(Buffer(at, 100'000).release().error(), EINVAL) << "it is still the library's";
+  EXPECT_EQ(far.try_receive(0, 99'999).status.error(), EMSGSIZE);
   EXPECT_EQ(far.receive().size(), 100'000u);
   near.flush();
 }

@@ -115,11 +115,9 @@ TEST_F(ChannelTest, DelayReturnsAtOnceWhenSomethingIsThere) {
   const Channel channel;
   post(channel, 1);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(channel.wait());
-  timespec zero{};
-  EXPECT_EQ(ec_delay(channel.get(), &zero), 0);
+  EXPECT_TRUE(channel.wait(milliseconds(0)));
   channel.expect(EC_USER);
-  EXPECT_EQ(ec_delay(channel.get(), &zero), -1);
-  EXPECT_EQ(errno, ETIMEDOUT);
+  EXPECT_EQ(channel.wait(milliseconds(0)).error(), ETIMEDOUT);
 }
 
 TEST_F(ChannelTest, DelayIsInterruptedBySignals) {
@@ -141,9 +139,9 @@ class Sleepers {
       threads_.emplace_back([&] {
         id = gettid();
         id.notify_one();
-        const int result = ec_delay(channel_.get(), nullptr);
-        if (result == 0) ++woken_;
-        if (result != 0) error_ = errno;
+        const Status status = channel_.wait();
+        if (status) ++woken_;
+        if (!status) error_ = status.error();
         ++done_;
       });
       id.wait(0);
@@ -261,8 +259,7 @@ TEST_F(ChannelTest, ItsDescriptorNeverMissesAnEvent) {
     });
     while (seen != count) {
       ASSERT_TRUE(wait(fd)) << "asleep after " << seen << " of " << count;
-      event_data_t event;
-      while (ec_next_event(channel.get(), &event) == 0) seen = event.value;
+      while (const auto event = channel.poll()) seen = event->value;
     }
     poster.join();
   }

@@ -38,9 +38,9 @@ TEST_F(WireClose, IsZeroAndNullFromRecvEachTime) {
   socket.connect(peer.address());
   for (int i = 0; i < 3; ++i) EXPECT_EQ(socket.receive().size(), 10u);
   for (int i = 0; i < 3; ++i) {
-    void* data = &data;
-    EXPECT_EQ(sio_recv(socket.get(), &data, SIZE_MAX, 0), 0);
-    EXPECT_EQ(data, nullptr);
+    const auto [status, buffer] = socket.try_receive();
+    EXPECT_TRUE(status);
+    EXPECT_EQ(buffer.data(), nullptr);
   }
   EXPECT_NE(socket.ready() & EPOLLRDHUP, 0u);
 }

@@ -352,13 +352,12 @@ TEST_F(WireCredits, ComeFromAForwarderThatOnlyWaits) {
       const event_data_t event = channel.next();
       if (event.kind != EC_RECV || event.fd != in.get()) continue;
       ++n;
-      EXPECT_EQ(sio_send(out.get(), event.data.buf, event.data.len, SIO_RELEASE), 0) << errno;
+      must(out.send(buffer_of(event)), "sio_send");
     }
-    EXPECT_EQ(sio_flush(out.get(), nullptr), 0);
+    out.flush(milliseconds(60'000));
   });
   std::thread sending([&] {
-    for (int n = 0; n < kMessages; ++n)
-      EXPECT_EQ(sio_send(from.get(), "forward", 7, 0), 0) << errno;
+    for (int n = 0; n < kMessages; ++n) from.send("forward");
   });
   std::this_thread::sleep_for(milliseconds(300));  // all are stuck for want of slots at the end
   for (int n = 0; n < kMessages; ++n) EXPECT_EQ(to.receive().view(), "forward");
@@ -374,11 +373,9 @@ TEST_F(WireCredits, AreReturnedAtOnceByWhoWillNotRead) {
   int sent = 0;
   while (writer.try_send("x", 1, MSG_DONTWAIT) == 0) ++sent;
   // All that came has been looked at.
-  EXPECT_TRUE(eventually([&] {
-    void* none;
-    return sio_recv(reader.get(), &none, 0, MSG_DONTWAIT) == -1 && errno == EMSGSIZE;
-  }));
-  must(sio_shutdown(reader.get(), SHUT_RD), "sio_shutdown");
+  EXPECT_TRUE(
+      eventually([&] { return reader.try_receive(MSG_DONTWAIT, 0).status.error() == EMSGSIZE; }));
+  must(reader.shutdown(SHUT_RD), "sio_shutdown");
   EXPECT_TRUE(
       eventually([&] { return writer.try_send("x", 1, MSG_DONTWAIT) == 0; }, milliseconds(1000)))
       << "after " << sent;

@@ -70,7 +70,7 @@ TEST_F(WireDatagrams, OfEverySizeComeBackAsTheyWere) {
     SCOPED_TRACE(size);
     const Message block = Message::reserve(area, std::max(size, size_t{1}));
     for (size_t i = 0; i < size; ++i) block.data()[i] = static_cast<char>(i * 7 + size);
-    must(sio_send(socket.get(), block.data(), size, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(block.data(), size), 0);
     const Message back = socket.receive();
     ASSERT_TRUE(back);
     EXPECT_EQ(back.view(), std::string_view(block.data(), size));
@@ -79,7 +79,7 @@ TEST_F(WireDatagrams, OfEverySizeComeBackAsTheyWere) {
   }
   const Message block = Message::reserve(area, most + 1);
   EXPECT_EQ(socket.try_send(block.data(), most + 1), EMSGSIZE);
-  insist(peer, "ended", [&] { must(sio_send(socket.get(), "end", 3, 0), "sio_send"); });
+  insist(peer, "ended", [&] { socket.send("end"); });
   peer.finish();
 }
 
@@ -143,8 +143,7 @@ TEST_F(WireDatagrams, AreSentFromWhereTheyLie) {
   socket.join(channel).associate(area, DMA_SEND).bind(Address::self());
   Message block = Message::reserve(area, 1000);
   std::memset(block.data(), 'l', 1000);
-  must(sio_sendto(socket.get(), block.data(), 1000, 0, peer.address().get(), peer.address().size()),
-       "sio_sendto");
+  must(socket.send_to(peer.address().storage(), block.bytes()), "sio_sendto");
   bool sent = false;
   bool back = false;
   while (!sent || !back) {
@@ -178,14 +177,9 @@ TEST_F(WireDatagrams, AreGatheredFromPieces) {
   std::memset(first.data(), '1', first.size());
   std::memset(second.data(), '2', second.size());
   char between[] = "between";
-  iovec pieces[] = {{first.data(), 300}, {between, 7}, {second.data(), 64}, {first.data(), 0}};
-  Address to = peer.address();
-  msghdr message{};
-  message.msg_name = const_cast<sockaddr*>(to.get());
-  message.msg_namelen = to.size();
-  message.msg_iov = pieces;
-  message.msg_iovlen = 4;
-  must(sio_sendmsg(socket.get(), &message, sizeof message, MSG_MORE), "sio_sendmsg");
+  const std::vector<iovec> pieces = {
+      {first.data(), 300}, {between, 7}, {second.data(), 64}, {first.data(), 0}};
+  must(socket.send_to(peer.address().storage(), pieces, MSG_MORE), "sio_sendmsg");
   const Received back = receive_from(socket);
   EXPECT_EQ(back.message.view(), std::string(300, '1') + "between" + std::string(64, '2'));
   socket.flush();
@@ -198,7 +192,7 @@ TEST_F(WireDatagrams, WhatFindsNoReceiveIsLostAndCounted) {
   Peer peer("datagram-slow slots=" + std::to_string(kSlots));
   const Socket socket = make_datagram_socket();
   for (uint64_t i = 0; i < kSent; ++i) send_to(socket, peer.address(), "too many");
-  must(sio_flush(socket.get(), nullptr), "sio_flush");
+  must(socket.try_flush(kSoon), "sio_flush");
   peer.say("drain");
   const uint64_t taken = std::stoull(split_words(peer.expect("taken")).at(0));
   EXPECT_GE(taken, uint64_t{kSlots});
@@ -237,9 +231,8 @@ TEST_F(WireDatagrams, ConnectedOnesTakeThePeersAlone) {
     return socket.info().datagrams_unwanted == 5;
   }));
   // Undone, anybody's are taken, and addresses too.
-  sockaddr nobody{};
-  nobody.sa_family = AF_UNSPEC;
-  must(sio_connect(socket.get(), &nobody, sizeof nobody), "sio_connect");
+  const Address nobody;
+  socket.connect(nobody);
   EXPECT_EQ(socket.try_send("x", 1), EDESTADDRREQ);
   send_to(socket, other.address(), "other");
   EXPECT_EQ(receive_from(socket).from, other.address());
@@ -248,9 +241,9 @@ TEST_F(WireDatagrams, ConnectedOnesTakeThePeersAlone) {
   EXPECT_EQ(socket.receive().view(), "again");
   stranger.close_input();
   stranger.finish();
-  insist(other, "ended", [&] { must(sio_send(socket.get(), "end", 3, 0), "sio_send"); });
+  insist(other, "ended", [&] { socket.send("end"); });
   other.finish();
-  must(sio_connect(socket.get(), &nobody, sizeof nobody), "sio_connect");
+  socket.connect(nobody);
   end(peer, socket);
 }
 
@@ -273,7 +266,7 @@ TEST_F(WireDatagrams, OfAPeerThatWasHeardTakeNoLookup) {
   const Received received = receive_from(socket);
   source.expect("sent");
   send_to(socket, received.from, "answer");
-  must(sio_flush(socket.get(), nullptr), "sio_flush");
+  must(socket.try_flush(kSoon), "sio_flush");
   EXPECT_EQ(socket.info().lookups, 0u);
   source.close_input();
   source.finish();
@@ -304,7 +297,7 @@ TEST_F(WireDatagrams, RubbishDoesNotLeaveASleeperWithoutSlots) {
   Socket socket = make_datagram_socket();
   socket.join(channel).set(SIO_RECV_SLOTS, 4).bind(Address::self());
   const Address name = socket.name();
-  must(ec_to_fd(channel.get()), "ec_to_fd");
+  channel.descriptor();
   EXPECT_FALSE(channel.try_next(milliseconds(20)));
   Peer hostile("raw-datagrams to=" + name.text() + " port=" + std::to_string(name.port()));
   hostile.expect("sent");
@@ -389,10 +382,7 @@ using DatagramSockets = DeviceTest;
 TEST_F(DatagramSockets, HaveNames) {
   const Socket fresh = make_datagram_socket();
   EXPECT_EQ(fresh.name().port(), 0);
-  int type = 0;
-  socklen_t size = sizeof type;
-  must(sio_getsockopt(fresh.get(), SOL_SOCKET, SO_TYPE, &type, &size), "SO_TYPE");
-  EXPECT_EQ(type, SOCK_DGRAM);
+  EXPECT_EQ(fresh.sio::Socket::get<int>(SO_TYPE, SOL_SOCKET), SOCK_DGRAM);
   const Socket bound = make_bound();
   EXPECT_EQ(bound.name().text(), Address::self().text());
   EXPECT_NE(bound.name().port(), 0);
@@ -444,20 +434,19 @@ TEST_F(DatagramSockets, ArePeekedAtAndTaken) {
   const Socket socket = make_bound();
   const Socket other = make_datagram_socket();
   send_to(other, socket.name(), "peek");
-  std::optional<Received> peeked;
-  ASSERT_TRUE(
-      eventually([&] { return (peeked = try_receive_from(socket, MSG_PEEK)).has_value(); }));
-  EXPECT_EQ(peeked->from.port(), other.name().port());
-  EXPECT_EQ(receive_from(socket).message.view(), "peek");
+  const auto peeked = socket.peek();
+  EXPECT_EQ(peeked.bytes.size(), 4u);
+  const Received taken = receive_from(socket);
+  EXPECT_EQ(taken.message.view(), "peek");
+  EXPECT_EQ(taken.message.bytes().data(), peeked.bytes.data());
+  EXPECT_EQ(taken.from.port(), other.name().port());
   EXPECT_FALSE(try_receive_from(socket));
 }
 
 TEST_F(DatagramSockets, OneThatIsTooLongForTheCallerStaysQueued) {
   const Socket socket = make_bound();
   send_to(make_datagram_socket(), socket.name(), "ten bytes.");
-  void* data = nullptr;
-  EXPECT_EQ(sio_recv(socket.get(), &data, 9, 0), -1);
-  EXPECT_EQ(errno, EMSGSIZE);
+  EXPECT_EQ(socket.try_receive(0, 9).status.error(), EMSGSIZE);
   EXPECT_EQ(receive_from(socket).message.view(), "ten bytes.");
 }
 
@@ -485,7 +474,7 @@ TEST_F(DatagramSockets, MayLeaveTheChannelWhileTheyAreUnused) {
   Socket socket = make_datagram_socket();
   const Channel channel;
   socket.join(channel).bind(Address::self());
-  must(ec_del_fd(channel.get(), socket.get()), "ec_del_fd");
+  channel.remove(socket.get());
   send_to(make_datagram_socket(), socket.name(), "out again");
   EXPECT_EQ(receive_from(socket).message.view(), "out again");
 }
@@ -499,7 +488,7 @@ TEST_F(DatagramSockets, AccountForTheirMemory) {
     send_to(other, socket.name(), "held");
     const Received one = receive_from(socket);
     EXPECT_EQ(accounts(area.get()).received, 4160u);
-    EXPECT_EQ(sio_release(nullptr, one.message.data(), 3), -1) << "of another length";
+    EXPECT_EQ(Buffer(one.message.data(), 3).release().error(), EINVAL) << "of another length";
   }
   EXPECT_EQ(accounts(area.get()).received, 0u);
   socket.close();
@@ -555,10 +544,8 @@ TEST_F(DatagramSockets, ToNobodyThatWereCopiedAreToldByTheSocket) {
   }();
   Socket socket = make_bound(SOCK_NONBLOCK);
   EXPECT_EQ(try_send_to(socket, nobody, "copied", 6), 0);
-  timespec limit = to_timespec(kSoon);
-  EXPECT_EQ(sio_flush(socket.get(), &limit), -1);
-  EXPECT_EQ(errno, ECONNREFUSED);
-  EXPECT_EQ(sio_flush(socket.get(), &limit), 0) << "told once";
+  EXPECT_EQ(socket.try_flush(kSoon).error(), ECONNREFUSED);
+  EXPECT_TRUE(socket.try_flush(kSoon)) << "told once";
   EXPECT_EQ(socket.take_error(), ECONNREFUSED);
   EXPECT_EQ(try_send_to(socket, nobody, "again", 5), ECONNREFUSED) << "of late";
 }

@@ -9,45 +9,29 @@
 namespace sio::test {
 
 Socket make_datagram_socket(int flags, int family) {
-  if (family == AF_UNSPEC) family = Address::self().family();
-  return Socket(must(sio_socket(family, SOCK_DGRAM | flags, 0), "sio_socket"));
+  return Socket::make(flags, family, SOCK_DGRAM);
 }
 
 int try_send_to(const Socket& socket, const Address& to, const void* data, size_t size, int flags) {
-  return sio_sendto(socket.get(), data, size, flags, to.get(), to.size()) == 0 ? 0 : errno;
+  const std::span bytes(static_cast<const std::byte*>(data), size);
+  return socket.send_to(to.storage(), bytes, flags).error();
 }
 
 void send_to(const Socket& socket, const Address& to, std::string_view text, int flags) {
-  must(sio_sendto(socket.get(), text.data(), text.size(), flags, to.get(), to.size()),
-       "sio_sendto");
+  must(socket.send_to(to.storage(), text, flags), "sio_sendto");
 }
-
-namespace {
-
-int receive_into(const Socket& socket, Received& received, int flags) {
-  const void* data = nullptr;
-  sockaddr_storage from{};
-  auto* const name = reinterpret_cast<sockaddr*>(&from);
-  const int n = sio_recvfrom(socket.get(), &data, SIZE_MAX, flags, name, sizeof from);
-  if (n < 0) return -1;
-  received = {Message(const_cast<void*>(data), static_cast<size_t>(n)), Address(name)};
-  if ((flags & MSG_PEEK) != 0) received.message.give_up();
-  return n;
-}
-
-}  // namespace
 
 Received receive_from(const Socket& socket) {
-  Received received;
-  must(receive_into(socket, received, 0), "sio_recvfrom");
-  return received;
+  auto [status, buffer, from] = socket.receive_from();
+  must(status, "sio_recvfrom");
+  return {Message(std::move(buffer)), Address(reinterpret_cast<const sockaddr*>(&from))};
 }
 
-std::optional<Received> try_receive_from(const Socket& socket, int flags) {
-  Received received;
-  if (receive_into(socket, received, flags | MSG_DONTWAIT) >= 0) return received;
-  if (errno != EAGAIN) fail("sio_recvfrom: %s", std::strerror(errno));
-  return std::nullopt;
+std::optional<Received> try_receive_from(const Socket& socket) {
+  auto [status, buffer, from] = socket.receive_from(MSG_DONTWAIT);
+  if (status.again()) return std::nullopt;
+  must(status, "sio_recvfrom");
+  return Received{Message(std::move(buffer)), Address(reinterpret_cast<const sockaddr*>(&from))};
 }
 
 std::optional<Received> await_from(const Socket& socket, milliseconds limit) {

@@ -28,7 +28,7 @@ struct Received {
 // Blocking.
 Received receive_from(const Socket& socket);
 // Nothing: none is there.
-std::optional<Received> try_receive_from(const Socket& socket, int flags = 0);
+std::optional<Received> try_receive_from(const Socket& socket);
 // One comes within this time.
 std::optional<Received> await_from(const Socket& socket, milliseconds limit = kSoon);
 

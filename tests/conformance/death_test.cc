@@ -68,12 +68,8 @@ TEST_F(WireDeath, WhileItWaitsToBeAcceptedIsToldByAcceptOrAfterIt) {
   Peer peer = dial("dial");
   channel_.expect(EC_ACCEPT);
   peer.kill();
-  const int fd = sio_accept(listener_.get(), nullptr, nullptr);
-  if (fd < 0) {
-    EXPECT_EQ(errno, EAGAIN);
-    return;
-  }
-  const Socket socket(fd);
+  const Socket socket = listener_.try_accept();
+  if (!socket) return;
   const event_data_t event = channel_.expect(EC_HUP, milliseconds(30'000));
   EXPECT_TRUE(tells_of_death(event.error) || event.error == ECONNABORTED) << event.error;
 }
@@ -237,7 +233,7 @@ TEST_F(WireDeath, OfOnePeerIsNoTroubleToTheOthers) {
   bool hup = false;
   for (int round = 0; round < 300 || !hup; ++round) {
     if (round == 100) bad.signal(SIGKILL);
-    must(sio_send(to_good.get(), "still there", 11, 0), "sio_send");
+    to_good.send("still there");
     for (bool back = false; !back;) {
       const event_data_t event = channel_.next(milliseconds(30'000));
       hup |= event.kind == EC_HUP;

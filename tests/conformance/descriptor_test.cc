@@ -30,7 +30,7 @@ class DescriptorTest : public PlainTest {
     EXPECT_EQ(::read(out_.get(), &byte, 1), 1);
   }
   void add(const Channel& channel, uint32_t events, void* cookie = nullptr) {
-    must(ec_add_fd(channel.get(), out_.get(), events, cookie), "ec_add_fd");
+    channel.add(out_.get(), events, cookie);
   }
   static bool quiet(const Channel& channel) { return !channel.try_next(milliseconds(30)); }
 
@@ -66,10 +66,9 @@ TEST_F(DescriptorTest, IsALevelAndComesAgainWhileItIsReady) {
 TEST_F(DescriptorTest, WaitsInTheRingOnceAtMost) {
   add(channel_, EPOLLIN);
   for (int i = 0; i < 10; ++i) write_byte();
-  timespec limit = to_timespec(kSoon);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(channel_.wait(kSoon));
   event_data_t events[16];
-  EXPECT_EQ(ec_next_events(channel_.get(), events, 16), 1);
+  EXPECT_EQ(channel_.poll(events).size(), 1u);
 }
 
 TEST_F(DescriptorTest, IsToldOncePerEdgeWithEpollet) {
@@ -88,7 +87,7 @@ TEST_F(DescriptorTest, IsToldOnceWithEpolloneshot) {
   channel_.expect(EC_FD);
   write_byte();
   EXPECT_TRUE(quiet(channel_));
-  must(ec_mod_fd(channel_.get(), out_.get(), EPOLLIN | EPOLLONESHOT, nullptr), "ec_mod_fd");
+  channel_.change(out_.get(), EPOLLIN | EPOLLONESHOT);
   channel_.expect(EC_FD);
   EXPECT_TRUE(quiet(channel_));
 }
@@ -96,10 +95,9 @@ TEST_F(DescriptorTest, IsToldOnceWithEpolloneshot) {
 TEST_F(DescriptorTest, ThatIsDeletedIsQuietAndItsEventIsDropped) {
   add(channel_, EPOLLIN);
   write_byte();
-  timespec limit = to_timespec(kSoon);
-  EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);  // it is in the ring
-  must(ec_post(channel_.get(), 7, nullptr), "ec_post");
-  must(ec_del_fd(channel_.get(), out_.get()), "ec_del_fd");
+  EXPECT_TRUE(channel_.wait(kSoon));  // it is in the ring
+  must(channel_.post(7), "ec_post");
+  channel_.remove(out_.get());
   EXPECT_EQ(channel_.expect(EC_USER).value, 7u);
   EXPECT_TRUE(quiet(channel_));
   EXPECT_EQ(ec_del_fd(channel_.get(), out_.get()), -1);
@@ -110,9 +108,9 @@ TEST_F(DescriptorTest, ThatIsDeletedIsQuietAndItsEventIsDropped) {
 
 TEST_F(DescriptorTest, ThatIsModifiedHasItsNewBitsAndCookie) {
   int cookie = 0;
-  must(ec_add_fd(channel_.get(), in_.get(), EPOLLIN, nullptr), "ec_add_fd");
+  channel_.add(in_.get(), EPOLLIN);
   EXPECT_TRUE(quiet(channel_));
-  must(ec_mod_fd(channel_.get(), in_.get(), EPOLLOUT, &cookie), "ec_mod_fd");
+  channel_.change(in_.get(), EPOLLOUT, &cookie);
   const event_data_t event = channel_.expect(EC_FD);
   EXPECT_EQ(event.ready, uint32_t{EPOLLOUT});
   EXPECT_EQ(event.cookie, &cookie);
@@ -134,30 +132,26 @@ TEST_F(DescriptorTest, MayBeInTwoChannelsAndAPollAtOnce) {
   EXPECT_EQ(poll(&entry, 1, static_cast<int>(kSoon.count())), 1);
   EXPECT_EQ(channel_.expect(EC_FD).fd, out_.get());
   EXPECT_EQ(other.expect(EC_FD).cookie, &cookie);
-  must(ec_del_fd(channel_.get(), out_.get()), "ec_del_fd");
+  channel_.remove(out_.get());
   EXPECT_TRUE(quiet(channel_));
   other.expect(EC_FD);
 }
 
 TEST_F(DescriptorTest, MayBeAnotherChannel) {
   const Channel inner;
-  must(ec_add_fd(channel_.get(), inner.get(), EPOLLIN, nullptr), "ec_add_fd");
-  event_data_t none;
-  EXPECT_EQ(ec_next_event(inner.get(), &none), -1);
-  while (channel_.try_next(milliseconds(30))) {
-    ec_next_event(inner.get(), &none);
-  }
-  must(ec_post(inner.get(), 1, nullptr), "ec_post");
+  channel_.add(inner.get(), EPOLLIN);
+  EXPECT_FALSE(inner.poll());
+  while (channel_.try_next(milliseconds(30))) EXPECT_FALSE(inner.poll());
+  must(inner.post(1), "ec_post");
   EXPECT_EQ(channel_.expect(EC_FD).fd, inner.get());
   EXPECT_EQ(inner.expect(EC_USER).value, 1u);
 }
 
 TEST_F(DescriptorTest, MakesTheChannelsDescriptorReadable) {
   add(channel_, EPOLLIN);
-  pollfd entry{ec_to_fd(channel_.get()), POLLIN, 0};
+  pollfd entry{channel_.descriptor(), POLLIN, 0};
   for (int round = 0; round < 20; ++round) {
-    event_data_t event;
-    while (ec_next_event(channel_.get(), &event) == 0) {
+    while (channel_.poll()) {
     }
     write_byte();
     EXPECT_EQ(poll(&entry, 1, static_cast<int>(kSoon.count())), 1);
@@ -174,7 +168,7 @@ TEST_F(DescriptorTest, ManyAreServedInTurn) {
   for (int i = 0; i < kDescriptors; ++i) {
     counters.emplace_back(must(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
     auto* cookie = reinterpret_cast<void*>(static_cast<uintptr_t>(i));
-    must(ec_add_fd(channel.get(), counters.back().get(), EPOLLIN, cookie), "ec_add_fd");
+    channel.add(counters.back().get(), EPOLLIN, cookie);
   }
   for (int n = 0; n < 20 * kDescriptors; ++n) {
     ++told[reinterpret_cast<uintptr_t>(channel.expect(EC_FD).cookie)];
@@ -188,7 +182,7 @@ TEST_F(DescriptorTest, MayBeClosedWhileItIsInAChannel) {
   out_.reset();
   while (channel_.try_next(milliseconds(10))) {
   }
-  must(ec_post(channel_.get(), 1, nullptr), "ec_post");
+  must(channel_.post(1), "ec_post");
   channel_.expect(EC_USER);
 }
 

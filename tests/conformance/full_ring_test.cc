@@ -77,7 +77,7 @@ TEST_F(WireFullRing, DoesNotKeepAFlushFromFinishing) {
     const size_t size = pattern.size(n);
     lent.push_back(Message::reserve(area_, std::max(size, size_t{1})));
     pattern.fill(lent.back().data(), n, size);
-    must(sio_send(socket.get(), lent.back().data(), size, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(lent.back().data(), size), 0);
   }
   socket.flush();
   EXPECT_EQ(accounts(area_.get()).in_flight, 0u) << "acknowledged, if not told of";
@@ -141,10 +141,9 @@ TEST_F(WireFullRing, SignalsOnceUntilItWasEmptyAgain) {
   socket.join(channel).connect(peer.address());
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 10; ++i) socket.send("more than the ring has room for");
-    timespec limit = to_timespec(kSoon);
     const int before = overflow_signals;
     EXPECT_TRUE(eventually([&] {
-      ec_delay(channel.get(), &limit);
+      (void)channel.wait(kSoon);
       return overflow_signals > before;
     }));
     for (int i = 0; i < 10; ++i) Message taken(channel.expect(EC_RECV));

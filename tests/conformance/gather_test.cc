@@ -14,13 +14,6 @@
 namespace sio::test {
 namespace {
 
-int send_message(const Socket& socket, std::vector<iovec>& pieces, int flags = 0) {
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = pieces.size();
-  return sio_sendmsg(socket.get(), &message, sizeof message, flags);
-}
-
 iovec piece_of(const Message& block) { return {block.data(), block.size()}; }
 iovec piece_of(std::string& text) { return {text.data(), text.size()}; }
 
@@ -90,7 +83,7 @@ TEST_F(WireGather, PiecesOfAllKindsMakeOneMessage) {
       }
       whole += std::string(size, fill);
     }
-    ASSERT_EQ(send_message(socket_, pieces), 0) << std::strerror(errno);
+    must(socket_.send(pieces), "sio_sendmsg");
     size_t told = 0;
     EXPECT_EQ(echo(told), whole);
     EXPECT_EQ(told, blocks.empty() ? 0u : 1u) << "outcomes of one message";
@@ -105,8 +98,8 @@ TEST_F(WireGather, PiecesStayLentUntilTheOneEventIsTaken) {
   std::string between = "header";
   std::vector<iovec> pieces = {piece_of(between), piece_of(first), piece_of(between),
                                piece_of(second)};
-  ASSERT_EQ(send_message(socket_, pieces), 0);
-  EXPECT_EQ(sio_release(nullptr, first.data(), first.size()), -1);
+  ASSERT_TRUE(socket_.send(pieces));
+  EXPECT_EQ(Buffer(first.data(), first.size()).release().error(), EINVAL);
   const event_data_t sent = channel_.skip_to(EC_SENT);
   EXPECT_EQ(sent.data.buf, first.data());
   EXPECT_EQ(sent.data.len, first.size());
@@ -122,7 +115,7 @@ TEST_F(WireGather, PiecesGoBackByThemselvesWithSioRelease) {
     blocks.push_back(block(100 + i, static_cast<char>('a' + i)));
     pieces.push_back(piece_of(blocks.back()));
   }
-  ASSERT_EQ(send_message(socket_, pieces, SIO_RELEASE), 0);
+  ASSERT_TRUE(socket_.send(pieces, SIO_RELEASE));
   for (Message& one : blocks) one.give_up();
   size_t told = 0;
   EXPECT_EQ(echo(told).size(), 16 * 100 + 120u);
@@ -136,7 +129,10 @@ TEST_F(WireGather, WhatFailsLeavesAllPiecesAsTheyWere) {
   const Message large = block(4096, 'b');
   std::string text(600, 'x');
   const auto send = [&](std::vector<iovec> pieces, int flags = 0) {
-    return send_message(socket_, pieces, flags);
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    return sio_sendmsg(socket_.get(), &message, sizeof message, flags);
   };
   const iovec ours = piece_of(first);
   const iovec half{first.data(), 500};
@@ -188,7 +184,11 @@ TEST_F(WireGather, WhatFindsNoRoomLeavesAllPiecesAsTheyWere) {
   const Message second = block(1000, 'b');
   std::vector<iovec> pieces = {piece_of(first), piece_of(second)};
   int queued = 0;
-  while (send_message(socket_, pieces, MSG_DONTWAIT) == 0) ASSERT_LT(++queued, 100);
+  while (socket_.send(pieces, MSG_DONTWAIT)) ASSERT_LT(++queued, 100);
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = pieces.size();
+  EXPECT_EQ(sio_sendmsg(socket_.get(), &message, sizeof message, MSG_DONTWAIT), -1);
   EXPECT_EQ(errno, EAGAIN);
   peer_->kill();
   int told = 0;
@@ -218,8 +218,7 @@ TEST_F(WireGather, WhatNeedsManyOutcomesWaitsForThem) {
     blocks.push_back(block(5 + (i == 11 ? 4 : 0), 'p'));
     pieces.push_back(piece_of(blocks.back()));
   }
-  ASSERT_EQ(send_message(socket_, pieces, MSG_DONTWAIT), -1);
-  EXPECT_EQ(errno, EAGAIN);
+  ASSERT_TRUE(socket_.send(pieces, MSG_DONTWAIT).again());
   bool writable = false;
   for (size_t told = 0; told < lent.size() || !writable;) {
     const event_data_t event = channel_.next();
@@ -234,7 +233,7 @@ TEST_F(WireGather, WhatNeedsManyOutcomesWaitsForThem) {
     at += part.size();
   }
   ASSERT_EQ(at, bytes.size());
-  EXPECT_EQ(send_message(socket_, pieces, MSG_DONTWAIT), 0);
+  EXPECT_TRUE(socket_.send(pieces, MSG_DONTWAIT));
   channel_.expect(EC_SENT);
 }
 
@@ -244,13 +243,16 @@ TEST_F(WireGather, EmptyMessagesAreReleasedToo) {
     socket_.send("");
     Message received(channel_.expect(EC_RECV));
     std::vector<iovec> pieces{piece_of(received)};
-    ASSERT_EQ(send_message(socket_, pieces, SIO_RELEASE), 0);
-    EXPECT_EQ(sio_release(nullptr, received.data(), 0), -1) << "it was given away";
+    ASSERT_TRUE(socket_.send(pieces, SIO_RELEASE));
+    EXPECT_EQ(Buffer(received.data(), 0).release().error(), EINVAL) << "it was given away";
     received.give_up();
     EXPECT_EQ(Message(channel_.expect(EC_RECV)).size(), 0u);
   }
-  std::vector<iovec> nothing{{nullptr, 0}};
-  EXPECT_EQ(send_message(socket_, nothing, SIO_RELEASE), -1);
+  iovec nothing{nullptr, 0};
+  msghdr message{};
+  message.msg_iov = &nothing;
+  message.msg_iovlen = 1;
+  EXPECT_EQ(sio_sendmsg(socket_.get(), &message, sizeof message, SIO_RELEASE), -1);
   EXPECT_EQ(errno, EINVAL);
 }
 
@@ -307,18 +309,16 @@ class WireReceive : public WireTest {
 TEST_F(WireReceive, PeekedMessageStaysTheNext) {
   pair_.near.send("first");
   pair_.near.send("second");
-  void* peeked = nullptr;
-  ASSERT_EQ(sio_recv(pair_.far.get(), &peeked, SIZE_MAX, MSG_PEEK), 5);
-  EXPECT_EQ(sio_release(nullptr, peeked, 5), -1) << "it is not the program's";
-  void* again = nullptr;
-  ASSERT_EQ(sio_recv(pair_.far.get(), &again, SIZE_MAX, MSG_PEEK | MSG_DONTWAIT), 5);
-  EXPECT_EQ(again, peeked);
+  const auto peeked = pair_.far.peek();
+  ASSERT_EQ(peeked.bytes.size(), 5u);
+  void* const at = const_cast<std::byte*>(peeked.bytes.data());
+  EXPECT_EQ(Buffer(at, 5).release().error(), EINVAL) << "it is not the program's";
+  EXPECT_EQ(pair_.far.peek(MSG_DONTWAIT).bytes.data(), at);
   const Message first = pair_.far.receive();
-  EXPECT_EQ(first.data(), peeked);
+  EXPECT_EQ(first.data(), at);
   EXPECT_EQ(first.view(), "first");
   EXPECT_EQ(pair_.far.receive().view(), "second");
-  EXPECT_EQ(sio_recv(pair_.far.get(), &again, SIZE_MAX, MSG_PEEK | MSG_DONTWAIT), -1);
-  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_TRUE(pair_.far.peek(MSG_DONTWAIT).status.again());
 }
 
 TEST_F(WireReceive, FromTellsWhoSent) {
@@ -346,13 +346,13 @@ TEST_F(WireReceive, FromTellsWhoSentAlsoWhenTheConnectionHasGone) {
   for (int i = 0; i < 2; ++i) pair_.near.send("last");
   pair_.near.close();
   ASSERT_TRUE(eventually([&] { return (pair_.far.ready() & EPOLLHUP) != 0; }));
+  {
+    const auto [status, buffer, from] = pair_.far.receive_from();
+    EXPECT_EQ(buffer.text(), "last");
+    EXPECT_EQ(std::memcmp(&from, sender.get(), sender.size()), 0);
+  }
   sockaddr_storage from{};
-  auto* const name = reinterpret_cast<sockaddr*>(&from);
   const void* data = nullptr;
-  ASSERT_EQ(sio_recvfrom(pair_.far.get(), &data, SIZE_MAX, 0, name, sizeof from), 4);
-  EXPECT_EQ(sio_release(nullptr, const_cast<void*>(data), 4), 0);
-  EXPECT_EQ(std::memcmp(&from, sender.get(), sender.size()), 0);
-  from = {};
   iovec piece{};
   msghdr message{};
   message.msg_iov = &piece;
@@ -361,7 +361,7 @@ TEST_F(WireReceive, FromTellsWhoSentAlsoWhenTheConnectionHasGone) {
   message.msg_namelen = sizeof from;
   data = &message;
   ASSERT_EQ(sio_recvmsg(pair_.far.get(), &data, sizeof message, 0), 4);
-  EXPECT_EQ(sio_release(nullptr, piece.iov_base, 4), 0);
+  EXPECT_EQ(Message(piece.iov_base, 4).view(), "last");
   EXPECT_EQ(message.msg_namelen, sender.size());
   EXPECT_EQ(std::memcmp(&from, sender.get(), sender.size()), 0);
 }
@@ -400,9 +400,9 @@ TEST_F(WireReceive, MessageTellsItsPiecesAndWhoSent) {
 TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
   const uint64_t before = pair_.near.info().sends_posted;
   for (const char* text : {"one", "two", "three"}) {
-    must(sio_send(pair_.near.get(), text, std::strlen(text), MSG_MORE), "sio_send");
+    pair_.near.send(text, MSG_MORE);
   }
-  must(sio_send(pair_.near.get(), "four", 4, 0), "sio_send");
+  pair_.near.send("four");
   for (const char* text : {"one", "two", "three", "four"}) {
     EXPECT_EQ(pair_.far.receive().view(), text);
   }
@@ -410,7 +410,7 @@ TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
 }
 
 TEST_F(WireReceive, MoreLeavesThoughNothingFollows) {
-  must(sio_send(pair_.near.get(), "alone", 5, MSG_MORE), "sio_send");
+  pair_.near.send("alone", MSG_MORE);
   EXPECT_EQ(pair_.far.receive().view(), "alone");  // this program calls for the sender no more
 }
 

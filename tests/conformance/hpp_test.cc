@@ -124,9 +124,65 @@ TEST_F(WireCpp, DatagramsGoThereAndBack) {
   ASSERT_TRUE(socket.send_to(name, std::move(buffer)));
   EXPECT_FALSE(buffer);
   EXPECT_EQ(socket.receive_from().buffer.size(), 64u);
+  buffer = area.reserve(64);
+  std::memset(buffer.data(), 'y', 64);
+  const std::vector<iovec> places{{buffer.data(), 10}, {buffer.data(), 20}};
+  ASSERT_TRUE(socket.send_to(name, places));
+  EXPECT_EQ(socket.receive_from().buffer.text(), std::string(30, 'y'));
   ASSERT_TRUE(socket.send_to(name, "end"));
   EXPECT_TRUE(socket.flush());
   peer.finish();
+}
+
+TEST_F(WireCpp, MessagesFromSeveralPlacesComeInPieces) {
+  Peer peer("echo");
+  const sio::Area area(65536);
+  const sio::Socket socket = to(peer, nullptr, &area);
+  const sio::Buffer lent = area.reserve(64);
+  std::memset(lent.data(), 'x', 64);
+  char copied[] = "copied";
+  const std::vector<iovec> places{{copied, 6}, {lent.data(), 64}};
+  ASSERT_TRUE(socket.send(places));
+  std::vector<iovec> room(3);
+  const auto [status, pieces] = socket.receive_pieces(room);
+  ASSERT_TRUE(status);
+  ASSERT_EQ(pieces.size(), 1u) << "a message is in one";
+  EXPECT_EQ(pieces.data(), room.data());
+  EXPECT_EQ(sio::Buffer(pieces[0].iov_base, pieces[0].iov_len).text(),
+            "copied" + std::string(64, 'x'));
+  EXPECT_TRUE(socket.receive_pieces(room, MSG_DONTWAIT).status.again());
+  ASSERT_TRUE(socket.shutdown(SHUT_WR));
+  const auto end = socket.receive_pieces(room);
+  EXPECT_TRUE(end.status);
+  EXPECT_TRUE(end.pieces.empty());
+}
+
+TEST_F(WireCpp, BytesAreReleasedFromTheFront) {
+  Peer peer("bytes-echo");
+  sio::Socket socket(peer.address().family(), SOCK_STREAM);
+  socket.connect(peer.address().storage());
+  ASSERT_TRUE(socket.send("abcdef"));
+  sio::Buffer bytes = socket.receive(0, 4).buffer;
+  ASSERT_EQ(bytes.text(), "abcd");
+  EXPECT_EQ(bytes.release_front(5).error(), EINVAL);
+  EXPECT_TRUE(bytes.release_front(3));
+  EXPECT_EQ(bytes.text(), "d");
+  EXPECT_TRUE(bytes.release_front(1));
+  EXPECT_FALSE(bytes) << "all of it";
+  EXPECT_EQ(socket.receive().buffer.text(), "ef");
+}
+
+TEST_F(WireCpp, AssociationsAreUndone) {
+  Peer peer("serve");
+  sio::Area area(size_t{1} << 20);
+  sio::Socket socket(peer.address().family());
+  socket.associate(area);
+  EXPECT_EQ(area.free().error(), EBUSY);
+  ASSERT_TRUE(socket.disassociate(area));
+  EXPECT_EQ(socket.disassociate(area).error(), EINVAL);
+  EXPECT_TRUE(area.free());
+  socket.connect(peer.address().storage());
+  EXPECT_EQ(socket.disassociate(sio::Area(65536)).error(), EBUSY);
 }
 
 TEST_F(WireCpp, ListenerAcceptsWhatItsPeersSend) {
@@ -183,6 +239,10 @@ TEST_F(Cpp, ChannelTellsOfWhatWasAdded) {
   EXPECT_EQ(await(channel, EC_TIMER).fd, timer);
   EXPECT_TRUE(channel.end(timer));
   EXPECT_FALSE(channel.end(timer));
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int due = channel.add_timer(CLOCK_REALTIME, {{}, now}, TIMER_ABSTIME);
+  EXPECT_EQ(await(channel, EC_TIMER).fd, due);
   for (uint64_t i = 0; i < 4; ++i) EXPECT_TRUE(channel.post(i));
   EXPECT_TRUE(channel.post(4).again());
   std::vector<event_data_t> room(8);

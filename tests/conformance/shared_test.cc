@@ -96,11 +96,13 @@ class Gathering {
   // Shares come back as others use what they have, and when those that were closed are done with:
   // until then it waits.
   void accept() {
-    const int fd = sio_accept(listener_.get(), nullptr, nullptr);
-    if (fd < 0 && errno == ENOBUFS) return;
-    if (fd < 0) fail("sio_accept: %s", std::strerror(errno));
-    --waiting_;
-    guests_[fd].socket = Socket(fd);
+    try {
+      Socket socket = listener_.accept();
+      --waiting_;
+      guests_[socket.get()].socket = std::move(socket);
+    } catch (const std::system_error& error) {
+      if (error.code().value() != ENOBUFS) throw;
+    }
   }
 
   void take(const event_data_t& event) {
@@ -369,15 +371,11 @@ class Shared : public DeviceTest {
   }
 
   Socket accept(Socket& listener) {
-    int fd = -1;
-    if (!eventually([&] {
-          fd = sio_accept(listener.get(), nullptr, nullptr);
-          return fd >= 0 || errno != EAGAIN;
-        })) {
+    Socket accepted;
+    if (!eventually([&] { return bool(accepted = listener.try_accept()); })) {
       fail("nobody to accept");
     }
-    if (fd < 0) throw errno;
-    return Socket(fd);
+    return accepted;
   }
 
   // Both ends; `near` has heard that it is connected.
@@ -387,7 +385,7 @@ class Shared : public DeviceTest {
     pair.far = accept(listener);
     const event_data_t event = near_.skip_to(EC_CONNECT);
     EXPECT_EQ(event.error, 0);
-    must(sio_nonblock(pair.near.get(), 0), "sio_nonblock");
+    pair.near.set_nonblocking(false);
     return pair;
   }
 
@@ -458,17 +456,19 @@ TEST_F(Shared, AcceptingBeyondTheMemoryFailsAndTheConnectionGoesOnWaiting) {
   try {
     accept(listener);
     FAIL() << "there was room for another";
-  } catch (int error) {
-    EXPECT_EQ(error, ENOBUFS);
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(error.code().value(), ENOBUFS);
   }
   one.near.close();
   one.far.close();
   Socket accepted;
   ASSERT_TRUE(eventually([&] {
-    const int fd = sio_accept(listener.get(), nullptr, nullptr);
-    EXPECT_TRUE(fd >= 0 || errno == ENOBUFS) << errno;
-    if (fd >= 0) accepted = Socket(fd);
-    return fd >= 0;
+    try {
+      accepted = listener.accept();
+    } catch (const std::system_error& error) {
+      EXPECT_EQ(error.code().value(), ENOBUFS);
+    }
+    return bool(accepted);
   }));
   EXPECT_EQ(near_.skip_to(EC_CONNECT).error, 0);
   third.send("hello");
@@ -519,7 +519,7 @@ TEST_F(Shared, IsWithWhoeverIsInTheChannelWhenTheConnectionIsMade) {
   EXPECT_EQ(accounts(area.get()).posted, 2 * bytes)
       << "one for the channel, one for who is in none";
   for (Socket& socket : accepted) socket.send("to you");
-  must(sio_nonblock(sockets[2].get(), 0), "sio_nonblock");
+  sockets[2].set_nonblocking(false);
   EXPECT_EQ(sockets[2].receive().view(), "to you");
   for (int i = 0; i < 2; ++i) EXPECT_EQ(Message(near_.skip_to(EC_RECV)).view(), "to you");
   for (Socket& socket : sockets) socket.close();
@@ -559,15 +559,14 @@ TEST_F(Shared, ServesCallsThatReceiveToo) {
   Pair other = join(listener);
   for (const char* text : {"first", "second"}) one.near.send(text);
   other.near.send("other");
-  must(sio_nonblock(one.far.get(), 0), "sio_nonblock");
-  must(sio_nonblock(other.far.get(), 0), "sio_nonblock");
+  one.far.set_nonblocking(false);
+  other.far.set_nonblocking(false);
   EXPECT_EQ(other.far.receive().view(), "other");
   far_.skip_to(EC_READABLE);
-  void* data = nullptr;
-  EXPECT_EQ(sio_recv(one.far.get(), &data, SIZE_MAX, MSG_PEEK), 5);
+  EXPECT_EQ(one.far.peek().bytes.size(), 5u);
   EXPECT_EQ(one.far.receive().view(), "first");
   EXPECT_EQ(one.far.receive().view(), "second");
-  must(sio_shutdown(other.far.get(), SHUT_RD), "sio_shutdown");
+  must(other.far.shutdown(SHUT_RD), "sio_shutdown");
   for (int i = 0; i < 200; ++i) other.near.send("nobody wants it");
   other.near.flush();
   one.near.send("third");
@@ -616,9 +615,9 @@ TEST_F(Shared, RefusesWhatMakesNoSense) {
   });
   ASSERT_EQ(assoc(other, bytes, DMA_RECV | DMA_SHARED)(), 0);
   EXPECT_EQ(accounts(area.get()).posted, bytes) << "the same";
-  ASSERT_EQ(dma_disassoc(socket.get(), area.get(), bytes), 0);
+  ASSERT_TRUE(socket.disassociate(area, bytes));
   EXPECT_EQ(accounts(area.get()).posted, bytes) << "there is another";
-  must(ec_del_fd(far_.get(), other.get()), "ec_del_fd");
+  far_.remove(other.get());
   EXPECT_EQ(accounts(area.get()).posted, 0u) << "the last has left the channel";
 }
 

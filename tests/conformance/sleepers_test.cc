@@ -24,8 +24,8 @@ constexpr milliseconds kMoment{100};  // until a thread is surely asleep where i
 class BlockedSender {
  public:
   explicit BlockedSender(const Socket& socket, int messages)
-      : thread_([fd = socket.get(), messages] {
-          for (int i = 0; i < messages; ++i) EXPECT_EQ(sio_send(fd, "x", 1, 0), 0) << errno;
+      : thread_([&socket, messages] {
+          for (int i = 0; i < messages; ++i) must(socket.send("x"), "sio_send");
         }) {
     std::this_thread::sleep_for(kMoment * 2);
   }
@@ -44,8 +44,7 @@ bool readable(int fd, milliseconds limit) {
 
 // Asks for events (or messages) until there is none, as who is about to sleep must.
 void see_empty(const Channel& channel) {
-  event_data_t event;
-  while (ec_next_event(channel.get(), &event) == 0) {
+  while (channel.poll()) {
   }
 }
 
@@ -70,7 +69,7 @@ class WireSleepers : public WireTest {
 TEST_F(WireSleepers, InPollHearOfEventsWhileAnotherIsInABlockingSend) {
   const Channel channel;
   Pair pair = make_narrow_pair(&channel);
-  const int fd = ec_to_fd(channel.get());
+  const int fd = channel.descriptor();
   {
     const BlockedSender sender(pair.near, 4);
     see_empty(channel);
@@ -89,8 +88,7 @@ TEST_F(WireSleepers, InPollHearOfEventsWhileAnotherIsInABlockingSend) {
 TEST_F(WireSleepers, InPollHearOfMessagesWhileAnotherIsInABlockingSend) {
   Pair pair = make_narrow_pair(nullptr);
   const BlockedSender sender(pair.near, 4);
-  void* message;
-  EXPECT_EQ(sio_recv(pair.near.get(), &message, SIZE_MAX, MSG_DONTWAIT), -1);
+  EXPECT_FALSE(pair.near.try_receive(MSG_DONTWAIT).status);
   pair.far.send("answer");
   std::this_thread::sleep_for(kMoment);
   EXPECT_TRUE(readable(pair.near.get(), milliseconds(3000)));
@@ -102,9 +100,9 @@ TEST_F(WireSleepers, InDelayAreServedWhileAnotherIsInABlockingSend) {
   const Channel channel;
   Pair pair = make_narrow_pair(&channel);
   see_empty(channel);
-  ASSERT_EQ(ec_post(channel.get(), 1, nullptr), 0);  // so that the sender sleeps apart
+  ASSERT_TRUE(channel.post(1));  // so that the sender sleeps apart
   const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  ASSERT_EQ(ec_add_fd(channel.get(), fd, EPOLLIN, nullptr), 0);
+  channel.add(fd, EPOLLIN);
   {
     const BlockedSender sender(pair.near, 4);
     EXPECT_EQ(channel.next().kind, uint32_t{EC_USER});
@@ -128,27 +126,23 @@ TEST_F(WireSleepers, AreNotDisturbedByAnEmptyReceiveOrAccept) {
   Socket near = Socket::make();
   near.join(channel, EPOLLIN);
   std::thread connecting([&] { near.connect(listener.name()); });
-  int accepted;
-  while ((accepted = sio_accept(listener.get(), nullptr, nullptr)) < 0) std::this_thread::yield();
-  const Socket far(accepted);
+  Socket far;
+  while (!(far = listener.try_accept())) std::this_thread::yield();
   connecting.join();
   std::atomic<bool> over{false};
   std::atomic<int> taken{0};
   std::thread delayed([&] {
-    timespec limit = to_timespec(milliseconds(200));
-    event_data_t event;
     while (!over) {
-      ec_delay(channel.get(), &limit);
-      while (ec_next_event(channel.get(), &event) == 0) taken += event.kind == EC_USER ? 1 : 0;
+      (void)channel.wait(milliseconds(200));
+      while (const auto event = channel.poll()) taken += event->kind == EC_USER ? 1 : 0;
     }
   });
   constexpr int kRounds = 300;
   for (int i = 0; i < kRounds; ++i) {
     std::this_thread::sleep_for(std::chrono::microseconds(500));
-    EXPECT_EQ(ec_post(channel.get(), 1, nullptr), 0);
-    void* none;
-    EXPECT_EQ(sio_recv(near.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
-    EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);
+    EXPECT_TRUE(channel.post(1));
+    EXPECT_FALSE(near.try_receive(MSG_DONTWAIT).status);
+    EXPECT_FALSE(listener.try_accept());
   }
   EXPECT_TRUE(eventually([&] { return taken == kRounds; }));
   over = true;
@@ -158,11 +152,10 @@ TEST_F(WireSleepers, AreNotDisturbedByAnEmptyReceiveOrAccept) {
 TEST_F(WireSleepers, InPollSeeTheEventThatAnEmptyReceiveCameAcross) {
   const Channel channel;
   Pair pair = make_pair(&channel, nullptr, EPOLLIN);
-  const int fd = ec_to_fd(channel.get());
+  const int fd = channel.descriptor();
   see_empty(channel);
-  ASSERT_EQ(ec_post(channel.get(), 1, nullptr), 0);
-  void* none;
-  EXPECT_EQ(sio_recv(pair.near.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
+  ASSERT_TRUE(channel.post(1));
+  EXPECT_FALSE(pair.near.try_receive(MSG_DONTWAIT).status);
   EXPECT_TRUE(readable(fd, milliseconds(1000)));
   EXPECT_EQ(channel.next().kind, uint32_t{EC_USER});
 }
@@ -172,11 +165,11 @@ TEST_F(WireSleepers, InPollSeeTheEventThatAnEmptyReceiveCameAcross) {
 TEST_F(WireSleepers, InDelayHearOfAnEventThatHadToWaitForRoom) {
   const Channel channel(0, 2);
   const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  ASSERT_EQ(ec_add_fd(channel.get(), fd, EPOLLIN, nullptr), 0);
+  channel.add(fd, EPOLLIN);
   Socket listener = Socket::make();
   listener.join(channel, EPOLLIN).bind(Address::self()).listen();
   std::thread leader([&] {
-    EXPECT_EQ(sio_accept(listener.get(), nullptr, nullptr), -1);  // until it is closed
+    EXPECT_THROW(listener.try_accept(), std::system_error);  // until it is closed
   });
   std::this_thread::sleep_for(kMoment);
   std::atomic<int> back{0};
@@ -186,24 +179,23 @@ TEST_F(WireSleepers, InDelayHearOfAnEventThatHadToWaitForRoom) {
   std::vector<std::thread> workers;
   for (int i = 0; i < 3; ++i) {
     workers.emplace_back([&] {
-      ec_delay(channel.get(), nullptr);
+      (void)channel.wait();
       ++back;
       while (!go) std::this_thread::yield();
-      event_data_t event;
-      if (ec_next_event(channel.get(), &event) == 0) ++taken;
+      if (channel.poll()) ++taken;
       while (!over) std::this_thread::sleep_for(milliseconds(1));  // busy
     });
   }
   std::this_thread::sleep_for(kMoment);
-  EXPECT_EQ(ec_post(channel.get(), 1, nullptr), 0);
-  EXPECT_EQ(ec_post(channel.get(), 2, nullptr), 0);
+  EXPECT_TRUE(channel.post(1));
+  EXPECT_TRUE(channel.post(2));
   EXPECT_TRUE(eventually([&] { return back == 2; }));
   eventfd_write(fd, 1);  // no room for it
   std::this_thread::sleep_for(kMoment);
   go = true;
   EXPECT_TRUE(eventually([&] { return taken == 3; }, milliseconds(3000))) << taken;
   over = true;
-  if (back < 3) ec_post(channel.get(), 3, nullptr);
+  if (back < 3) (void)channel.post(3);
   for (std::thread& worker : workers) worker.join();
   listener.close();
   leader.join();
@@ -218,17 +210,14 @@ TEST_F(Sleepers, AreAllReachedByOneDescriptor) {
   const Channel channel;
   std::array<int, 2> ends;
   ASSERT_EQ(pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC), 0);
-  ASSERT_EQ(ec_add_fd(channel.get(), ends[0], EPOLLIN, nullptr), 0);
+  channel.add(ends[0], EPOLLIN);
   std::atomic<int> taken{0};
   std::atomic<int> allowed{0};
   std::atomic<bool> over{false};
   const auto work = [&] {
     while (!over) {
-      timespec limit = to_timespec(milliseconds(5000));
-      event_data_t event;
       char byte;
-      if (ec_delay(channel.get(), &limit) != 0 || ec_next_event(channel.get(), &event) != 0)
-        continue;
+      if (!channel.wait(milliseconds(5000)) || !channel.poll()) continue;
       if (read(ends[0], &byte, 1) != 1) continue;
       const int mine = ++taken;
       while (!over && allowed < mine) std::this_thread::sleep_for(milliseconds(1));  // busy

@@ -38,11 +38,8 @@ constexpr milliseconds kQuiet{30};
 class Sources : public PlainTest {
  protected:
   bool quiet() { return !channel_.try_next(kQuiet); }
-  void end(int id) { must(ec_del(channel_.get(), id), "ec_del"); }
-  void expect_ended(int id) {
-    EXPECT_EQ(ec_del(channel_.get(), id), -1);
-    EXPECT_EQ(errno, ENOENT);
-  }
+  void end(int id) { EXPECT_TRUE(channel_.end(id)); }
+  void expect_ended(int id) { EXPECT_FALSE(channel_.end(id)); }
 
   int cookie_ = 0;
   Channel channel_;
@@ -65,7 +62,7 @@ class SourceSignal : public Sources {
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }
 
-  int add() { return must(ec_add_signal(channel_.get(), &signals_, &cookie_), "ec_add_signal"); }
+  int add() { return channel_.add_signals(signals_, &cookie_); }
   static void queue(int value, int signal = SIGRTMIN + 5) {
     must(sigqueue(getpid(), signal, {.sival_int = value}), "sigqueue");
   }
@@ -91,7 +88,7 @@ TEST_F(SourceSignal, TellsWhoSentIt) {
 
 TEST_F(SourceSignal, StaysPendingWhileTheRingIsFull) {
   const Channel small(0, 4);
-  must(ec_add_signal(small.get(), &signals_, nullptr), "ec_add_signal");
+  small.add_signals(signals_);
   for (int i = 0; i < 20; ++i) queue(i);
   for (int i = 0; i < 20; ++i) {
     EXPECT_EQ(small.expect(EC_SIGNAL).signal.value.sival_int, i);
@@ -104,8 +101,7 @@ TEST_F(SourceSignal, StaysPendingWhileTheRingIsFull) {
 TEST_F(SourceSignal, IsLeftAloneOnceTheSourceHasEnded) {
   const int id = add();
   queue(1);
-  timespec limit = to_timespec(kSoon);
-  EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);  // it is in the ring
+  EXPECT_TRUE(channel_.wait(kSoon));  // it is in the ring
   end(id);
   EXPECT_TRUE(quiet());
   queue(2);
@@ -123,7 +119,7 @@ class SourceTimer : public Sources {
   int add(milliseconds first, milliseconds interval, int flags = 0,
           clockid_t clock = CLOCK_MONOTONIC) {
     const itimerspec times{to_timespec(interval), to_timespec(first)};
-    return must(ec_add_timer(channel_.get(), clock, &times, flags, &cookie_), "ec_add_timer");
+    return channel_.add_timer(clock, times, flags, &cookie_);
   }
   // An errno, if it may not be set.
   static int set_clock_to_what_it_is() {
@@ -172,23 +168,21 @@ TEST_F(SourceTimer, ThatIsLateCountsAllExpirations) {
 
 TEST_F(SourceTimer, WaitsInTheRingOnceAtMost) {
   add(milliseconds(1), milliseconds(1));
-  timespec limit = to_timespec(kSoon);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(channel_.wait(kSoon));
   std::this_thread::sleep_for(milliseconds(10));
   event_data_t events[16];
-  EXPECT_EQ(ec_next_events(channel_.get(), events, 16), 1);
+  EXPECT_EQ(channel_.poll(events).size(), 1u);
 }
 
 TEST_F(SourceTimer, ThatHasEndedIsNotToldOf) {
   const int id = add(milliseconds(10), milliseconds(0));
-  timespec limit = to_timespec(kSoon);
-  EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);
+  EXPECT_TRUE(channel_.wait(kSoon));
   end(id);  // it has expired, but nobody was told
   EXPECT_TRUE(quiet());
 }
 
 TEST_F(SourceTimer, WakesWhoSleepsOnTheDescriptor) {
-  const int fd = ec_to_fd(channel_.get());
+  const int fd = channel_.descriptor();
   EXPECT_TRUE(quiet());
   add(milliseconds(50), milliseconds(0));
   pollfd entry{fd, POLLIN, 0};
@@ -263,14 +257,14 @@ TEST_F(SourceTimer, CountsEachExpirationOnceAsItsClockIsSet) {
 TEST_F(Sources, ThatAreAddedTwiceAreNotArmedAgain) {
   for (const uint32_t how : {uint32_t{EPOLLONESHOT}, uint32_t{EPOLLET}}) {
     const Fd counter(must(eventfd(1, EFD_CLOEXEC), "eventfd"));
-    const auto add = [&] {
+    channel_.add(counter.get(), EPOLLIN | how);
+    channel_.expect(EC_FD);
+    const auto again = [&] {
       return ec_add_fd(channel_.get(), counter.get(), EPOLLIN | how, nullptr);
     };
-    must(add(), "ec_add_fd");
-    channel_.expect(EC_FD);
-    expect_errors({{"twice", add, EEXIST}});
+    expect_errors({{"twice", again, EEXIST}});
     EXPECT_TRUE(quiet());
-    must(ec_del_fd(channel_.get(), counter.get()), "ec_del_fd");
+    channel_.remove(counter.get());
   }
 }
 
@@ -279,11 +273,11 @@ TEST_F(Sources, ThatWereClosedAreNotTakenForWhoHasTheirNumber) {
   Fd closed(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
   const Fd duplicate(must(dup(closed.get()), "dup"));
   const int fd = closed.get();
-  must(ec_add_fd(channel_.get(), fd, EPOLLIN, nullptr), "ec_add_fd");
+  channel_.add(fd, EPOLLIN);
   closed.reset();
   const Fd other(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
   ASSERT_EQ(other.get(), fd);
-  must(ec_add_fd(channel_.get(), fd, EPOLLIN, nullptr), "ec_add_fd");
+  channel_.add(fd, EPOLLIN);
   must(eventfd_write(duplicate.get(), 1), "eventfd_write");
   EXPECT_TRUE(quiet());
   must(eventfd_write(fd, 1), "eventfd_write");
@@ -303,7 +297,7 @@ class SourceClosed : public SourceTimer {
   }
   Fd add_readable() {
     Fd counter(must(eventfd(1, EFD_CLOEXEC), "eventfd"));
-    must(ec_add_fd(channel_.get(), counter.get(), EPOLLIN, nullptr), "ec_add_fd");
+    channel_.add(counter.get(), EPOLLIN);
     return counter;
   }
   void expect_timer(int id) {
@@ -321,8 +315,7 @@ TEST_F(SourceClosed, IsNotArmedInPlaceOfATimer) {
 
 TEST_F(SourceClosed, IsNotToldOfInPlaceOfATimer) {
   Fd counter = add_readable();
-  timespec limit = to_timespec(kSoon);
-  ASSERT_EQ(ec_delay(channel_.get(), &limit), 0);  // its event is in the ring
+  ASSERT_TRUE(channel_.wait(kSoon));  // its event is in the ring
   expect_timer(replace_by_timer(counter, kQuiet));
 }
 
@@ -351,11 +344,11 @@ TEST_F(SourceClosedOnWire, CannotBeTakenOutInPlaceOfCompletions) {
   for (int i = 0; i < 100; ++i) {
     counters.emplace_back(must(eventfd(0, EFD_CLOEXEC), "eventfd"));
     numbers.push_back(counters.back().get());
-    must(ec_add_fd(channel_.get(), numbers.back(), EPOLLIN, nullptr), "ec_add_fd");
+    channel_.add(numbers.back(), EPOLLIN);
   }
   counters.clear();
   Pair pair = make_pair(&channel_);
-  for (const int fd : numbers) ec_del_fd(channel_.get(), fd);
+  for (const int fd : numbers) ec_del_fd(channel_.get(), fd);  // some are known, some are not
   while (channel_.try_next(kQuiet)) {
   }
   std::thread sending([&] {
@@ -375,12 +368,12 @@ class SourceSemaphore : public Sources {
  protected:
   SourceSemaphore() { must(sem_init(&semaphore_, 0, 0), "sem_init"); }
   ~SourceSemaphore() override {
-    for (const int id : ids_) ec_del(channel_.get(), id);
+    for (const int id : ids_) channel_.end(id);
     sem_destroy(&semaphore_);
   }
 
   int add() {
-    ids_.insert(must(ec_add_sem(channel_.get(), &semaphore_, &cookie_), "ec_add_sem"));
+    ids_.insert(channel_.add_semaphore(semaphore_, &cookie_));
     return *ids_.rbegin();
   }
   int left() {
@@ -413,8 +406,7 @@ TEST_F(SourceSemaphore, IsLeftToOthersUntilTheEventWasTaken) {
   post(3);
   add();
   for (int taken = 1; taken <= 3; ++taken) {
-    timespec limit = to_timespec(kSoon);
-    EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);
+    EXPECT_TRUE(channel_.wait(kSoon));
     std::this_thread::sleep_for(milliseconds(20));
     EXPECT_EQ(left(), 3 - taken);
     channel_.expect(EC_SEM);
@@ -425,8 +417,7 @@ TEST_F(SourceSemaphore, IsLeftToOthersUntilTheEventWasTaken) {
 TEST_F(SourceSemaphore, IsGivenBackWhenTheSourceEnds) {
   const int id = add();
   post(3);
-  timespec limit = to_timespec(kSoon);
-  EXPECT_EQ(ec_delay(channel_.get(), &limit), 0);
+  EXPECT_TRUE(channel_.wait(kSoon));
   EXPECT_EQ(left(), 2);
   end(id);
   EXPECT_EQ(left(), 3);
@@ -437,10 +428,9 @@ TEST_F(SourceSemaphore, IsGivenBackWhenTheSourceEnds) {
 TEST_F(SourceSemaphore, IsGivenBackWhenTheChannelEnds) {
   {
     const Channel other;
-    must(ec_add_sem(other.get(), &semaphore_, nullptr), "ec_add_sem");
+    other.add_semaphore(semaphore_);
     post();
-    timespec limit = to_timespec(kSoon);
-    EXPECT_EQ(ec_delay(other.get(), &limit), 0);
+    EXPECT_TRUE(other.wait(kSoon));
     EXPECT_EQ(left(), 0);
   }
   EXPECT_EQ(left(), 1);
@@ -448,13 +438,13 @@ TEST_F(SourceSemaphore, IsGivenBackWhenTheChannelEnds) {
 
 TEST_F(SourceSemaphore, WaitsForRoomInTheRing) {
   const Channel small(0, 2);
-  const int id = must(ec_add_sem(small.get(), &semaphore_, nullptr), "ec_add_sem");
-  for (uint64_t i = 0; i < 2; ++i) must(ec_post(small.get(), i, nullptr), "ec_post");
+  const int id = small.add_semaphore(semaphore_);
+  for (uint64_t i = 0; i < 2; ++i) must(small.post(i), "ec_post");
   post(2);
   ASSERT_TRUE(eventually([&] { return left() == 1; }));
   for (int i = 0; i < 2; ++i) small.expect(EC_USER);
   for (int i = 0; i < 2; ++i) small.expect(EC_SEM);
-  must(ec_del(small.get(), id), "ec_del");
+  EXPECT_TRUE(small.end(id));
 }
 
 // However the end of a source and a post fall, none is lost and none is made.
@@ -470,7 +460,7 @@ TEST_F(SourceSemaphore, IsNeitherLostNorMadeByEndsAtAnyTime) {
   });
   int taken = 0;
   while (!stop) {
-    const int id = must(ec_add_sem(channel_.get(), &semaphore_, nullptr), "ec_add_sem");
+    const int id = channel_.add_semaphore(semaphore_);
     if (channel_.try_next(milliseconds(0))) ++taken;
     end(id);
   }
@@ -502,9 +492,12 @@ class Page {
 class SourceFutex : public Sources {
  protected:
   int add(uint32_t* word, uint32_t value, int flags = 0) {
-    const int id = ec_add_futex(channel_.get(), word, value, flags, &cookie_);
-    if (id < 0 && errno == ENOSYS) return -1;
-    return must(id, "ec_add_futex");
+    try {
+      return channel_.add_futex(*word, value, flags, &cookie_);
+    } catch (const std::system_error& error) {
+      if (error.code().value() != ENOSYS) throw;
+      return -1;
+    }
   }
   void SetUp() override {
     const int id = add(&word_, 1);
@@ -662,7 +655,7 @@ class SourceProcess : public Sources {
 
 TEST_F(SourceProcess, TellsHowAChildHasEnded) {
   const pid_t child = start();
-  const int id = must(ec_add_process(channel_.get(), child, &cookie_), "ec_add_process");
+  const int id = channel_.add_process(child, &cookie_);
   EXPECT_TRUE(quiet());
   let_end_ = Fd();
   const event_data_t event = channel_.expect(EC_PROCESS);
@@ -680,7 +673,7 @@ TEST_F(SourceProcess, TellsHowAChildHasEnded) {
 
 TEST_F(SourceProcess, TellsOfAChildThatWasKilled) {
   const pid_t child = start();
-  must(ec_add_process(channel_.get(), child, nullptr), "ec_add_process");
+  channel_.add_process(child);
   must(kill(child, SIGKILL), "kill");
   const event_data_t event = channel_.expect(EC_PROCESS);
   EXPECT_EQ(event.signal.code, CLD_KILLED);
@@ -706,7 +699,7 @@ TEST_F(SourceProcess, TellsOnlyThatAnotherHasEnded) {
   pid_t grandchild = 0;
   ASSERT_EQ(read(out.get(), &grandchild, sizeof grandchild), ssize_t{sizeof grandchild});
   must(waitpid(child, nullptr, 0), "waitpid");
-  must(ec_add_process(channel_.get(), grandchild, nullptr), "ec_add_process");
+  channel_.add_process(grandchild);
   const event_data_t event = channel_.expect(EC_PROCESS);
   EXPECT_EQ(event.signal.pid, grandchild);
   EXPECT_EQ(event.signal.code, 0);
@@ -714,13 +707,13 @@ TEST_F(SourceProcess, TellsOnlyThatAnotherHasEnded) {
 
 TEST_F(SourceProcess, MayEndWithoutBeingWaitedFor) {
   const pid_t child = start();
-  const int id = must(ec_add_process(channel_.get(), child, nullptr), "ec_add_process");
+  const int id = channel_.add_process(child);
   end(id);
   let_end_ = Fd();
   must(waitpid(child, nullptr, 0), "waitpid");
   EXPECT_TRUE(quiet());
-  EXPECT_EQ(ec_add_process(channel_.get(), child, nullptr), -1);
-  EXPECT_EQ(errno, ESRCH);
+  expect_errors(
+      {{"it is no more", [&] { return ec_add_process(channel_.get(), child, nullptr); }, ESRCH}});
 }
 
 // ------------------------------------------------------------------------------- message queues
@@ -740,9 +733,7 @@ class SourceMessageQueue : public Sources {
     if (queue_ >= 0) mq_close(queue_);
   }
 
-  int add(uint32_t events) {
-    return must(ec_add_mq(channel_.get(), queue_, events, &cookie_), "ec_add_mq");
-  }
+  int add(uint32_t events) { return channel_.add_queue(queue_, events, &cookie_); }
   void send() { must(mq_send(queue_, "hello", 5, 0), "mq_send"); }
   void receive() {
     char message[16];
@@ -814,12 +805,11 @@ TEST_F(Sources, OfAllKindsComeThroughOneChannel) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   sem_t semaphore;
   must(sem_init(&semaphore, 0, 1), "sem_init");
-  const itimerspec times{{}, {0, 1'000'000}};
   std::set<uint32_t> wanted = {EC_USER, EC_SIGNAL, EC_TIMER, EC_SEM};
-  must(ec_add_signal(channel_.get(), &signals, nullptr), "ec_add_signal");
-  must(ec_add_timer(channel_.get(), CLOCK_MONOTONIC, &times, 0, nullptr), "ec_add_timer");
-  const int id = must(ec_add_sem(channel_.get(), &semaphore, nullptr), "ec_add_sem");
-  must(ec_post(channel_.get(), 1, nullptr), "ec_post");
+  channel_.add_signals(signals);
+  channel_.add_timer(milliseconds(1));
+  const int id = channel_.add_semaphore(semaphore);
+  must(channel_.post(1), "ec_post");
   must(kill(getpid(), SIGRTMIN + 5), "kill");
   while (!wanted.empty()) wanted.erase(channel_.next().kind);
   end(id);

@@ -155,26 +155,32 @@ TEST_F(WireStream, IsReleasedFromTheFrontOfWhatIsHeld) {
   const auto socket = connect("bytes-echo");
   ByteStream stream(1);
   ASSERT_TRUE(socket.send(block(4000, stream)));
-  void* data = nullptr;
-  ASSERT_EQ(sio_recv(socket.descriptor(), &data, 1000, 0), 1000);
-  auto* const bytes = static_cast<char*>(data);
-  const auto release = [](char* at, size_t n) { return sio_release(nullptr, at, n); };
-  expect_errors({
-      {"not from the front", [&] { return release(bytes + 1, 10); }, EINVAL},
-      {"more than is held", [&] { return release(bytes, 1001); }, EINVAL},
-      {"nothing", [&] { return release(bytes, 0); }, EINVAL},
-      {"what is not held yet", [&] { return release(bytes + 1000, 10); }, EINVAL},
-  });
-  EXPECT_EQ(release(bytes, 1), 0);
-  expect_errors({{"twice", [&] { return release(bytes, 1); }, EINVAL}});
-  EXPECT_EQ(release(bytes + 1, 500), 0);
-  ASSERT_EQ(sio_recv(socket.descriptor(), &data, 500, 0), 500);
-  EXPECT_EQ(data, bytes + 1000) << "the same slot";
-  EXPECT_EQ(release(bytes + 501, 999), 0) << "of two calls at once";
+  sio::Buffer first = socket.receive(0, 1000).buffer;
+  ASSERT_EQ(first.size(), 1000u);
+  std::byte* const bytes = first.data();
+  const auto release = [](std::byte* at, size_t n) { return sio::Buffer(at, n).release(); };
+  EXPECT_EQ(release(bytes + 1, 10).error(), EINVAL) << "not from the front";
+  EXPECT_EQ(release(bytes, 1001).error(), EINVAL) << "more than is held";
+  EXPECT_EQ(release(bytes, 0).error(), EINVAL) << "nothing";
+  EXPECT_EQ(release(bytes + 1000, 10).error(), EINVAL) << "what is not held yet";
+  EXPECT_EQ(first.release_front(1001).error(), EINVAL) << "more than there are";
+  EXPECT_TRUE(first.release_front(1));
+  EXPECT_EQ(release(bytes, 1).error(), EINVAL) << "twice";
+  EXPECT_TRUE(first.release_front(500));
+  EXPECT_EQ(first.data(), bytes + 501);
+  EXPECT_EQ(first.size(), 499u);
+  first.give_up();
+  sio::Buffer second = socket.receive(0, 500).buffer;
+  ASSERT_EQ(second.size(), 500u);
+  EXPECT_EQ(second.give_up(), bytes + 1000) << "the same slot";
+  EXPECT_TRUE(release(bytes + 501, 999)) << "of two calls at once";
   const auto area = socket.get<dma_mem_t>(SIO_AREA);
   EXPECT_EQ(accounts(area).received, 8192u) << "the slot has more";
-  ASSERT_EQ(sio_recv(socket.descriptor(), &data, 10'000, 0), 2500);
-  EXPECT_EQ(release(bytes + 1500, 2500), 0);
+  sio::Buffer rest = socket.receive(0, 10'000).buffer;
+  EXPECT_EQ(rest.data(), bytes + 1500);
+  ASSERT_EQ(rest.size(), 2500u);
+  EXPECT_TRUE(rest.release_front(2500)) << "all of it";
+  EXPECT_FALSE(rest);
   EXPECT_EQ(accounts(area).received, 0u);
 }
 
@@ -182,16 +188,14 @@ TEST_F(WireStream, BytesAreTheLibrarysWhileTheyAreForwarded) {
   const auto socket = connect("bytes-echo");
   ByteStream stream(1);
   ASSERT_TRUE(socket.send(block(8000, stream)));
-  void* data = nullptr;
-  ASSERT_EQ(sio_recv(socket.descriptor(), &data, 6000, 0), 6000);
-  auto* const bytes = static_cast<char*>(data);
+  sio::Buffer held = socket.receive(0, 6000).buffer;
+  ASSERT_EQ(held.size(), 6000u);
   // Back to where it came from, the rear part of it.
-  ASSERT_EQ(sio_send(socket.descriptor(), bytes + 2000, 4000, 0), 0);
-  EXPECT_EQ(sio_send(socket.descriptor(), bytes, 6000, SIO_RELEASE), -1) << "more is to come";
-  EXPECT_EQ(errno, EINVAL);
-  EXPECT_EQ(sio_release(nullptr, bytes, 1500), 0) << "what is in front of that";
+  ASSERT_TRUE(socket.send(held.bytes().subspan(2000)));
+  EXPECT_EQ(socket.send(std::move(held)).error(), EINVAL) << "more is to come";
+  EXPECT_TRUE(held.release_front(1500)) << "what is in front of that";
   EXPECT_TRUE(socket.flush());
-  EXPECT_EQ(sio_release(nullptr, bytes + 1500, 4500), 0);
+  EXPECT_TRUE(held.release());
 }
 
 TEST_F(WireStream, SendsAreAcceptedWholeAndLeaveAsThePeerHasRoom) {
@@ -199,7 +203,7 @@ TEST_F(WireStream, SendsAreAcceptedWholeAndLeaveAsThePeerHasRoom) {
   ByteStream stream(2);
   constexpr size_t kBytes = 1'000'000;
   sio::Buffer sent = block(kBytes, stream);
-  ASSERT_EQ(sio_send(socket.descriptor(), sent.bytes().data(), kBytes, 0), 0);
+  ASSERT_TRUE(socket.send(sent.bytes()));
   // Nothing else gets between them; and there is no call of ours that moves them on.
   EXPECT_TRUE(socket.send("x", MSG_DONTWAIT).again());
   EXPECT_TRUE(socket.send("x", MSG_DONTWAIT).again());
@@ -241,10 +245,7 @@ TEST_F(WireStream, IsGatheredFromManyPlacesAndMoreThanASlot) {
         pieces.push_back({blocks.back().bytes().data(), blocks.back().bytes().size()});
       }
     }
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = pieces.size();
-    ASSERT_EQ(sio_sendmsg(socket.descriptor(), &message, sizeof message, 0), 0) << errno;
+    ASSERT_TRUE(socket.send(pieces));
     ASSERT_TRUE(socket.flush());
   }
   EXPECT_TRUE(socket.shutdown(SHUT_WR));
@@ -257,31 +258,19 @@ TEST_F(WireStream, ComesInSeveralPiecesIfThereIsRoomForThem) {
   ByteStream expected(4);
   size_t most_pieces = 0;
   ASSERT_TRUE(eventually([&] {  // several slots have come
-    void* data = nullptr;
-    sio_recv(socket.descriptor(), &data, 1, MSG_PEEK | MSG_DONTWAIT);
+    (void)socket.peek(MSG_DONTWAIT);
     return accounts(socket.get<dma_mem_t>(SIO_AREA)).received >= 3 * kSlot;
   }));
   while (expected.position() < 40'000) {
-    std::array<iovec, 3> pieces{};
-    msghdr message{};
-    sockaddr_storage from{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = pieces.size();
-    message.msg_name = &from;
-    message.msg_namelen = sizeof from;
-    const void* in = &message;
-    const int n = sio_recvmsg(socket.descriptor(), &in, sizeof message, 0);
-    ASSERT_GT(n, 0);
-    size_t sum = 0;
-    for (size_t i = 0; i < message.msg_iovlen; ++i) {
-      const sio::Buffer piece(pieces[i].iov_base, pieces[i].iov_len);
+    std::array<iovec, 3> room{};
+    const auto [status, pieces] = socket.receive_pieces(room);
+    ASSERT_TRUE(status);
+    ASSERT_FALSE(pieces.empty());
+    for (const iovec& one : pieces) {
+      const sio::Buffer piece(one.iov_base, one.iov_len);
       expected.check(piece.bytes());
-      sum += pieces[i].iov_len;
     }
-    EXPECT_EQ(static_cast<size_t>(n), sum);
-    EXPECT_EQ(message.msg_flags, 0);
-    EXPECT_EQ(from.ss_family, peer_->address().family());
-    most_pieces = std::max(most_pieces, message.msg_iovlen);
+    most_pieces = std::max(most_pieces, pieces.size());
   }
   EXPECT_EQ(most_pieces, 3u);
 }
@@ -290,14 +279,15 @@ TEST_F(WireStream, IsPeekedAtAndNothingIsNothing) {
   const auto socket = connect("bytes-echo");
   EXPECT_TRUE(socket.send(""));
   sio::Buffer empty = area_.reserve(64);
-  EXPECT_EQ(sio_send(socket.descriptor(), empty.bytes().data(), 0, 0), 0);
+  EXPECT_TRUE(socket.send(empty.bytes().first(0)));
   EXPECT_TRUE(socket.send("abcdef"));
-  void* data = nullptr;
-  ASSERT_EQ(sio_recv(socket.descriptor(), &data, 4, MSG_PEEK), 4);
-  EXPECT_EQ(std::memcmp(data, "abcd", 4), 0);
-  EXPECT_EQ(sio_release(nullptr, data, 4), -1) << "it is not ours";
-  EXPECT_EQ(sio_recv(socket.descriptor(), &data, 0, 0), 0);
-  EXPECT_NE(data, nullptr) << "not the end";
+  const auto peeked = socket.peek();
+  ASSERT_GE(peeked.bytes.size(), 4u);
+  void* const at = const_cast<std::byte*>(peeked.bytes.data());
+  EXPECT_EQ(std::memcmp(at, "abcd", 4), 0);
+  EXPECT_EQ(sio::Buffer(at, 4).release().error(), EINVAL) << "it is not ours";
+  sio::Buffer none = socket.receive(0, 0).buffer;
+  EXPECT_NE(none.give_up(), nullptr) << "not the end";
   EXPECT_EQ(socket.receive(0, 4).buffer.text(), "abcd");
   EXPECT_EQ(socket.receive(0, 4).buffer.text(), "ef");
   EXPECT_TRUE(socket.shutdown(SHUT_WR));
@@ -341,7 +331,7 @@ TEST_F(WireStream, OfAPeerThatDiesGivesBackWhatWasLent) {
   peer_->expect("connected");
   ByteStream stream(7);
   sio::Buffer sent = block(500'000, stream);
-  ASSERT_EQ(sio_send(socket.descriptor(), sent.bytes().data(), 500'000, 0), 0);
+  ASSERT_TRUE(socket.send(sent.bytes()));
   peer_->kill();
   const event_data_t event = next();
   EXPECT_EQ(event.kind, EC_SENT) << kind_name(event.kind);

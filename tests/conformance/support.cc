@@ -240,6 +240,16 @@ Socket Socket::accept(int flags) {
   return socket;
 }
 
+Socket Socket::accept(const sio::Channel& channel, void* cookie, int flags) {
+  Socket socket(sio::Socket::accept(channel, cookie, flags));
+  if (!socket) fail("sio_accept_ec: %s", std::strerror(EAGAIN));
+  return socket;
+}
+
+Socket::Received Socket::try_receive(int flags, size_t most) const {
+  return sio::Socket::receive(flags, most);
+}
+
 int Socket::try_connect(const Address& address) {
   return sio::Socket::try_connect(address.get(), address.size()).error();
 }

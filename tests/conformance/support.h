@@ -64,6 +64,7 @@ class Address {
 
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage_); }
   socklen_t size() const;
+  const sockaddr_storage& storage() const { return storage_; }
   int family() const { return storage_.ss_family; }
   uint16_t port() const;
   std::string text() const;   // without the port
@@ -187,10 +188,15 @@ class Socket : public sio::Socket {
   Socket& listen(int backlog = 16);
   Socket& connect(const Address& address);  // throws for EINPROGRESS too
   Socket accept(int flags = 0);             // throws when none waits
+  Socket accept(const sio::Channel& channel, void* cookie = nullptr, int flags = 0);
 
   // 0, or the errno.
   int try_connect(const Address& address);
   int try_send(const void* data, size_t size, int flags = 0);
+  // As of sio::Socket; none waits: empty.
+  Received try_receive(int flags = 0, size_t most = SIZE_MAX) const;
+  Status try_flush(milliseconds limit) const { return sio::Socket::flush(limit); }
+  Socket try_accept(int flags = 0) { return Socket(sio::Socket::accept(flags)); }
   int take_error();  // SO_ERROR
 
   // Blocking.

@@ -37,19 +37,19 @@ INSTANTIATE_TEST_SUITE_P(All, WireArmRace,
                          [](const auto& info) { return std::string(info.param.name); });
 
 void sleep_on_descriptor(const Channel& channel) {
-  pollfd entry{ec_to_fd(channel.get()), POLLIN, 0};
+  pollfd entry{channel.descriptor(), POLLIN, 0};
   const int limit = static_cast<int>(kSoon.count());
   if (must(poll(&entry, 1, limit), "poll") == 0) fail("a wake-up was lost");
 }
 
 Message receive_by_descriptor(const Channel& channel) {
-  event_data_t event;
-  while (ec_next_event(channel.get(), &event) != 0) {
+  std::optional<event_data_t> event;
+  while (!(event = channel.poll())) {
     if (errno != EAGAIN) fail("ec_next_event");
     sleep_on_descriptor(channel);
   }
-  if (event.kind != EC_RECV) fail("%s", kind_name(event.kind));
-  return Message(event);
+  if (event->kind != EC_RECV) fail("%s", kind_name(event->kind));
+  return Message(*event);
 }
 
 // Ping-pong of programs that do not spin, each answering after a delay that sweeps over the
@@ -72,7 +72,7 @@ TEST_P(WireArmRace, LosesNoWakeUp) {
   socket.set(SIO_SPIN_US, 0).connect(peer.address());
   Random random(1);
   for (uint64_t n = 0; n < rounds; ++n) {
-    must(sio_send(socket.get(), &n, sizeof n, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(&n, sizeof n), 0);
     const Message back =
         by_descriptor ? receive_by_descriptor(*channel) : receive_one(way, channel, socket);
     uint64_t number;
@@ -98,7 +98,7 @@ TEST_F(WireWakeups, LoseNoAcknowledgement) {
   Random random(2);
   for (uint64_t n = 0; n < rounds; ++n) {
     pattern.fill(block.data(), n, 600);
-    must(sio_send(socket.get(), block.data(), 600, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(block.data(), 600), 0);
     spin_for(std::chrono::nanoseconds(random.below(60'000)));
     channel.skip_to(EC_SENT);
   }
@@ -121,7 +121,7 @@ TEST_F(WireWakeups, ReachWhoFellAsleepBeforeTheSend) {
     std::future<event_data_t> sent =
         std::async(std::launch::async, [&] { return channel.skip_to(EC_SENT); });
     std::this_thread::sleep_for(milliseconds(10));
-    must(sio_send(socket.get(), block.data(), 600, 0), "sio_send");
+    ASSERT_EQ(socket.try_send(block.data(), 600), 0);
     ASSERT_EQ(sent.wait_for(std::chrono::seconds(3)), std::future_status::ready) << n;
     sent.get();
   }
@@ -200,7 +200,7 @@ TEST_F(WireIdle, NoThreadLooksAgainAndAgain) {
   Socket socket = Socket::make();
   socket.connect(peer.address());
   socket.send("once");
-  must(sio_flush(socket.get(), nullptr), "sio_flush");
+  socket.flush();
   std::this_thread::sleep_for(milliseconds(300));
   const uint64_t before = sleeps_of_our_threads();
   std::this_thread::sleep_for(kIdleTime);
@@ -219,11 +219,9 @@ TEST_F(WireIdle, DescriptorsSleepInPoll) {
   Message back(channel.skip_to(EC_RECV));
   alone.send("once");
   EXPECT_EQ(alone.receive().view(), "once");
-  void* none;
-  EXPECT_EQ(sio_recv(alone.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
-  event_data_t event;
-  const int fd = ec_to_fd(channel.get());
-  EXPECT_EQ(ec_next_event(channel.get(), &event), -1);
+  EXPECT_TRUE(alone.try_receive(MSG_DONTWAIT).status.again());
+  const int fd = channel.descriptor();
+  EXPECT_FALSE(channel.poll());
   const double before = cpu_ms();
   const auto end = Clock::now() + kIdleTime;
   int spurious = 0;
@@ -232,8 +230,8 @@ TEST_F(WireIdle, DescriptorsSleepInPoll) {
        left = std::chrono::duration_cast<milliseconds>(end - Clock::now())) {
     if (poll(entries, 2, static_cast<int>(left.count())) <= 0) continue;
     ++spurious;
-    EXPECT_EQ(ec_next_event(channel.get(), &event), -1);
-    EXPECT_EQ(sio_recv(alone.get(), &none, SIZE_MAX, MSG_DONTWAIT), -1);
+    EXPECT_FALSE(channel.poll());
+    EXPECT_TRUE(alone.try_receive(MSG_DONTWAIT).status.again());
   }
   EXPECT_LT(spurious, 50);
   EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
@@ -252,8 +250,8 @@ TEST_F(WireIdle, CareForADeafSocketUsesNoCpuWhileAnEventWaits) {
   const Channel channel;
   Socket socket = Socket::make();
   socket.join(channel).connect(peer.address());
-  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
-  must(ec_post(channel.get(), 1, nullptr), "ec_post");
+  must(socket.shutdown(SHUT_RD), "sio_shutdown");
+  must(channel.post(1), "ec_post");
   EXPECT_LT(cpu_ms_asleep(), kIdleCpuMs);
 }
 
@@ -261,7 +259,7 @@ TEST_F(WireIdle, CareForADeafSocketUsesNoCpuWhenThePeerHasEnded) {
   Peer peer("serve then=shut");
   Socket socket = Socket::make();
   socket.connect(peer.address());
-  must(sio_shutdown(socket.get(), SHUT_RD), "sio_shutdown");
+  must(socket.shutdown(SHUT_RD), "sio_shutdown");
   EXPECT_LT(cpu_ms_asleep(), kIdleCpuMs);
 }
 

@@ -130,6 +130,7 @@ TEST_F(ErrorsOfFaults, AreWhatTheStatusOfTheFirstThatFailedMeans) {
            {false, IBV_WC_REM_INV_REQ_ERR, EPROTO},
            {false, IBV_WC_REM_OP_ERR, ECONNRESET},
            {false, IBV_WC_LOC_QP_OP_ERR, EIO},
+           {false, IBV_WC_LOC_PROT_ERR, EIO},
            {false, IBV_WC_FATAL_ERR, EIO},
            {true, IBV_WC_LOC_LEN_ERR, EPROTO},
            {true, IBV_WC_LOC_QP_OP_ERR, EPROTO},
@@ -242,6 +243,30 @@ TEST_F(ErrorsOfFaults, OfTheConnectionManagersAreThoseOfTheConnect) {
   EXPECT_TRUE(eventually([&] { return (socket.ready() & EPOLLOUT) != 0; }));
   socket.send("it stands");
   EXPECT_EQ(far.receive().view(), "it stands");
+}
+
+TEST_F(ErrorsOfFaults, OfAConnectThatFailsAtOnceLeaveTheSocketAsNew) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  socket.bind(Address::self());
+  plan().next_address.set(ENETUNREACH);
+  EXPECT_EQ(socket.try_connect(listener.name()), ENETUNREACH);
+  EXPECT_EQ(socket.name().port(), 0);
+  socket.bind(Address::self());
+  EXPECT_EQ(socket.try_connect(listener.name()), EINPROGRESS);
+}
+
+// A device may refuse a request for any reason.
+TEST_F(ErrorsOfFaults, OfPostsAreEio) {
+  Pair pair = make_pair();
+  pair.far.set_linger(0);
+  plan().next_post.set(ENOMEM);
+  EXPECT_EQ(pair.near.try_send("x", 1), 0) << "it was queued";
+  EXPECT_EQ(pair.near.try_receive().status.error(), EIO);
+  EXPECT_EQ(pair.near.try_send("x", 1), EIO);
+  EXPECT_EQ(pair.near.try_send("x", 1), EPIPE);
+  EXPECT_EQ(pair.near.info().error, EIO);
 }
 
 TEST_F(ErrorsOfFaults, OfAQueuePairForLargeMessagesAreTheDevices) {

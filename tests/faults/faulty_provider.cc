@@ -113,6 +113,7 @@ class FaultyPair : public Kind {
   uint32_t max_inline() const noexcept override { return inner_->max_inline(); }
   uint32_t max_send_sge() const noexcept override { return inner_->max_send_sge(); }
   int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept override {
+    if (const int error = plan().next_post.take()) return *bad = chain, -error;
     if (plan().strikes(&Faults::post_send)) return *bad = chain, -ENOMEM;
     if (plan().strikes(&Faults::drop)) endpoint_.disconnect();
     if (plan().loses(endpoint_.serial())) return lose(chain);

@@ -63,6 +63,7 @@ class FaultPlan {
   Once next_address;             // bind, resolve and join: this errno
   Once next_join;                // any: is never heard of again
   Once next_second_pair;         // throws this errno
+  Once next_post;                // of a SEND: this errno
 
   // The endpoint that connected, or began to listen, last. It is told of an event:
   void tell(Kind kind, int error);
