@@ -2,16 +2,14 @@
 #include "faults/faulty_provider.h"
 
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 
-#include <algorithm>
+#include <array>
 #include <deque>
-#include <map>
-#include <set>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "faults/faulty_queue.h"
 
 namespace sio::test {
 namespace {
@@ -21,18 +19,6 @@ using namespace internal::provider;
 [[noreturn]] void strike(int error, const char* what) {
   throw std::system_error(error, std::generic_category(), what);
 }
-
-// Counts itself in the plan.
-class Counted {
- public:
-  explicit Counted(std::atomic<int>& count) : count_(count) { ++count_; }
-  ~Counted() { --count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
-
- private:
-  std::atomic<int>& count_;
-};
 
 class FaultyRegion final : public MemoryRegion {
  public:
@@ -44,43 +30,28 @@ class FaultyRegion final : public MemoryRegion {
   std::unique_ptr<MemoryRegion> inner_;
 };
 
-// A queue pair of which a completion may fail: then all that follow are flushed.
-struct Spoilable {
-  explicit Spoilable(QueuePair* of) : pair(of) {}
-
-  QueuePair* const pair;
-  bool spoilt = false;
-  bool failed = false;         // told to
-  std::vector<uint64_t> lost;  // work requests that nobody else knows of
-};
-
-// Withholds the completions of some queue pairs for a while. What is withheld is let go before the
-// queue is armed: the second look finds it, so that nobody sleeps through it.
-class FaultyQueue final : public CompletionQueue {
+class FaultySharedReceives final : public SharedReceiveQueue {
  public:
-  explicit FaultyQueue(std::unique_ptr<CompletionQueue> inner) : inner_(std::move(inner)) {}
-
-  CompletionQueue& inner() noexcept { return *inner_; }
+  explicit FaultySharedReceives(std::unique_ptr<SharedReceiveQueue> inner)
+      : inner_(std::move(inner)) {}
+  SharedReceiveQueue& inner() noexcept { return *inner_; }
   uint32_t capacity() const noexcept override { return inner_->capacity(); }
-  int poll(int n, ibv_wc* wc) noexcept override;
-  int arm(bool solicited_only) noexcept override {
-    withheld_.clear();
-    return inner_->arm(solicited_only);
+  int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override {
+    if (plan().strikes(&Faults::post_receive)) return *bad = chain, -ENOMEM;
+    return inner_->post_recv(chain, bad);
   }
-  void joins(Spoilable* pair) { pairs_.insert(pair); }
-  void leaves(Spoilable* pair) { pairs_.erase(pair); }
 
  private:
-  Spoilable* find(uint32_t number) noexcept;
-  void spoil(ibv_wc& wc) noexcept;
-  void flush_lost(Spoilable& pair);
-
-  Counted counted_{plan().queues};
-  std::unique_ptr<CompletionQueue> inner_;
-  std::set<Spoilable*> pairs_;
-  std::deque<ibv_wc> come_;                // from the queue inside
-  std::map<uint32_t, uint32_t> withheld_;  // number of a queue pair: polls to go
+  Counted counted_{plan().shared};
+  std::unique_ptr<SharedReceiveQueue> inner_;
 };
+
+// What the device inside is to make.
+QueueSizes inside(QueueSizes sizes) {
+  if (sizes.shared_recv != nullptr)
+    sizes.shared_recv = &static_cast<FaultySharedReceives&>(*sizes.shared_recv).inner();
+  return sizes;
+}
 
 class FaultyChannel final : public CompletionChannel {
  public:
@@ -127,8 +98,17 @@ class FaultyPair : public Kind {
     spoilable_.failed = true;
     inner_->fail();
   }
-  int attach(const Destination& group) noexcept override { return inner_->attach(group); }
-  int detach(const Destination& group) noexcept override { return inner_->detach(group); }
+  int attach(const Destination& group) noexcept override {
+    if (plan().strikes(&Faults::attach)) return -ENOMEM;
+    const int error = inner_->attach(group);
+    if (error == 0) ++plan().attached;
+    return error;
+  }
+  int detach(const Destination& group) noexcept override {
+    const int error = inner_->detach(group);
+    if (error == 0) --plan().attached;
+    return error;
+  }
 
  protected:
   int lose(const ibv_send_wr* chain) {
@@ -152,72 +132,6 @@ class FaultySecondPair final : public FaultyPair<SecondQueuePair> {
   }
 };
 
-Spoilable* FaultyQueue::find(uint32_t number) noexcept {
-  for (Spoilable* one : pairs_) {
-    if (one->pair->number() == number) return one;
-  }
-  return nullptr;
-}
-
-void FaultyQueue::spoil(ibv_wc& wc) noexcept {
-  Spoilable* pair = find(wc.qp_num);
-  if (pair == nullptr || wc.status != IBV_WC_SUCCESS) return;
-  Once& next = (wc.opcode & IBV_WC_RECV) != 0 ? plan().next_receive : plan().next_send;
-  if (pair->spoilt) {
-    wc.status = IBV_WC_WR_FLUSH_ERR;
-  } else if (const int status = next.take()) {
-    wc.status = static_cast<ibv_wc_status>(status);
-    pair->spoilt = true;
-    pair->pair->fail();
-  } else if (plan().strikes(&Faults::status)) {
-    constexpr std::array kStatuses = {
-        IBV_WC_LOC_LEN_ERR,     IBV_WC_LOC_QP_OP_ERR,     IBV_WC_LOC_PROT_ERR,
-        IBV_WC_WR_FLUSH_ERR,    IBV_WC_BAD_RESP_ERR,      IBV_WC_LOC_ACCESS_ERR,
-        IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_ACCESS_ERR,    IBV_WC_REM_OP_ERR,
-        IBV_WC_RETRY_EXC_ERR,   IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_REM_ABORT_ERR,
-        IBV_WC_FATAL_ERR,       IBV_WC_RESP_TIMEOUT_ERR,  IBV_WC_GENERAL_ERR};
-    wc.status = kStatuses[plan().below(kStatuses.size())];
-    pair->spoilt = true;
-    pair->pair->fail();
-  }
-}
-
-// After what was posted before it.
-void FaultyQueue::flush_lost(Spoilable& pair) {
-  if (!pair.failed) return;
-  for (const uint64_t id : std::exchange(pair.lost, {})) {
-    ibv_wc wc{};
-    wc.wr_id = id;
-    wc.status = IBV_WC_WR_FLUSH_ERR;
-    wc.qp_num = pair.pair->number();
-    come_.push_back(wc);
-  }
-}
-
-int FaultyQueue::poll(int n, ibv_wc* wc) noexcept {
-  ibv_wc fresh[32];
-  for (int more = 0; (more = inner_->poll(32, fresh)) > 0;)
-    come_.insert(come_.end(), fresh, fresh + more);
-  for (Spoilable* one : pairs_) flush_lost(*one);
-  for (auto& [number, polls] : withheld_) polls -= polls > 0 ? 1 : 0;
-  std::erase_if(withheld_, [](const auto& entry) { return entry.second == 0; });
-  if (!come_.empty() && plan().strikes(&Faults::late)) {
-    withheld_.emplace(come_[plan().below(static_cast<uint32_t>(come_.size()))].qp_num,
-                      1 + plan().below(20));
-  }
-  int taken = 0;
-  for (auto it = come_.begin(); it != come_.end() && taken < n;) {
-    if (withheld_.contains(it->qp_num)) {
-      ++it;
-      continue;
-    }
-    wc[taken] = *it;
-    spoil(wc[taken++]);
-    it = come_.erase(it);
-  }
-  return taken;
-}
-
 class FaultyDevice final : public Device {
  public:
   explicit FaultyDevice(Device& inner) : inner_(inner) {}
@@ -234,7 +148,7 @@ class FaultyDevice final : public Device {
   }
   std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a shared receive queue");
-    return inner_.create_shared_receive_queue(receives);
+    return std::make_unique<FaultySharedReceives>(inner_.create_shared_receive_queue(receives));
   }
 
  private:
@@ -288,18 +202,19 @@ class FaultyEndpoint final : public Endpoint {
                                                const QueueSizes& sizes) override {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a queue pair");
     auto& faulty = static_cast<FaultyQueue&>(queue);
-    return std::make_unique<FaultyPair<QueuePair>>(inner_->create_queue_pair(faulty.inner(), sizes),
-                                                   faulty, *inner_);
+    return std::make_unique<FaultyPair<QueuePair>>(
+        inner_->create_queue_pair(faulty.inner(), inside(sizes)), faulty, *inner_);
   }
   std::unique_ptr<SecondQueuePair> create_second_pair(CompletionQueue& queue,
                                                       const QueueSizes& sizes) override {
     if (const int error = plan().next_second_pair.take()) strike(error, "a second queue pair");
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a second queue pair");
     auto& faulty = static_cast<FaultyQueue&>(queue);
-    return std::make_unique<FaultySecondPair>(inner_->create_second_pair(faulty.inner(), sizes),
-                                              faulty, *inner_);
+    return std::make_unique<FaultySecondPair>(
+        inner_->create_second_pair(faulty.inner(), inside(sizes)), faulty, *inner_);
   }
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override {
+    if (plan().strikes(&Faults::create)) strike(ENOMEM, "a destination");
     return inner_->source_of(wc, grh);
   }
 
@@ -335,9 +250,36 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   int fd() const noexcept override { return events_.get(); }
   bool next_event(ConnectionEvent& event) override {
     if (plan().take_event(event)) return true;
-    if (!inner_->connections().next_event(event)) return false;
-    if (event.incoming) event.incoming = wrap(std::move(event.incoming));
-    return true;
+    if (take_late(event)) return true;
+    while (inner_->connections().next_event(event)) {
+      if (event.incoming) event.incoming = wrap(std::move(event.incoming));
+      if (event.destination == nullptr) return true;
+      if (plan().strikes(&Faults::no_answer)) continue;
+      if (plan().strikes(&Faults::not_found)) {
+        event.kind = ConnectionEvent::Kind::kFailed;
+        event.error = EHOSTUNREACH;
+        event.destination.reset();
+      } else if (plan().strikes(&Faults::late_answer)) {
+        late_.push_back({1 + plan().below(300), std::move(event)});
+        plan().wake();
+        event = ConnectionEvent();
+        continue;
+      }
+      return true;
+    }
+    return false;
+  }
+  // An answer that has been withheld for long enough. While there are others the plan's descriptor
+  // is readable, so that they are asked for again.
+  bool take_late(ConnectionEvent& event) {
+    for (auto one = late_.begin(); one != late_.end(); ++one) {
+      if (--one->looks > 0) continue;
+      event = std::move(one->event);
+      late_.erase(one);
+      return true;
+    }
+    if (!late_.empty()) plan().wake();
+    return false;
   }
   std::unique_ptr<Endpoint> create_endpoint() override {
     return wrap(inner_->connections().create_endpoint());
@@ -353,68 +295,14 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   FaultyDevice device_;
   std::array<Device*, 1> list_;
   const internal::OwnFd events_;  // the other one's, and the plan's
+  struct Late {
+    uint32_t looks;  // to go
+    ConnectionEvent event;
+  };
+  std::deque<Late> late_;
 };
 
 }  // namespace
-
-FaultPlan::FaultPlan()
-    : wake_(internal::check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {}
-
-void FaultPlan::begin(uint64_t seed, const Faults& faults) {
-  const std::lock_guard lock(mutex_);
-  random_.seed(seed);
-  faults_ = faults;
-}
-
-bool FaultPlan::strikes(uint32_t Faults::*fault) {
-  const std::lock_guard lock(mutex_);
-  const uint32_t often = faults_.*fault;
-  if (often == 0 || random_() % often != 0) return false;
-  ++struck_;
-  return true;
-}
-
-uint32_t FaultPlan::below(uint32_t n) {
-  const std::lock_guard lock(mutex_);
-  return static_cast<uint32_t>(random_() % n);
-}
-
-void FaultPlan::tell(Kind kind, int error) {
-  const std::lock_guard lock(mutex_);
-  ConnectionEvent event;
-  event.kind = kind;
-  event.endpoint = connecting_;
-  event.error = error;
-  told_.push_back(std::move(event));
-  eventfd_write(wake_.get(), 1);
-}
-
-bool FaultPlan::take_event(ConnectionEvent& event) {
-  const std::lock_guard lock(mutex_);
-  eventfd_t any;
-  if (told_.empty()) return eventfd_read(wake_.get(), &any), false;
-  event = std::move(told_.front());
-  told_.pop_front();
-  return true;
-}
-
-std::string FaultPlan::left() const {
-  std::string text;
-  const auto count = [&](int number, const char* what) {
-    if (number != 0) text += std::to_string(number) + ' ' + what + ", ";
-  };
-  count(pairs, "queue pairs");
-  count(queues, "queues");
-  count(channels, "channels");
-  count(endpoints, "endpoints");
-  count(regions, "registrations");
-  return text;
-}
-
-FaultPlan& plan() {
-  static auto* const one = new FaultPlan;
-  return *one;
-}
 
 std::unique_ptr<Provider> create_faulty_soft_provider() {
   return std::make_unique<FaultyProvider>(create_soft_provider());
