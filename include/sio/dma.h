@@ -135,9 +135,10 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  *
  * Errors: EINVAL  mem is not an area, size is larger than the area or too small
  *                 for 2 slots besides the 4 of the control frames, or a flag is
- *                 unknown; DMA_SHARED with DMA_SEND alone, or the memory is shared
- *                 already by sockets with another SIO_SLOT_SIZE or SIO_RECV_SLOTS
- *                 (connecting fails with that too, if they were set later)
+ *                 unknown; DMA_SHARED with DMA_SEND alone or of a datagram socket, or
+ *                 the memory is shared already by sockets with another SIO_SLOT_SIZE
+ *                 or SIO_RECV_SLOTS (connecting fails with that too, if they were set
+ *                 later)
  *         ENOBUFS the area has not so much left, each of the two parts in one piece
  *         EACCES  to receive into an area that was imported with DMA_SEND
  *         EBUSY   the socket has receive memory already (DMA_RECV), or 8 areas

@@ -151,6 +151,7 @@ int Socket::set_membership(SocketGuard& guard, int level, int option, const void
     return error;
   if (socket.phase_ == Phase::kEnding || socket.phase_ == Phase::kEnded) return -EPIPE;
   if (leaves) {
+    socket.channel()->changed();  // somebody may be waiting to be a member
     return socket.datagram_ == nullptr ? -EADDRNOTAVAIL : socket.datagram_->groups.leave(group);
   }
   if (!socket.bound_ && interface.is_set()) {
@@ -163,17 +164,19 @@ int Socket::set_membership(SocketGuard& guard, int level, int option, const void
     return -EADDRNOTAVAIL;
   if (!it.source.is_wildcard() && index != 0 && !interface_has(index, it.source)) return -ENODEV;
   if (const int error = it.groups.join(socket, group)) return error;
-  const auto ended = [&] {
-    return socket.phase_ != Phase::kOpen || it.groups.outcome(group) != -EINPROGRESS;
+  // Others may leave the group meanwhile, and then give the socket other memory: it is made anew.
+  const auto outcome = [&] {
+    return socket.datagram_ != nullptr ? socket.datagram_->groups.outcome(group) : -EADDRNOTAVAIL;
   };
+  const auto ended = [&] { return socket.phase_ != Phase::kOpen || outcome() != -EINPROGRESS; };
   const TimePoint limit = Clock::now() + milliseconds(socket.options_.connect_timeout_ms);
   int result;
   do {
     result = guard.wait(limit, ended);
   } while (result == -EINTR);
   if (result == -EBADF || socket.phase_ != Phase::kOpen) return -EBADF;
-  if (result == 0) result = it.groups.outcome(group);
-  if (result != 0) it.groups.leave(group);
+  if (result == 0) result = outcome();
+  if (result != 0) socket.datagram_->groups.leave(group);
   return result;
 }
 

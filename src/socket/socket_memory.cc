@@ -22,7 +22,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
   const bool both = (flags & (DMA_SEND | DMA_RECV)) == 0;
   const bool receive = both || (flags & DMA_RECV) != 0;
   const bool send = both || (flags & DMA_SEND) != 0;
-  if (!receive && (flags & DMA_SHARED) != 0) return -EINVAL;
+  if ((!receive || is_datagram()) && (flags & DMA_SHARED) != 0) return -EINVAL;
   if (receive && !area.writable()) return -EACCES;
   if (receive && receive_area_ != nullptr) return -EBUSY;
   if (send && send_areas_.size() >= kMostSendAreas) return -EBUSY;

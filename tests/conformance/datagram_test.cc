@@ -911,6 +911,20 @@ TEST_F(MisuseOfDatagrams, Addresses) {
   expect_errors({{"connected", [&] { return send_to_it(self, self.size()); }, EISCONN}});
 }
 
+TEST_F(MisuseOfDatagrams, MemoryThatConnectionsShare) {
+  const Area area(size_t{1} << 20);
+  const Channel channel;
+  Socket loner = make_datagram_socket();
+  Socket member = make_datagram_socket();
+  member.join(channel);
+  for (const Socket* one : {&loner, &member}) {
+    EXPECT_EQ(dma_assoc(one->get(), area.get(), area.bytes(), DMA_SHARED), -1);
+    EXPECT_EQ(errno, EINVAL);
+    EXPECT_EQ(accounts(area.get()).posted, 0u);
+    must(sio_bind(one->get(), Address::self().get(), Address::self().size()), "sio_bind");
+  }
+}
+
 TEST_F(MisuseOfDatagrams, Sizes) {
   const Area area(size_t{1} << 16);
   Socket socket = make_datagram_socket();

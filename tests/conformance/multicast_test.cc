@@ -5,9 +5,11 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "conformance/datagrams.h"
@@ -209,6 +211,30 @@ TEST_F(Groups, CloseWithSocketsOfEveryKind) {
     join(member, group(17));
     send_to(member, group(16, 7), "leaving");
   }
+}
+
+// Whose memory is changed meanwhile: as long as it is in no group a socket may be made anew.
+TEST_F(Groups, MayBeLeftByOthersWhileTheyAreJoined) {
+  const Area area(size_t{1} << 20);
+  const Socket member = make_sender();
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (!over) {
+      try_leave(member, group(18));
+      if (dma_assoc(member.get(), area.get(), area.bytes(), DMA_RECV) == 0) {
+        dma_disassoc(member.get(), area.get(), area.bytes());
+      }
+    }
+  });
+  for (uint64_t i = 0; i < scaled(300); ++i) {
+    const int error = try_join(member, group(18));
+    if (error != 0 && error != EADDRNOTAVAIL && error != EADDRINUSE) ADD_FAILURE() << error;
+    if (error == EADDRINUSE) try_leave(member, group(18));
+  }
+  over = true;
+  other.join();
+  try_leave(member, group(18));
+  join(member, group(18));
 }
 
 TEST_F(Groups, OverIPv6) {
