@@ -49,6 +49,8 @@ class AioShared : public DeviceTest {
     pair.far = Socket(std::move(accepted));
     far_.expect(EC_ACCEPT);
     if (near_.skip_to(EC_CONNECT).error != 0) fail("not connected");
+    // Who accepts hears a little later that it stands, and until then takes small messages alone.
+    if (!eventually([&] { return (pair.far.ready() & EPOLLOUT) != 0; })) fail("not connected");
     return pair;
   }
   std::vector<Pair> connect(size_t n) {

@@ -103,7 +103,9 @@ int VerbsSecondQueuePair::connect(uint32_t peer_number, uint32_t peer_sequence) 
     ibv_qp_attr attributes{};
     attributes.qp_state = state;
     int mask = 0;
-    if (rdma_init_qp_attr(id_, &attributes, &mask) != 0) return -errno;
+    // That is what it says of a connection that the peer has ended, which we are about to hear of.
+    if (rdma_init_qp_attr(id_, &attributes, &mask) != 0)
+      return errno == EINVAL ? -ECONNRESET : -errno;
     if (state == IBV_QPS_RTR) {
       attributes.dest_qp_num = peer_number;
       attributes.rq_psn = peer_sequence;
