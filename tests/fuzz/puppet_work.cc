@@ -207,6 +207,7 @@ void PuppetWork::fail_send(ibv_wc_status status) {
 void PuppetWork::finish_send(ibv_wc_status status) {
   const Send send = sends_.front();
   sends_.pop_front();
+  send_ended();
   ++completed_;
   if (status == IBV_WC_SUCCESS && !send.signalled) return;
   ibv_wc wc{};

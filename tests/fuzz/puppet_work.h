@@ -131,6 +131,7 @@ class PuppetWork {
 
   // The library has posted these to a queue pair that goes, and the latter comes to the library.
   virtual void sent(const ibv_send_wr& wr, const std::string& payload) = 0;
+  virtual void send_ended() {}
   virtual void posted(const ibv_recv_wr&) {}
   virtual void came(const Frame& frame, char* at) = 0;
   virtual void came_up(const ibv_wc&) {}
