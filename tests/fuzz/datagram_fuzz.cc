@@ -36,7 +36,7 @@ Run* current = nullptr;
 
 Asleep act_while_asleep() {
   auto& [input, peer] = *current;
-  if (input.empty()) return peer.leave() ? Asleep::kSomething : Asleep::kNothing;
+  if (input.empty()) return peer.leave() ? Asleep::kSomething : Asleep::kNothingElse;
   const uint32_t step = input.byte() & 31;
   trace_step("asleep", step);
   if (step == kSignal) return Asleep::kSignal;

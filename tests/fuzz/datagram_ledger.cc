@@ -60,21 +60,25 @@ DatagramLedger::Key DatagramLedger::key(const InetAddress& address) {
 // ----------------------------------------------------------------------------------------- sending
 
 uint64_t DatagramLedger::offers(const InetAddress& to, const std::string& message) {
-  offered_[key(to)].push_back({numbers_, message});
-  return numbers_++;
+  offered_[key(to)].push_back({offers_, message});
+  return offers_++;
 }
 
 void DatagramLedger::takes_back(const InetAddress& to) { offered_[key(to)].pop_back(); }
 
-// Those to one address leave in their order; what came before may have been lost, when the address
-// was not to be found.
-void DatagramLedger::sent(const InetAddress& to, uint32_t imm_data, const std::string& payload) {
+void DatagramLedger::numbers(const InetAddress& to, uint32_t imm_data) {
   const uint32_t bits = ntohl(imm_data);
   MUST(bits >> 16 == source.port());
   const auto sequence = static_cast<uint16_t>(bits);
   const auto last = sequences_.find(key(to));
   MUST(sequence == 0 || (last != sequences_.end() && sequence == next(last->second)));
   sequences_[key(to)] = sequence;
+}
+
+// Those to one address leave in their order; what came before may have been lost, when the address
+// was not to be found.
+void DatagramLedger::sent(const InetAddress& to, uint32_t imm_data, const std::string& payload) {
+  numbers(to, imm_data);
   std::string message = payload;
   if (to.is_group()) {
     MUST(payload.size() >= 2);
@@ -161,13 +165,14 @@ void DatagramLedger::count_missing(const InetAddress& from, const InetAddress& g
 }
 
 void DatagramLedger::received(const void* data, size_t size, const InetAddress& from) {
-  while (!expected_.empty() && expected_.front().perhaps && expected_.front().at != data) {
+  const auto is_it = [&](const Expected& one) {
+    return one.at == data && one.bytes.size() == size && one.from == from &&
+           std::memcmp(data, one.bytes.data(), size) == 0;
+  };
+  while (!expected_.empty() && expected_.front().perhaps && !is_it(expected_.front())) {
     expected_.pop_front();
   }
-  MUST(!expected_.empty());
-  const Expected& first = expected_.front();
-  MUST(first.at == data && first.bytes.size() == size && first.from == from);
-  MUST(std::memcmp(data, first.bytes.data(), size) == 0);
+  MUST(!expected_.empty() && is_it(expected_.front()));
   expected_.pop_front();
   ++counts_.taken;
 }

@@ -38,6 +38,8 @@ class DatagramLedger {
   // Sending. The number of the message; it was not accepted, after all.
   uint64_t offers(const InetAddress& to, const std::string& message);
   void takes_back(const InetAddress& to);
+  // One that goes nowhere has its number, too.
+  void numbers(const InetAddress& to, uint32_t imm_data);
   void sent(const InetAddress& to, uint32_t imm_data, const std::string& payload);
   bool has_left(uint64_t number) const { return left_.contains(number); }
 
@@ -86,7 +88,7 @@ class DatagramLedger {
   std::map<Key, std::deque<Offered>> offered_;
   std::map<Key, uint16_t> sequences_;  // of the last that was sent there
   std::set<uint64_t> left_;
-  uint64_t numbers_ = 0;
+  uint64_t offers_ = 0;
 
   InetAddress peer_;
   Wish connected_ = Wish::kNo;

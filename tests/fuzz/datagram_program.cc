@@ -76,6 +76,7 @@ void DatagramProgram::open() {
   MUST(socket_ >= 0);
   peer_ = {};
   connected_ = Wish::kNo;
+  connects_.clear();
   groups_.clear();
   hup_ = false;
   const bool binds_first = (more_ & 0x30) == 0x30;
@@ -325,6 +326,10 @@ void DatagramProgram::take(const event_data_t& event) {
   if (event.kind == EC_RECV) hold(event.data.buf, event.data.len, event.data.from);
   if (event.kind == EC_READABLE) take_messages(UINT32_MAX, MSG_DONTWAIT);
   if (event.kind != EC_CONNECT) return;
+  MUST(!connects_.empty());  // or it is one too many
+  const bool undone = connects_.front();
+  connects_.pop_front();
+  if (undone) return;
   MUST(connected_ == Wish::kPerhaps);
   connected_ = event.error == 0 ? Wish::kYes : Wish::kNo;
   ledger_->connects(peer_, connected_);
@@ -375,6 +380,7 @@ void DatagramProgram::connect() {
     sockaddr nobody{};
     nobody.sa_family = AF_UNSPEC;
     if (sio_connect(socket_, &nobody, sizeof nobody) != 0) return;
+    connects_.assign(connects_.size(), true);
     connected_ = Wish::kNo;
     peer_ = {};
     return ledger_->connects({}, Wish::kNo);
@@ -385,8 +391,10 @@ void DatagramProgram::connect() {
   const Name name(to);
   const int result = sio_connect(socket_, name.get(), name.length);
   if (result == 0) {
+    connects_.assign(connects_.size(), true);  // another one takes its place
     connected_ = Wish::kYes;
   } else if (errno == EINPROGRESS || errno == EINTR) {
+    connects_.push_back(false);
     connected_ = Wish::kPerhaps;
   } else if (errno == EALREADY) {
     peer_ = before;

@@ -8,6 +8,7 @@
 #include <sio/sio.h>
 #include <sys/uio.h>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <vector>
@@ -84,6 +85,7 @@ class DatagramProgram {
   std::vector<Held> held_;
   InetAddress peer_;  // of the last sio_connect
   Wish connected_ = Wish::kNo;
+  std::deque<bool> connects_;        // whose end is to come, and whether each was undone meanwhile
   std::map<uint32_t, Wish> groups_;  // by their number
   uint8_t pattern_ = 0;
   bool hup_ = false;

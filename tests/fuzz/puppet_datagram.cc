@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "must.h"
 #include "puppet_provider.h"
@@ -49,8 +50,9 @@ size_t PuppetDestination::alive() { return destinations().size(); }
 
 // -------------------------------------------------------------------------------------- queue pair
 
-PuppetDatagramPair::PuppetDatagramPair(PuppetQueue& queue, const QueueSizes& sizes)
-    : PuppetPairOf(queue, sizes, nullptr) {
+PuppetDatagramPair::PuppetDatagramPair(PuppetQueue& queue, const QueueSizes& sizes,
+                                       std::shared_ptr<DatagramLedger> ledger)
+    : PuppetPairOf(queue, sizes, nullptr), ledger_(std::move(ledger)) {
   datagram_puppet().pairs.push_back(this);
 }
 
@@ -79,7 +81,13 @@ void PuppetDatagramPair::sent(const ibv_send_wr& wr, const std::string& payload)
   MUST(to != nullptr && wr.wr.ud.remote_qpn == to->queue_pair());
   MUST(wr.wr.ud.remote_qkey == to->key() && payload.size() <= datagram_puppet().mtu);
   under_way_.push_back(wr.wr.ud.ah);
-  datagram_puppet().ledger->sent(to->address(), wr.imm_data, payload);
+  ledger_->sent(to->address(), wr.imm_data, payload);
+}
+
+void PuppetDatagramPair::sent_in_vain(const ibv_send_wr& wr) {
+  const PuppetDestination* const to = PuppetDestination::of(wr.wr.ud.ah);
+  MUST(to != nullptr);
+  ledger_->numbers(to->address(), wr.imm_data);
 }
 
 // The device needs it until then.
@@ -96,12 +104,13 @@ void PuppetDatagramPair::came(const Frame& frame, char* at) {
 void PuppetDatagramPair::came_up(const ibv_wc& wc) {
   const auto [at, bytes] = arrived_.front();
   arrived_.pop_front();
-  datagram_puppet().ledger->came_up(wc, at, bytes, pair_number());
+  ledger_->came_up(wc, at, bytes, pair_number());
 }
 
 // ---------------------------------------------------------------------------------------- endpoint
 
-PuppetDatagramEndpoint::PuppetDatagramEndpoint() : serial_(Puppet::next_serial()) {
+PuppetDatagramEndpoint::PuppetDatagramEndpoint()
+    : serial_(Puppet::next_serial()), ledger_(datagram_puppet().ledger) {
   datagram_puppet().endpoints.push_back(this);
 }
 
@@ -119,8 +128,8 @@ int PuppetDatagramEndpoint::bind(const sockaddr* address, bool) noexcept {
 int PuppetDatagramEndpoint::listen(int) noexcept {
   MUST(state == State::kBound);
   if (datagram_puppet().fails_now(Fails::kListen)) return -ENOMEM;
-  datagram_puppet().ledger->source = local_;
-  if (!datagram_puppet().ledger->name.is_set()) datagram_puppet().ledger->name = local_;
+  ledger_->source = local_;
+  if (!ledger_->name.is_set()) ledger_->name = local_;
   state = State::kFound;
   return 0;
 }
@@ -162,7 +171,7 @@ std::unique_ptr<QueuePair> PuppetDatagramEndpoint::create_queue_pair(CompletionQ
   if (datagram_puppet().fails_now(Fails::kPair)) {
     throw std::system_error(ENOMEM, std::generic_category(), "a queue pair");
   }
-  return std::make_unique<PuppetDatagramPair>(static_cast<PuppetQueue&>(queue), sizes);
+  return std::make_unique<PuppetDatagramPair>(static_cast<PuppetQueue&>(queue), sizes, ledger_);
 }
 
 std::unique_ptr<SecondQueuePair> PuppetDatagramEndpoint::create_second_pair(CompletionQueue&,

@@ -36,13 +36,15 @@ class PuppetDestination final : public internal::provider::Destination {
 
 class PuppetDatagramPair final : public PuppetPairOf<internal::provider::QueuePair> {
  public:
-  PuppetDatagramPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes);
+  PuppetDatagramPair(PuppetQueue& queue, const internal::provider::QueueSizes& sizes,
+                     std::shared_ptr<DatagramLedger> ledger);
   ~PuppetDatagramPair() override;
   int attach(const internal::provider::Destination& group) noexcept override;
   int detach(const internal::provider::Destination& group) noexcept override;
 
  private:
   void sent(const ibv_send_wr& wr, const std::string& payload) override;
+  void sent_in_vain(const ibv_send_wr& wr) override;
   void send_ended() override;
   void came(const Frame& frame, char* at) override;
   void came_up(const ibv_wc& wc) override;
@@ -51,6 +53,7 @@ class PuppetDatagramPair final : public PuppetPairOf<internal::provider::QueuePa
     char* at;
     std::string bytes;
   };
+  const std::shared_ptr<DatagramLedger> ledger_;
   std::deque<const ibv_ah*> under_way_;
   std::deque<Arrived> arrived_;
   std::set<const internal::provider::Destination*> groups_;
@@ -90,6 +93,7 @@ class PuppetDatagramEndpoint final : public internal::provider::Endpoint {
 
  private:
   const uint64_t serial_;
+  const std::shared_ptr<DatagramLedger> ledger_;
   InetAddress local_;
 };
 
@@ -108,7 +112,7 @@ struct DatagramPuppet {
   };
   uint32_t fails = 0;
   uint32_t mtu = 4096;
-  std::shared_ptr<DatagramLedger> ledger;
+  std::shared_ptr<DatagramLedger> ledger;  // of the socket that is made next
   std::vector<PuppetDatagramEndpoint*> endpoints;
   std::vector<PuppetDatagramPair*> pairs;
 

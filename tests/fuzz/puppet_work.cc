@@ -120,7 +120,7 @@ void PuppetWork::post_sends(const ibv_send_wr* chain) {
   for (const ibv_send_wr* wr = chain; wr != nullptr; wr = wr->next) {
     MUST(++sends_to_reap_ <= sizes_.send_wr);
     queue_.use(1);
-    if (!failed_) check_send(*wr);
+    failed_ ? sent_in_vain(*wr) : check_send(*wr);
     sends_.push_back({wr->wr_id, wr->opcode, (wr->send_flags & IBV_SEND_SIGNALED) != 0});
   }
   if (failed_ && !puppet().flush_late) flush();

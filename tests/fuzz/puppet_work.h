@@ -131,6 +131,8 @@ class PuppetWork {
 
   // The library has posted these to a queue pair that goes, and the latter comes to the library.
   virtual void sent(const ibv_send_wr& wr, const std::string& payload) = 0;
+  // Or to one that has failed.
+  virtual void sent_in_vain(const ibv_send_wr&) {}
   virtual void send_ended() {}
   virtual void posted(const ibv_recv_wr&) {}
   virtual void came(const Frame& frame, char* at) = 0;
