@@ -64,6 +64,16 @@ class LruTable {
     return &node.value;
   }
 
+  // Whether make() would find a place.
+  template <typename MayGo>
+  bool has_place(MayGo may_go) const noexcept {
+    if (size_ < capacity_) return true;
+    for (uint32_t at = last_; at != kNone; at = nodes_[at].previous) {
+      if (may_go(nodes_[at].value)) return true;
+    }
+    return false;
+  }
+
   void erase(const Key& key) noexcept {
     const uint32_t at = search(key);
     if (at != kNone) remove(at);

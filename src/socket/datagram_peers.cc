@@ -52,9 +52,7 @@ int DatagramPeers::look_up(const InetAddress& address, DatagramPeer*& peer) noex
     if (peer->state == DatagramPeer::State::kKnown) check(address, *peer, Clock::now());
     return 0;
   }
-  peer = peers_.make(address, [](const DatagramPeer& old) {
-    return !old.asking && !old.pinned && old.waiting == 0;
-  });
+  peer = peers_.make(address, may_be_forgotten);
   if (peer == nullptr) return -EAGAIN;
   if (know_from_source(address, *peer)) return 0;
   if (const int error = ask(address)) {

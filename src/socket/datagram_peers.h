@@ -72,8 +72,10 @@ class DatagramPeers {
   // A send to it has failed.
   void forget(const InetAddress& address) noexcept;
 
-  // Whether look_up() of one that is not here would not be -EAGAIN for long.
-  bool may_ask() const noexcept { return questions_.size() < kMostQuestions; }
+  // Whether look_up() of one that is not here would not be -EAGAIN.
+  bool may_ask() const noexcept {
+    return questions_.size() < kMostQuestions && peers_.has_place(may_be_forgotten);
+  }
   bool owns(uint64_t serial) const noexcept;
   // Of one of its questions. An address whose question has ended is what `then` is called with.
   template <typename Then>
@@ -94,6 +96,9 @@ class DatagramPeers {
   };
   using Questions = std::list<Question>;
 
+  static bool may_be_forgotten(const DatagramPeer& peer) noexcept {
+    return !peer.asking && !peer.pinned && peer.waiting == 0;
+  }
   bool take_event(provider::ConnectionEvent& event, InetAddress& address) noexcept;
   bool know_from_source(const InetAddress& address, DatagramPeer& peer) noexcept;
   void check(const InetAddress& address, DatagramPeer& peer, TimePoint now) noexcept;

@@ -25,6 +25,20 @@ std::vector<int> keys_of(Table& table) {
   return keys;
 }
 
+TEST(LruTableTest, SaysWhetherThereIsAPlaceForAnother) {
+  Table table(2);
+  const auto none = [](const int&) { return false; };
+  const auto tens = [](const int& value) { return value == 10; };
+  *table.make({1}, any) = 10;
+  EXPECT_TRUE(table.has_place(none));
+  *table.make({2}, any) = 20;
+  EXPECT_FALSE(table.has_place(none));
+  EXPECT_EQ(table.make({3}, none), nullptr);
+  EXPECT_TRUE(table.has_place(tens));
+  EXPECT_NE(table.make({3}, tens), nullptr);
+  EXPECT_FALSE(table.has_place(tens));
+}
+
 TEST(LruTableTest, FindsWhatIsThere) {
   Table table(4);
   EXPECT_EQ(table.find({1}), nullptr);
