@@ -390,19 +390,17 @@ void DatagramProgram::connect() {
   ledger_->connects(to, Wish::kPerhaps);
   const Name name(to);
   const int result = sio_connect(socket_, name.get(), name.length);
-  if (result == 0) {
-    connects_.assign(connects_.size(), true);  // another one takes its place
-    connected_ = Wish::kYes;
-  } else if (errno == EINPROGRESS || errno == EINTR) {
-    connects_.push_back(false);
-    connected_ = Wish::kPerhaps;
-  } else if (errno == EALREADY) {
+  const int error = result == 0 ? 0 : errno;
+  if (error == EALREADY) {
     peer_ = before;
     connected_ = was;
-  } else {
-    peer_ = {};
-    connected_ = Wish::kNo;
+    return ledger_->connects(peer_, connected_);
   }
+  connects_.assign(connects_.size(), true);  // another one takes its place
+  const bool goes_on = error == EINPROGRESS || error == EINTR;
+  if (goes_on) connects_.push_back(false);
+  connected_ = error == 0 ? Wish::kYes : goes_on ? Wish::kPerhaps : Wish::kNo;
+  if (connected_ == Wish::kNo) peer_ = {};
   ledger_->connects(peer_, connected_);
 }
 
