@@ -390,7 +390,7 @@ void DatagramProgram::connect() {
   const Name name(to);
   const int result = sio_connect(socket_, name.get(), name.length);
   const int error = result == 0 ? 0 : errno;
-  if (error == EALREADY) {
+  if (error == EALREADY || error == EPIPE) {
     peer_ = before;
     connected_ = was;
     return ledger_->connects(peer_, connected_);

@@ -65,11 +65,14 @@ int PuppetDatagramPair::attach(const Destination& group) noexcept {
   MUST(PuppetDestination::of(group.handle()) != nullptr && !groups_.contains(&group));
   if (datagram_puppet().fails_now(Fails::kAttach)) return -ENOMEM;
   groups_.insert(&group);
+  ledger_->joins(PuppetDestination::of(group.handle())->address(), DatagramLedger::Wish::kYes);
   return 0;
 }
 
 int PuppetDatagramPair::detach(const Destination& group) noexcept {
   MUST(PuppetDestination::of(group.handle()) != nullptr);
+  // What has come already may yet be taken for the group's, or not.
+  ledger_->joins(PuppetDestination::of(group.handle())->address(), DatagramLedger::Wish::kPerhaps);
   return groups_.erase(&group) == 1 ? 0 : -EINVAL;
 }
 

@@ -145,7 +145,7 @@ void PuppetWork::post_receives(const ibv_recv_wr* chain) {
     MUST(++receives_used_ <= sizes_.recv_wr);
     queue_.use(1);
     own_.post(*wr);
-    if (!failed_) posted(*wr);
+    posted(*wr);
   }
   if (failed_ && !puppet().flush_late) flush();
 }

@@ -134,7 +134,7 @@ class PuppetWork {
   // Or to one that has failed.
   virtual void sent_in_vain(const ibv_send_wr&) {}
   virtual void send_ended() {}
-  virtual void posted(const ibv_recv_wr&) {}
+  virtual void posted(const ibv_recv_wr&) {}  // it may have failed
   virtual void came(const Frame& frame, char* at) = 0;
   virtual void came_up(const ibv_wc&) {}
 
