@@ -258,6 +258,7 @@ void Socket::renew_datagram() {
     LOG_ERROR("a datagram socket: %s", error.what());
     failure_ = so_error_ = link_.info.error = error.code().value();
     it.failing = false;
+    if (it.connecting) datagram_connected(failure_);
     return end();
   }
   it.failing = false;
@@ -275,6 +276,8 @@ void Socket::end_datagram(int error) noexcept {
     failure_ = so_error_ = link_.info.error = error;
     LOG_INFO("QP %u: the datagram socket ends: %s", link_.queue_pair->number(), errno_text(error));
   }
+  // What the program waits for ends before the socket does.
+  if (datagram_->connecting) datagram_connected(error != 0 ? error : ECONNABORTED);
   datagram_->groups.clear();
   link_.queue_pair->fail();
   channel()->changed();

@@ -14,6 +14,7 @@
 #include "datagram_program.h"
 #include "one_thread.h"
 #include "puppet_provider.h"
+#include "socket/dispatch.h"
 
 using namespace sio::test;
 
@@ -68,7 +69,7 @@ extern "C" int LLVMFuzzerInitialize(int*, char***) {
   setenv("SIO_CONFIG", "/dev/null", 1);
   sio_set_log(trace_line, SIO_LOG_DEBUG, nullptr);
   set_asleep(act_while_asleep);
-  sio::internal::provider::instance();  // the descriptors that stay
+  sio::internal::start_dispatch();  // the descriptors that stay, and events from the first on
   return 0;
 }
 
