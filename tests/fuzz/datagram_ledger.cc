@@ -131,7 +131,14 @@ DatagramLedger::Wish DatagramLedger::judge(const ibv_wc& wc, const std::string& 
 
 void DatagramLedger::came_up(const ibv_wc& wc, const char* at, const std::string& bytes,
                              uint32_t queue_pair) {
+  if (closed_) return;
   ++counts_.came;
+  // What was there before is given back: the program has had it, or it was not wanted.
+  std::erase_if(expected_, [&](const Expected& one) {
+    if (one.at != at + kHeader) return false;
+    MUST(one.perhaps);
+    return true;
+  });
   bool odd = false;
   Expected found{at + kHeader, {}, {}, false};
   InetAddress group;

@@ -52,6 +52,8 @@ class DatagramLedger {
   void came_up(const ibv_wc& wc, const char* at, const std::string& bytes, uint32_t queue_pair);
   // What the program gets.
   void received(const void* data, size_t size, const InetAddress& from);
+  // Nothing more, once the socket is closed.
+  void closes() { closed_ = true; }
   // It was told that there is no more.
   void nothing_left() const;
 
@@ -96,6 +98,7 @@ class DatagramLedger {
   std::map<Key, uint16_t> next_;  // of each source
   std::deque<Expected> expected_;
   Counts counts_;
+  bool closed_ = false;
 };
 
 }  // namespace sio::test

@@ -116,6 +116,7 @@ void DatagramProgram::bind() {
 
 void DatagramProgram::close() {
   if (socket_ < 0) return;
+  ledger_->closes();
   MUST(sio_close(std::exchange(socket_, -1)) == 0);
 }
 
@@ -375,18 +376,20 @@ void DatagramProgram::release_one() {
 void DatagramProgram::connect() {
   const InetAddress to = some_address();
   if (socket_ < 0 || to.is_group()) return;
+  // Of one peer, of another, or of anybody: while the call lasts all may be so.
+  const Wish was = connected_;
+  ledger_->connects(was == Wish::kNo ? to : InetAddress(),
+                    to.is_set() || was != Wish::kNo ? Wish::kPerhaps : Wish::kNo);
   if (!to.is_set()) {
     sockaddr nobody{};
     nobody.sa_family = AF_UNSPEC;
-    if (sio_connect(socket_, &nobody, sizeof nobody) != 0) return;
+    MUST(sio_connect(socket_, &nobody, sizeof nobody) == 0);
     connects_.assign(connects_.size(), true);
     connected_ = Wish::kNo;
     peer_ = {};
     return ledger_->connects({}, Wish::kNo);
   }
   const InetAddress before = std::exchange(peer_, to);
-  const Wish was = connected_;
-  ledger_->connects(to, Wish::kPerhaps);
   const Name name(to);
   const int result = sio_connect(socket_, name.get(), name.length);
   const int error = result == 0 ? 0 : errno;
