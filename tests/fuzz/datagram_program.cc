@@ -425,6 +425,7 @@ void DatagramProgram::join() {
   }
   MUST(result == 0 ? wish == Wish::kNo
                    : wish == Wish::kNo || errno == EADDRINUSE || errno == EPIPE);
+  if (result != 0 && wish == Wish::kYes) return;  // it is, or was before the socket ended
   if (result == 0) wish = Wish::kYes;
   ledger_->joins(group, wish);
 }
@@ -445,8 +446,9 @@ void DatagramProgram::leave() {
     result = sio_setsockopt(socket_, IPPROTO_IPV6, IPV6_LEAVE_GROUP, &request, sizeof request);
   }
   MUST((result == 0) == (groups_[which] == Wish::kYes) || errno == EPIPE);
-  if (result == 0) groups_[which] = Wish::kNo;
-  ledger_->joins(group, groups_[which]);
+  if (result != 0) return;
+  groups_[which] = Wish::kNo;
+  ledger_->joins(group, Wish::kNo);
 }
 
 void DatagramProgram::flush() {
