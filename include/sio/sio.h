@@ -72,7 +72,8 @@ SIO_BEGIN_DECLS
  *
  * sio_connect sets where messages without an address go to, and from whom alone
  * datagrams are taken. It ends when the address is known. It may be called again;
- * with an address of family AF_UNSPEC it is undone.
+ * with an address of family AF_UNSPEC it is undone, and if it had not ended it ends
+ * with ECONNABORTED.
  *
  * Multicast groups: sio_setsockopt(IPPROTO_IP, IP_ADD_MEMBERSHIP and IP_DROP_MEMBERSHIP,
  * struct ip_mreq or ip_mreqn; IPPROTO_IPV6, IPV6_JOIN_GROUP and IPV6_LEAVE_GROUP, struct

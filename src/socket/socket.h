@@ -277,6 +277,8 @@ class Socket final : public EventSource,
   // Without a channel no EC_CONNECT tells how a connect ended: the descriptor is readable until the
   // program has asked.
   void connect_is_known() noexcept;
+  // In a channel whose ring was full. Another one would take its event.
+  bool connect_end_is_untold() const noexcept { return connect_waits_ && !channel()->hidden(); }
   sio_info info() const;
 
   static Socket* make(int domain, int type, bool nonblock, const SocketOptions& options);

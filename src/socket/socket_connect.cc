@@ -64,6 +64,7 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   if (socket.is_datagram()) return connect_datagram(guard, InetAddress(peer));
   switch (socket.phase_) {
     case Phase::kFresh:
+      if (socket.connect_end_is_untold()) return -EALREADY;
       break;
     case Phase::kListening:
       return -EOPNOTSUPP;

@@ -260,6 +260,7 @@ void Socket::renew_datagram() {
     LOG_ERROR("a datagram socket: %s", error.what());
     failure_ = so_error_ = link_.info.error = EIO;
     it.failing = false;
+    if (it.connecting) datagram_connected(failure_);
     return end();
   }
   it.failing = false;
@@ -277,6 +278,8 @@ void Socket::end_datagram(int error, int told_as) noexcept {
     LOG_INFO("QP %u: the datagram socket ends: %s", link_.queue_pair->number(), errno_text(error));
     failure_ = so_error_ = link_.info.error = told_as;
   }
+  // What the program waits for ends before the socket does.
+  if (datagram_->connecting) datagram_connected(error != 0 ? error : ECONNABORTED);
   datagram_->groups.clear();
   link_.queue_pair->fail();
   channel()->changed();

@@ -20,7 +20,7 @@ int Socket::connect_datagram(SocketGuard& guard, const InetAddress& to) {
   if (to.port() == 0) return -EINVAL;
   if (socket.phase_ == Phase::kEnding || socket.phase_ == Phase::kEnded) return -EPIPE;
   if (const int error = socket.ensure_datagram(to)) return error;
-  if (socket.datagram_->connecting) return -EALREADY;
+  if (socket.datagram_->connecting || socket.connect_end_is_untold()) return -EALREADY;
   socket.dissolve_datagram();
   Datagram& it = *socket.datagram_;
   DatagramPeer* peer = nullptr;
@@ -63,7 +63,7 @@ void Socket::datagram_connected(int error) noexcept {
   if (connect_waits_) channel()->offer(this);
 }
 
-// Connected to nobody.
+// Connected to nobody. A connect that is under way ends with that.
 int Socket::dissolve_datagram() noexcept {
   if (datagram_ == nullptr) return 0;
   if (datagram_->peer.is_set()) {
@@ -71,8 +71,11 @@ int Socket::dissolve_datagram() noexcept {
     if (peer != nullptr) peer->pinned = false;
   }
   datagram_->peer = {};
-  datagram_->connecting = false;
   datagram_->receiver.accept_only({});
+  if (!std::exchange(datagram_->connecting, false)) return 0;
+  connect_error_ = so_error_ = ECONNABORTED;
+  channel()->changed();
+  if (connect_waits_) channel()->offer(this);
   return 0;
 }
 

@@ -87,6 +87,7 @@ int sleep(const timespec* timeout, Look look) {
     if (happened == sio::test::Asleep::kSomething) continue;
     TimePoint next = deadline;
     if (!control().timers.empty()) next = std::min(next, control().timers.begin()->first.first);
+    if (next == kNever && happened == sio::test::Asleep::kNothingElse) return errno = EINTR, -1;
     MUST(next != kNever && "somebody will wake the call");
     control().now = std::max(control().now, next);
   }

@@ -19,7 +19,8 @@ void pass_time(std::chrono::nanoseconds time);
 
 // What happens while a call sleeps: called again and again until the call is woken. kNothing: only
 // time goes on, and if nobody waits for that either, the call would sleep for ever: a finding.
-enum class Asleep { kSomething, kSignal, kNothing };
+// Where it may (kNothingElse) a signal ends it then.
+enum class Asleep { kSomething, kSignal, kNothing, kNothingElse };
 void set_asleep(Asleep (*happens)());
 
 // Tasks and timers that wait.

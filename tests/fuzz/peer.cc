@@ -3,12 +3,12 @@
 
 #include <arpa/inet.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
 
 #include "one_thread.h"
+#include "times.h"
 
 namespace sio::test {
 
@@ -52,13 +52,6 @@ void append_record(std::string& to, size_t length, uint8_t seed) {
   append_number(to, 0);
   to += pattern(length, seed);
   to.append(length == 0 ? 8 : (8 - length % 8) % 8, '\0');
-}
-
-std::chrono::nanoseconds some_time(Input& input) {
-  using namespace std::chrono_literals;
-  constexpr std::array<std::chrono::nanoseconds, 8> kTimes = {30us,  1ms,   3ms, 25ms,
-                                                              250ms, 500ms, 1s,  2s};
-  return kTimes[input.below(kTimes.size())];
 }
 
 void Peer::act(uint32_t step) {

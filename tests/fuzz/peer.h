@@ -63,9 +63,6 @@ class Peer {
   uint32_t chosen_ = 0;  // which of the connections the steps are about, from the youngest
 };
 
-// Lengths of time that make a difference: a burst's gap, a spin, the time limits.
-std::chrono::nanoseconds some_time(Input& input);
-
 // The immediate data of a frame.
 uint32_t immediate(uint32_t kind, uint32_t credits, uint32_t grants = 0);
 void append_number(std::string& to, uint32_t number);

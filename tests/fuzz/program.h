@@ -47,7 +47,8 @@ class Program {
     size_t front = 0;
     size_t end = 0;
     bool released = false;  // by us, or it will be by the library
-    unsigned flights = 0;   // outcomes that are owed for sending it on
+    // Where it was sent on from: outcomes that are owed.
+    std::vector<const void*> flights;
 
     const char* at() const { return message->at + front; }
     size_t size() const { return end - front; }

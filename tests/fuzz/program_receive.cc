@@ -59,12 +59,13 @@ void Program::take_outcome(const event_data_t& event) {
     lent_.erase(found);
     return;
   }
-  const auto held = std::find_if(held_.begin(), held_.end(), [&](const Held& one) {
-    return one.at() == event.data.buf && one.flights > 0;
-  });
-  MUST(held != held_.end());  // an outcome of nothing, or one too many
-  --held->flights;
-  erase_released();
+  for (Held& held : held_) {
+    const auto flight = std::find(held.flights.begin(), held.flights.end(), event.data.buf);
+    if (flight == held.flights.end()) continue;
+    held.flights.erase(flight);
+    return erase_released();
+  }
+  MUST(false && "an outcome of nothing, or one too many");
 }
 
 void Program::take_messages(unsigned most, int flags) {
@@ -149,7 +150,7 @@ void Program::hold(const std::shared_ptr<Talk>& talk, size_t size) {
     MUST(held->end == talk->taken);
     held->end += size;
   } else {
-    held_.push_back({message, talk, talk->taken, talk->taken + size});
+    held_.push_back({message, talk, talk->taken, talk->taken + size, false, {}});
   }
 }
 
@@ -189,7 +190,7 @@ bool Program::try_release(Held& held) {
 
 // Those whose outcomes are all told.
 void Program::erase_released() {
-  std::erase_if(held_, [](const Held& held) { return held.released && held.flights == 0; });
+  std::erase_if(held_, [](const Held& held) { return held.released && held.flights.empty(); });
 }
 
 }  // namespace sio::test

@@ -91,9 +91,10 @@ void Program::send_on() {
   Held& held = held_[(which & 127) % held_.size()];
   if (held.released || (held.talk != now_->talk && !in_area(held.at()))) return;
   const int flags = which >= 128 ? SIO_RELEASE : 0;
-  if (!send(held.at(), held.size(), MSG_DONTWAIT | flags)) return;
+  const char* const at = held.at();
+  if (!send(at, held.size(), MSG_DONTWAIT | flags)) return;
   held.released = flags != 0;
-  if (!held.released && joined_) ++held.flights;
+  if (!held.released && joined_) held.flights.push_back(at);
   erase_released();
 }
 

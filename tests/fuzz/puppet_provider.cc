@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "must.h"
+#include "puppet_datagram.h"
 
 namespace sio::test {
 
@@ -144,7 +145,7 @@ class PuppetProvider final : public Provider, private ConnectionManager {
     return std::make_unique<PuppetEndpoint>(PuppetEndpoint::State::kIdle);
   }
   std::unique_ptr<Endpoint> create_datagram_endpoint() override {
-    throw std::system_error(EOPNOTSUPP, std::generic_category(), "datagrams");
+    return std::make_unique<PuppetDatagramEndpoint>();
   }
 
   PuppetDevice device_;
@@ -166,6 +167,13 @@ PuppetEndpoint* Puppet::youngest(PuppetEndpoint::State state) const {
   return found == endpoints.rend() ? nullptr : *found;
 }
 
+uint64_t Puppet::next_serial() {
+  static uint64_t last = 0;
+  return ++last;
+}
+
+Device* puppet_device() { return provider().device(); }
+
 void Puppet::tell(ConnectionEvent event) { provider().tell(std::move(event)); }
 
 Puppet& puppet() {
@@ -176,10 +184,7 @@ Puppet& puppet() {
 // ------------------------------------------------------------------------------------ endpoints
 
 PuppetEndpoint::PuppetEndpoint(State first)
-    : state(first), talk(puppet().talk), serial_([] {
-        static uint64_t last = 0;
-        return ++last;
-      }()) {
+    : state(first), talk(puppet().talk), serial_(Puppet::next_serial()) {
   puppet().endpoints.push_back(this);
 }
 
@@ -225,7 +230,7 @@ sockaddr_storage PuppetEndpoint::local_address() const noexcept {
   return address;
 }
 
-Device* PuppetEndpoint::device() const noexcept { return provider().device(); }
+Device* PuppetEndpoint::device() const noexcept { return puppet_device(); }
 
 std::unique_ptr<QueuePair> PuppetEndpoint::create_queue_pair(CompletionQueue& queue,
                                                              const QueueSizes& sizes) {

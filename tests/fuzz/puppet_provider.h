@@ -87,6 +87,8 @@ class Puppet {
     return regions == 0 && channels == 0 && queues == 0 && works.empty() && endpoints.empty();
   }
 
+  // Of an endpoint of whichever kind.
+  static uint64_t next_serial();
   // The youngest endpoint in that state, or NULL.
   PuppetEndpoint* youngest(PuppetEndpoint::State state) const;
   // An event of an endpoint, for the control thread.
@@ -94,5 +96,6 @@ class Puppet {
 };
 
 Puppet& puppet();
+internal::provider::Device* puppet_device();
 
 }  // namespace sio::test

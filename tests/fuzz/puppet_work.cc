@@ -120,7 +120,7 @@ void PuppetWork::post_sends(const ibv_send_wr* chain) {
   for (const ibv_send_wr* wr = chain; wr != nullptr; wr = wr->next) {
     MUST(++sends_to_reap_ <= sizes_.send_wr);
     queue_.use(1);
-    if (!failed_) check_send(*wr);
+    failed_ ? sent_in_vain(*wr) : check_send(*wr);
     sends_.push_back({wr->wr_id, wr->opcode, (wr->send_flags & IBV_SEND_SIGNALED) != 0});
   }
   if (failed_ && !puppet().flush_late) flush();
@@ -145,7 +145,7 @@ void PuppetWork::post_receives(const ibv_recv_wr* chain) {
     MUST(++receives_used_ <= sizes_.recv_wr);
     queue_.use(1);
     own_.post(*wr);
-    if (!failed_) posted(*wr);
+    posted(*wr);
   }
   if (failed_ && !puppet().flush_late) flush();
 }
@@ -207,6 +207,7 @@ void PuppetWork::fail_send(ibv_wc_status status) {
 void PuppetWork::finish_send(ibv_wc_status status) {
   const Send send = sends_.front();
   sends_.pop_front();
+  send_ended();
   ++completed_;
   if (status == IBV_WC_SUCCESS && !send.signalled) return;
   ibv_wc wc{};

@@ -131,7 +131,10 @@ class PuppetWork {
 
   // The library has posted these to a queue pair that goes, and the latter comes to the library.
   virtual void sent(const ibv_send_wr& wr, const std::string& payload) = 0;
-  virtual void posted(const ibv_recv_wr&) {}
+  // Or to one that has failed.
+  virtual void sent_in_vain(const ibv_send_wr&) {}
+  virtual void send_ended() {}
+  virtual void posted(const ibv_recv_wr&) {}  // it may have failed
   virtual void came(const Frame& frame, char* at) = 0;
   virtual void came_up(const ibv_wc&) {}
 
