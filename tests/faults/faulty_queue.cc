@@ -2,6 +2,7 @@
 #include "faults/faulty_queue.h"
 
 #include <array>
+#include <utility>
 
 namespace sio::test {
 
@@ -54,7 +55,8 @@ int FaultyQueue::poll(int n, ibv_wc* wc) noexcept {
   for (Spoilable* one : pairs_) flush_lost(*one);
   for (auto& [number, polls] : withheld_) polls -= polls > 0 ? 1 : 0;
   std::erase_if(withheld_, [](const auto& entry) { return entry.second == 0; });
-  if (!come_.empty() && plan().strikes(&Faults::late)) {
+  const bool second_look = std::exchange(armed_, false);
+  if (!second_look && !come_.empty() && plan().strikes(&Faults::late)) {
     withheld_.emplace(come_[plan().below(static_cast<uint32_t>(come_.size()))].qp_num,
                       1 + plan().below(20));
   }

@@ -39,7 +39,7 @@ struct Spoilable {
 };
 
 // Withholds the completions of some queue pairs for a while. What is withheld is let go before the
-// queue is armed: the second look finds it, so that nobody sleeps through it.
+// queue is armed, and the look after that withholds nothing: so nobody sleeps through it.
 class FaultyQueue final : public internal::provider::CompletionQueue {
  public:
   explicit FaultyQueue(std::unique_ptr<internal::provider::CompletionQueue> inner)
@@ -50,6 +50,7 @@ class FaultyQueue final : public internal::provider::CompletionQueue {
   int poll(int n, ibv_wc* wc) noexcept override;
   int arm(bool solicited_only) noexcept override {
     withheld_.clear();
+    armed_ = true;
     return inner_->arm(solicited_only);
   }
   void joins(Spoilable* pair) { pairs_.insert(pair); }
@@ -65,6 +66,7 @@ class FaultyQueue final : public internal::provider::CompletionQueue {
   std::set<Spoilable*> pairs_;
   std::deque<ibv_wc> come_;                // from the queue inside
   std::map<uint32_t, uint32_t> withheld_;  // number of a queue pair: polls to go
+  bool armed_ = false;                     // and not polled since
 };
 
 }  // namespace sio::test
