@@ -138,7 +138,7 @@ int PuppetDatagramEndpoint::listen(int) noexcept {
 }
 
 int PuppetDatagramEndpoint::resolve(const sockaddr* peer, int timeout_ms) noexcept {
-  MUST(state == State::kIdle && timeout_ms > 0);
+  MUST((state == State::kIdle || state == State::kBound) && timeout_ms > 0);
   if (datagram_puppet().fails_now(Fails::kResolve)) return -ENETUNREACH;
   about = InetAddress(peer);
   state = State::kResolving;
