@@ -22,7 +22,7 @@ Guest::Guest(Home& home, int type, size_t largest, size_t most_held)
   const linger lingering{1, below(6) == 0 ? 1 : 0};
   sio_setsockopt(socket_, SOL_SOCKET, SO_LINGER, &lingering, sizeof lingering);
   home.enter(socket_, this);
-  if (socket_ >= 0) home.associate(socket_);
+  lends_ = socket_ >= 0 && home.associate(socket_);
 }
 
 Guest::~Guest() { EXPECT_TRUE(settled() && held_.empty() && sends_ == 0) << trace(); }
@@ -116,7 +116,7 @@ void Guest::send_lent(bool release_it) {
     return release({{block, size}}, "not queued, so still ours");
   }
   accepted();
-  if (!release_it) lent_[block] = {{block, size}};
+  if (!release_it) lent({{block, size}});
 }
 
 Guest::Pieces Guest::gather(char* elsewhere, Pieces& blocks) {
@@ -156,7 +156,12 @@ void Guest::send_pieces() {
     return release(blocks, "not queued, so still ours");
   }
   accepted();
-  if (!blocks.empty()) lent_[blocks.front().iov_base] = blocks;
+  if (!blocks.empty()) lent(blocks);
+}
+
+void Guest::lent(const Pieces& pieces) {
+  if (!lends_) return release(pieces, "copied");
+  lent_[pieces.front().iov_base] = pieces;
 }
 
 // In pieces, of which some are lent or none; or in one.

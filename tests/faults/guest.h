@@ -52,9 +52,11 @@ class Guest {
   uint64_t below(uint64_t n) { return home_.below(n); }
   std::string trace() const { return home_.trace(); }
   bool is_stream() const { return type_ == SOCK_STREAM; }
-  void replace(int socket) {
+  // `lends`: it has its home's area.
+  void replace(int socket, bool lends) {
     close();
     socket_ = socket;
+    lends_ = lends;
   }
   size_t size_of_one();
 
@@ -69,6 +71,7 @@ class Guest {
   void request_receive();
   // A message of a few bytes from elsewhere, which come first, and some blocks: those.
   Pieces gather(char* elsewhere, Pieces& blocks);
+  void lent(const Pieces& pieces);
   void release(const Pieces& pieces, const char* why);
   void received(void* data, size_t size, const sockaddr* from);
   void serve_ended_receives();
@@ -80,6 +83,7 @@ class Guest {
   const size_t largest_;
   const size_t most_held_;
   int socket_ = -1;
+  bool lends_ = false;            // else what it sends is copied, and nobody is told
   std::map<void*, Pieces> lent_;  // by the first piece
   std::deque<Request*> receives_;
   size_t sends_ = 0;  // requests

@@ -31,13 +31,10 @@ void Home::enter(int socket, void* cookie) const {
   if (!alone()) ec_add_fd(channel_, socket, delivers() ? EC_DELIVER : EPOLLIN, cookie);
 }
 
-void Home::associate(int socket) {
-  if (shared_ > 0) {
-    dma_assoc(socket, area_, shared_, DMA_SHARED);
-    return;
-  }
+bool Home::associate(int socket) {
+  if (shared_ > 0) return dma_assoc(socket, area_, shared_, DMA_SHARED) == 0;
   const size_t receive = below(2) == 0 ? 0 : kSlotBytes + (size_t{40'000} << below(3));
-  dma_assoc(socket, area_, receive, receive == 0 ? DMA_SEND : 0);
+  return dma_assoc(socket, area_, receive, receive == 0 ? DMA_SEND : 0) == 0;
 }
 
 void Home::take_events() {

@@ -56,7 +56,8 @@ class Home {
 
   void enter(int socket, void* cookie) const;
   // Receive memory of its own half of the time, perhaps with room for large messages.
-  void associate(int socket);
+  // False: it could not be had, so what the socket sends from the area is copied.
+  bool associate(int socket);
 
   void take_events();
 
