@@ -8,13 +8,11 @@
 #include <sio/aio.h>
 #include <sio/sio.h>
 
-#include <cstdio>
-#include <cstdlib>
-
 #include "must.h"
 #include "one_thread.h"
 #include "peer.h"
 #include "program.h"
+#include "trace.h"
 
 using namespace sio::test;
 
@@ -28,13 +26,6 @@ constexpr std::chrono::milliseconds kMostHeldBack{2};
 bool is_peers(uint32_t byte) { return (byte & 16) == 0; }
 // Whose it is aside.
 uint32_t step_in(uint32_t byte) { return (byte & 15) | (byte & 32) >> 1; }
-
-// With SIO_FUZZ_TRACE set what happens is told, to understand a finding.
-const bool traced = std::getenv("SIO_FUZZ_TRACE") != nullptr;
-
-void trace_step(const char* where, uint32_t byte) {
-  if (traced) std::fprintf(stderr, "%s %02x\n", where, byte);
-}
 
 struct Run {
   Input input;
@@ -67,16 +58,10 @@ void run_input(Run& run) {
   program.end();
 }
 
-void trace_line(int, const char* line, void*) {
-  if (traced) std::fprintf(stderr, "    %s\n", line);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  // The built-in settings, whatever this machine's are.
-  setenv("SIO_CONFIG", "/dev/null", 1);
-  sio_set_log(trace_line, SIO_LOG_DEBUG, nullptr);
+  set_up_tracing();
   set_asleep(act_while_asleep);
   // The descriptors that stay.
   sio::internal::provider::instance();

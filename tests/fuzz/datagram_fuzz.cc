@@ -5,29 +5,18 @@
 // of program. Then come steps: a byte each, and what they ask for. 0 to 15 are the network's, 16 to
 // 31 the program's; with 128 added the control thread is late. While the program sleeps in a call
 // the network's steps go on; when the input is over no question is answered any more.
-#include <sio/sio.h>
-
-#include <cstdio>
-#include <cstdlib>
-
 #include "datagram_peer.h"
 #include "datagram_program.h"
 #include "one_thread.h"
 #include "puppet_provider.h"
 #include "socket/dispatch.h"
+#include "trace.h"
 
 using namespace sio::test;
 
 namespace {
 
 constexpr uint32_t kSignal = 31;
-
-// With SIO_FUZZ_TRACE set what happens is told, to understand a finding.
-const bool traced = std::getenv("SIO_FUZZ_TRACE") != nullptr;
-
-void trace_step(const char* where, uint32_t byte) {
-  if (traced) std::fprintf(stderr, "%s %02x\n", where, byte);
-}
 
 struct Run {
   Input input;
@@ -58,16 +47,10 @@ void run_input(Run& run) {
   program.end();
 }
 
-void trace_line(int, const char* line, void*) {
-  if (traced) std::fprintf(stderr, "    %s\n", line);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  // The built-in settings, whatever this machine's are.
-  setenv("SIO_CONFIG", "/dev/null", 1);
-  sio_set_log(trace_line, SIO_LOG_DEBUG, nullptr);
+  set_up_tracing();
   set_asleep(act_while_asleep);
   sio::internal::start_dispatch();  // the descriptors that stay, and events from the first on
   return 0;

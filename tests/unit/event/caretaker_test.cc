@@ -76,14 +76,18 @@ bool readable(int fd) {
   return ::poll(&entry, 1, 0) == 1;
 }
 
+Channel& open_channel() {
+  ChannelOptions options;
+  options.entries = 8;
+  return *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+}
+
 // A queue that was armed for solicited completions and then for all may have notified twice; each
 // arming takes one. What is left must not keep the control thread busy.
 TEST(Caretaker, TakesEachNotificationThatWakesIt) {
   IdleDevice device;
   NoHandler handler;
-  ChannelOptions options;
-  options.entries = 8;
-  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  Channel& channel = open_channel();
   CompletionHub::Seat seat;
   {
     const ChannelGuard guard(&channel);
@@ -107,9 +111,7 @@ TEST(Caretaker, TakesEachNotificationThatWakesIt) {
 TEST(Caretaker, ComesAgainForWhatIsHeldLater) {
   IdleDevice device;
   Holder holder;
-  ChannelOptions options;
-  options.entries = 8;
-  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  Channel& channel = open_channel();
   CompletionHub::Seat seat;
   for (const int looks : {1, 2, 3}) {
     {
@@ -141,9 +143,7 @@ TEST(Caretaker, ComesAgainForWhatIsHeldLater) {
 TEST(Caretaker, RestsWhileAThreadLeads) {
   IdleDevice device;
   Holder holder;
-  ChannelOptions options;
-  options.entries = 8;
-  Channel& channel = *Channel::open(OwnFd(epoll_create1(EPOLL_CLOEXEC)), options);
+  Channel& channel = open_channel();
   CompletionHub::Seat seat;
   {
     const ChannelGuard guard(&channel);
