@@ -7,9 +7,8 @@
 // 2. It is a queue's (queue.h), whose lock guards it. While a socket has it, it is used under that
 //    socket's channel's lock; then it goes back to its queue, by a way on which no two channels'
 //    locks are held at once.
-// 3. The struct aio_cb is read by the call that queues the request, and written by its end. What
-// the
-//    event says of it is kept here.
+// 3. The struct aio_cb is read by the call that queues the request, and written by its end.
+//    What the event says of it is kept here.
 #pragma once
 
 #include <sio/aio.h>

@@ -7,9 +7,9 @@
 //    a broken pipe signal it. Nor is it interrupted when the ring goes, as the thread that made it
 //    would be (epoll_wait(2) then says EINTR): that is one which ends at once.
 // 2. Each operation has one completion, and so has each request to cancel one, of which there is
-// one
-//    at a time for each operation. One may outlive its operation, and several uses of that; so the
-//    queue of submissions may be full, until the kernel's thread, which is awake then, has looked.
+//    one at a time for each operation. One may outlive its operation, and several uses of that; so
+//    the queue of submissions may be full, until the kernel's thread, which is awake then, has
+//    looked.
 #pragma once
 
 #include <liburing.h>

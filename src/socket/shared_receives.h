@@ -9,12 +9,11 @@
 // 2. Which connection a completed receive is of, the completion's queue pair number says. One of a
 //    queue pair that has gone is nobody's: the slot goes back.
 // 3. Who may use how many, leases.h says. A frame that a peer had no credit for ends its
-// connection.
+//    connection.
 // 4. Nothing is flushed with a queue pair: draining a connection does not wait for receives. One
-// that
-//    ends within a message may even keep the receive (rxe of Linux 6.12 says no more of it), and
-//    nobody can tell which that was. So the shared receive queue goes with the last connection, and
-//    the next one gets another, to which all slots are posted that the program does not hold.
+//    that ends within a message may even keep the receive (rxe of Linux 6.12 says no more of it),
+//    and nobody can tell which that was. So the shared receive queue goes with the last connection,
+//    and the next one gets another, to which all slots are posted that the program does not hold.
 #pragma once
 
 #include <boost/intrusive/list.hpp>

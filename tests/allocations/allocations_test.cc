@@ -55,8 +55,7 @@ TEST_F(AllocationTest, WhatTheLibraryAllocatesIsCounted) {
   EXPECT_GT(allocations(), before);
 }
 
-// --------------------------------------------------------------------------- messages, many at
-// once
+// -------------------------------------------------------------------------- messages, many at once
 
 struct Kind {
   Give give;

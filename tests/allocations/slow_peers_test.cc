@@ -111,8 +111,7 @@ TEST_F(AllocationTest, LargeMessagesThatAreTakenNowAndThenLetNothingGrow) {
   EXPECT_EQ(ends.wrong(), 0u);
 }
 
-// ---------------------------------------------------------------------------- a program that is
-// slow
+// -------------------------------------------------------------------------- a program that is slow
 
 // Each round each source has something to tell; nobody asks.
 TEST_F(AllocationTest, EventsThatNobodyTakesLetNothingGrow) {

@@ -380,8 +380,7 @@ TEST_F(WireStream, IsAskedForByRequestsInPortions) {
   EXPECT_EQ(outcome(nothing), 0);
 }
 
-// ------------------------------------------------------------------------- peers that speak
-// otherwise
+// ---------------------------------------------------------------------- peers that speak otherwise
 
 TEST_F(WireStream, OfAPeerThatFramesItsBytesFailsWithEproto) {
   for (const char* name : {"empty-message", "good-train", "good-lane", "grant-1", "kind-0"}) {

@@ -370,8 +370,7 @@ void DatagramProgram::release_one() {
   }
 }
 
-// --------------------------------------------------------------------------------- peers and
-// groups
+// -------------------------------------------------------------------------------- peers and groups
 
 void DatagramProgram::connect() {
   const InetAddress to = some_address();

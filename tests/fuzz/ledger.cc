@@ -44,8 +44,7 @@ void Ledger::peer_says(const internal::wire::Hello& hello) {
   bulk_.peer_says({hello.slot_size, hello.max_message});
 }
 
-// ---------------------------------------------------------------------------------------------
-// ours
+// -------------------------------------------------------------------------------------------- ours
 
 void Ledger::sent(uint32_t imm_data, const std::string& payload, uint32_t lane_number) {
   const uint32_t bits = ntohl(imm_data);
@@ -117,8 +116,7 @@ void Ledger::sent_train(const std::string& payload) {
   MUST(records >= 1);
 }
 
-// --------------------------------------------------------------------------------------- the
-// peer's
+// -------------------------------------------------------------------------------------- the peer's
 
 void Ledger::came(bool send_with_imm, uint32_t imm_data, const char* slot, uint32_t length) {
   const uint32_t bits = ntohl(imm_data);
