@@ -9,11 +9,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sio/sio.hpp>
 
 #include <boost/asio.hpp>
 #include <cstdio>
 #include <cstdlib>
-#include <sio/sio.hpp>
 #include <string>
 
 namespace asio = boost::asio;

@@ -129,7 +129,8 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * many connections there is room. What a listener accepts shares, in the channel that
  * it comes into. When there is no room for another, connecting fails with ENOBUFS,
  * and so does sio_accept, after which the connection goes on waiting. Messages that
- * the program holds are missing to all; of large ones who came first is served first.
+ * the program holds are missing to all; large ones are served in turn, but who finds
+ * no memory for his stops the others half of the time only.
  * ec_add_fd may come before or after: in no channel nothing is taken before the
  * connection is made, and then it is shared with nobody.
  *

@@ -4,9 +4,10 @@
 // between two moments is what the messages between them took.
 #pragma once
 
+#include <sio/sio.hpp>
+
 #include <array>
 #include <cstdint>
-#include <sio/sio.hpp>
 #include <vector>
 
 namespace sio::test {

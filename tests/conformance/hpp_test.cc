@@ -3,12 +3,12 @@
 // <sio/sio.hpp>: what it adds to the calls. (That these do what they should is tested elsewhere.)
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sio/sio.hpp>
 #include <sys/mman.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <sio/sio.hpp>
 #include <type_traits>
 #include <vector>
 

@@ -3,11 +3,11 @@
 // Streams of bytes: any split of what is sent, received and released; half-close; sends longer
 // than the peer has room for. Written in <sio/sio.hpp>.
 #include <sio/aio.h>
+#include <sio/sio.hpp>
 
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <sio/sio.hpp>
 #include <thread>
 
 #include "conformance/byte_stream.h"

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <sio/sio.h>
+#include <sio/sio.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <sio/sio.hpp>
 #include <span>
 #include <stdexcept>
 #include <string>
