@@ -135,4 +135,12 @@ std::string global_ipv6_of(const std::string& interface) {
   return text;
 }
 
+Address self_of(int family) {
+  const Address v4 = Address::self();
+  if (family == AF_INET) return v4;
+  const std::string v6 = global_ipv6_of(interface_of(v4.text()));
+  if (!v6.empty()) return {v6, 0};
+  return on_soft() ? Address("::1", 0) : Address();
+}
+
 }  // namespace sio::test

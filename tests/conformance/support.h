@@ -86,6 +86,8 @@ const char* no_groups(const Address& from);
 // The interface that has this address; "" if none. Its global IPv6 address; "" if none.
 std::string interface_of(const std::string& address);
 std::string global_ipv6_of(const std::string& interface);
+// Address::self(), or an IPv6 address of the same device; empty: it has none.
+Address self_of(int family);
 
 // ------------------------------------------------------------------------------------- memory
 

@@ -26,15 +26,6 @@ using Kind = ConnectionEvent::Kind;
 constexpr QueueSizes kSizes{16, 16, 2, 64, nullptr};
 constexpr size_t kGrh = QueuePair::kGrhBytes;
 
-// The address under test: IPv4, or IPv6 of the same device.
-Address address_of(int family) {
-  const Address v4 = Address::self();
-  if (family == AF_INET) return v4;
-  if (on_soft()) return {"::1", 0};
-  const std::string v6 = global_ipv6_of(interface_of(v4.text()));
-  return v6.empty() ? Address() : Address(v6, 0);
-}
-
 End make_end(Desk& desk, const Address& address) {
   End end;
   end.endpoint = connections().create_datagram_endpoint();
@@ -73,7 +64,7 @@ void send_to(End& from, Desk& desk, const Destination& to, size_t slot, size_t b
 class Datagrams : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    const Address address = address_of(GetParam());
+    const Address address = self_of(GetParam());
     if (address.family() != GetParam()) GTEST_SKIP() << "the device has no such address";
     near_ = make_end(desk_, address);
     far_ = make_end(far_desk_, address);

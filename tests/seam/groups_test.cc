@@ -22,14 +22,6 @@ using Kind = ConnectionEvent::Kind;
 constexpr QueueSizes kSizes{16, 16, 2, 64, nullptr};
 constexpr size_t kGrh = QueuePair::kGrhBytes;
 
-Address address_of(int family) {
-  const Address v4 = Address::self();
-  if (family == AF_INET) return v4;
-  if (on_soft()) return {"::1", 0};
-  const std::string v6 = global_ipv6_of(interface_of(v4.text()));
-  return v6.empty() ? Address() : Address(v6, 0);
-}
-
 Address group_of(int family, int n) {
   const std::string last = std::to_string(n);
   return {(family == AF_INET ? "239.255.7." : "ff15::7:") + last, 0};
@@ -82,7 +74,7 @@ struct Member {
 class Groups : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
-    at_ = address_of(GetParam());
+    at_ = self_of(GetParam());
     if (at_.family() != GetParam()) GTEST_SKIP() << "the device has no such address";
     const char* const why = no_groups(at_);
     if (why != nullptr) GTEST_SKIP() << why;
