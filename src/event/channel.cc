@@ -45,14 +45,17 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->epoll_ = std::move(epoll);
   channel->kick_ = std::move(kick);
   channel->hidden_ = options.hidden;
+  channel->state_ = {};
+  channel->state_.gone = false;
+  channel->state_.hidden = options.hidden != nullptr;
   channel->spin_.set_limit(microseconds(settings().spin_us));
   channel->wake_all_ = (options.flags & EC_WAKE_ALL) != 0;
   channel->overflow_signal_ = options.overflow_signal;
-  channel->overflow_told_ = channel->strict_ = channel->armed_ = channel->leading_ = false;
-  channel->claimed_ = channel->changed_ = channel->closed_ = false;
+  channel->overflow_told_ = channel->strict_ = channel->armed_ = false;
+  channel->claimed_ = channel->changed_ = false;
   channel->care_ = Care::kNone;
   channel->care_rests_ = channel->care_by_leader_ = false;
-  channel->took_kick_ = channel->apart_ = false;
+  channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
   channel->empties_ = 0;
@@ -65,7 +68,7 @@ ChannelGuard ChannelGuard::of(ec_t ec) {
     Channel* channel = DescriptorTable::instance().channel(ec);
     if (channel == nullptr) return {};
     ChannelGuard guard(channel);
-    if (DescriptorTable::instance().channel(ec) == channel) return guard;
+    if (channel->is(ec)) return guard;
   }
 }
 
@@ -82,7 +85,7 @@ bool Channel::progress() noexcept {
 
 void Channel::offer(EventSource* source) noexcept {
   changed_ = true;
-  if (hidden() || closed_ || source->is_linked() || source->emit(*ring_)) return;
+  if (hidden() || state_.closed || source->is_linked() || source->emit(*ring_)) return;
   held_back_.push_back(*source);
   signal_overflow();
 }
@@ -131,21 +134,23 @@ int Channel::next_events(event_data_t* events, int n) noexcept {
   if (ring_->empty()) {
     harvest();
     progress();
-    for (unsigned looks = 1; ring_->empty() && looks < kLooks && !is_armed(); ++looks) progress();
+    const bool polls = !is_armed();
+    for (unsigned looks = 1; polls && ring_->empty() && looks < kLooks; ++looks) progress();
     if (ring_->empty() && saw_empty()) return -EAGAIN;
   }
   int taken = 0;
   EventNote note;
   while (taken < n && ring_->pop(events[taken], note)) {
     ++taken;
-    if (note.source != nullptr) this->taken(note);
+    // Mostly a message, of which nobody wants to know.
+    if (note.kind != EC_RECV && note.source != nullptr) this->taken(note);
   }
   if (!held_back_.empty()) emit_held_back();
-  if (leading_) sources_->rearm();  // this thread may not come back before that one wakes
+  if (state_.leading) sources_->rearm();  // this thread may not come back before that one wakes
   if (taken == 0) return -EAGAIN;
   empties_ = 0;
   // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
-  claimed_ = waiters_.empty() && !leading_;
+  claimed_ = waiters_.empty() && !state_.leading;
   return taken;
 }
 
@@ -163,10 +168,10 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 // ------------------------------------------------------------------- the end of a call, and of all
 
 void Channel::wake_and_hand_over(Lock& lock) noexcept {
-  if (!ring_) return;  // locked by somebody who knew it before it went back to the pool
+  if (state_.gone) return;
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
-  if (std::exchange(took_kick_, false) && has_content()) kick();
+  if (std::exchange(state_.took_kick, false) && has_content()) kick();
   claimed_ = false;
   if (wants_care()) {
     care_ = needed_care();
@@ -174,7 +179,7 @@ void Channel::wake_and_hand_over(Lock& lock) noexcept {
     ++care_turn_;
     take_care_of(this);
   }
-  if (closed_ && !leading_ && lingering_ == 0 && attached_ == 0) dispose(lock);
+  if (state_.closed && !state_.leading && lingering_ == 0 && attached_ == 0) dispose(lock);
 }
 
 // Gives the object back to the pool, without the lock, as it will be locked when it is taken.
@@ -191,7 +196,7 @@ void Channel::dispose(Lock& lock) noexcept {
   kick_.reset();
   wake_apart_.reset();
   epoll_.reset();
-  closed_ = false;
+  state_.gone = true;
   lock.unlock();
   pool().give_back(this);
 }
@@ -209,7 +214,7 @@ void Channel::forget_care() noexcept {
 
 OwnFd Channel::close_and_keep_descriptor() noexcept {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, kick_.get(), nullptr);
-  closed_ = true;
+  state_.closed = true;
   return std::move(epoll_);
 }
 
@@ -221,16 +226,16 @@ int Channel::close() {
     hub_->set_epoll_fd(other.get());
     DescriptorTable::instance().clear(epoll_.get());
     // A thread that sleeps on the old number is to wake before another descriptor can have it.
-    if (leading_) left_ = std::move(epoll_);
+    if (state_.leading) left_ = std::move(epoll_);
     epoll_ = std::move(other);
   } else if (!hidden()) {
     DescriptorTable::instance().clear(epoll_.get());
   }
-  closed_ = true;
+  state_.closed = true;
   for (EventSource& source : held_back_) source.channel_closed();
   ring_->for_each_source([](EventSource* source) { source->channel_closed(); });
   while (!waiters_.empty()) waiters_.wake_any();
-  if (leading_) kick();
+  if (state_.leading) kick();
   if (apart_) wake_apart();
   return 0;
 }

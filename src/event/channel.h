@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,7 @@
 #include "base/clock.h"
 #include "base/deferred.h"
 #include "base/fd.h"
+#include "base/mutex.h"
 #include "control/task.h"
 #include "event/completion_hub.h"
 #include "event/event_source.h"
@@ -64,17 +66,19 @@ struct ChannelOptions {
 
 class Channel : private Deferred {
  public:
-  using Lock = std::unique_lock<std::mutex>;
+  using Lock = std::unique_lock<Mutex>;
 
   // Takes over `epoll`, which becomes the channel's descriptor, unless it throws.
   static Channel* open(OwnFd&& epoll, const ChannelOptions& options);
 
   // The rest is called under the lock.
-  std::mutex& mutex() noexcept { return mutex_; }
+  Mutex& mutex() noexcept { return mutex_; }
   uint64_t generation() const noexcept { return generation_; }
   int fd() const noexcept { return epoll_.get(); }
-  bool hidden() const noexcept { return hidden_ != nullptr; }
-  bool closed() const noexcept { return closed_; }
+  bool hidden() const noexcept { return state_.hidden; }
+  // Whether that is still the program's channel.
+  bool is(ec_t ec) const noexcept { return fd() == ec && !state_.closed && !state_.hidden; }
+  bool closed() const noexcept { return state_.closed; }
   CompletionHub& hub() noexcept { return *hub_; }
   EventRing& ring() noexcept { return *ring_; }
   AdaptiveSpin& spin() noexcept { return spin_; }
@@ -178,7 +182,7 @@ class Channel : private Deferred {
   // for. And forgets that.
   bool care_when_ready(const Task& look);
   void forget_care() noexcept;
-  bool somebody_leads() const noexcept { return leading_; }
+  bool somebody_leads() const noexcept { return state_.leading; }
   // Arms on behalf of the threads that sleep on the descriptor.
   void arm_for_others() noexcept;
   void send_held() noexcept { hub_->before_sleep(); }
@@ -204,7 +208,7 @@ class Channel : private Deferred {
   int sleep_apart(Lock& lock, TimePoint deadline) noexcept;
   void wake_apart() noexcept;
   bool has_content() const noexcept {
-    if (closed_) return false;
+    if (state_.closed) return false;
     return hidden() ? hidden_->readable() : !ring_->empty();
   }
   // Events that nobody was told of, but for one that this thread takes itself. It has no claim
@@ -232,10 +236,11 @@ class Channel : private Deferred {
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
   bool is_quiet() const noexcept {
-    return ring_ && hidden_ == nullptr && !leading_ && waiters_.empty() && untold() == 0 &&
-           !took_kick_ && !hub_->armed_for_too_little() && !wants_care() && !closed_;
+    return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
+           !wants_care() && !hub_->armed_for_too_little();
   }
   bool wants_care() const noexcept {
+    if ((tended_ | relied_on_ | lingering_) == 0 && !hub_->holding()) return false;
     const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
     return care_ < needed_care() || more;
   }
@@ -245,8 +250,21 @@ class Channel : private Deferred {
   void kick() noexcept;
   void signal_overflow() noexcept;
 
-  std::mutex mutex_;
+  // What is not so mostly. The end of each call looks at all of it, at once.
+  struct State {
+    bool gone = true;  // back in the pool, and locked by somebody who knew it before
+    bool closed = false;
+    bool hidden = false;
+    bool leading = false;    // a thread is in epoll_wait
+    bool took_kick = false;  // the eventfd was taken for an arming, in this lock's hold
+    bool unused[3] = {};
+
+    bool is_usual() const noexcept { return std::bit_cast<uint64_t>(*this) == 0; }
+  };
+
+  Mutex mutex_;
   uint64_t generation_ = 0;  // of this use of the object
+  State state_;
 
   // Everything below is made anew by open().
   OwnFd epoll_;
@@ -274,11 +292,9 @@ class Channel : private Deferred {
   bool overflow_told_ = false;
   bool wake_all_ = false;
   bool strict_ = false;
-  bool armed_ = false;      // invariant 2
-  bool kicked_ = false;     // the eventfd is set
-  bool took_kick_ = false;  // and was taken for an arming, in this lock's hold
-  bool leading_ = false;    // a thread is in epoll_wait
-  bool apart_ = false;      // or, leading, asleep without the channel's descriptor
+  bool armed_ = false;   // invariant 2
+  bool kicked_ = false;  // the eventfd is set
+  bool apart_ = false;   // or, leading, asleep without the channel's descriptor
   WaitFor leader_waits_for_ = WaitFor::kEvent;
   bool claimed_ = false;  // the thread that leaves now takes one event itself
   bool changed_ = false;
@@ -287,7 +303,6 @@ class Channel : private Deferred {
   bool care_rests_ = false;
   bool care_by_leader_ = false;
   uint64_t holds_seen_ = 0;  // of the hub's, when it came to rest
-  bool closed_ = false;
 };
 
 // The lock of a channel, for the length of a call.
@@ -331,7 +346,7 @@ bool Channel::spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Re
   do {
     lock.unlock();  // others of this channel must get in
     lock.lock();
-    if (generation_ != generation || closed_) return true;
+    if (generation_ != generation || state_.closed) return true;
     progress();
     if (ready()) {
       spin_.paid();
@@ -349,7 +364,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
   progress();
   if (!ready() && deadline > Clock::now()) spin_until(lock, generation, deadline, ready);
   int result = 0;
-  while (generation_ == generation && !closed_ && !ready() && result == 0) {
+  while (generation_ == generation && !state_.closed && !ready() && result == 0) {
     tell();
     if (Deferred::any()) {  // work that waits for this thread to hold no lock
       lock.unlock();
@@ -357,7 +372,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       lock.lock();
       continue;
     }
-    if (leading_) {
+    if (state_.leading) {
       if (apart_) wake_apart();  // somebody must be in epoll_wait now
       hub_->before_sleep();
       arm_for_what_was_posted();
@@ -373,16 +388,16 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       if (Deferred::any()) continue;
       result = lead(lock, deadline, what);
     }
-    if (generation_ != generation || closed_) break;
+    if (generation_ != generation || state_.closed) break;
     progress();
     if (result == 0 && Clock::now() >= deadline) result = -ETIMEDOUT;
   }
-  if (generation_ != generation || closed_) return -EBADF;
+  if (generation_ != generation || state_.closed) return -EBADF;
   if (ready()) {
     result = 0;
     claimed_ = what == WaitFor::kEvent;
   }
-  if (!leading_) waiters_.wake_any();  // who still waits needs somebody in epoll_wait
+  if (!state_.leading) waiters_.wake_any();  // who still waits needs somebody in epoll_wait
   return result;
 }
 

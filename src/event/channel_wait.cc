@@ -58,11 +58,11 @@ bool Channel::saw_empty() noexcept {
 void Channel::arm() noexcept {
   hub_->before_sleep();
   if (kicked_ &&
-      (!leading_ || apart_)) {  // else it is for the one who sleeps: it may not have woken
+      (!state_.leading || apart_)) {  // else it is for the one who sleeps: it may not have woken
     eventfd_t count;
     [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
     kicked_ = false;
-    took_kick_ = true;
+    state_.took_kick = true;
   }
   if (hub_->needs_arming()) hub_->arm();
   armed_ = true;
@@ -136,16 +136,16 @@ void Channel::wake_apart() noexcept {
 }
 
 int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
-  leading_ = true;
+  state_.leading = true;
   leader_waits_for_ = what;
   apart_ = what == WaitFor::kState && has_content();
-  took_kick_ = false;
+  state_.took_kick = false;
   if (apart_) kick();
   const uint64_t generation = generation_;
   sources_->rearm();  // of events that were taken after this thread looked last
   const int result = apart_ ? sleep_apart(lock, deadline) : sleep(lock, deadline);
   if (generation_ == generation) {
-    leading_ = apart_ = false;
+    state_.leading = apart_ = false;
     left_.reset();
     if (std::exchange(care_by_leader_, false)) cared_for(Care::kNone);
   }
@@ -164,7 +164,7 @@ void Channel::tell() noexcept {
   told_ = ring_->pushed();
   claimed_ = false;
   if (changed_ && !waiters_.empty()) waiters_.wake_all(WaitFor::kState);
-  const bool leader_looks = leading_ && changed_ && leader_waits_for_ == WaitFor::kState;
+  const bool leader_looks = state_.leading && changed_ && leader_waits_for_ == WaitFor::kState;
   changed_ = false;
   if (leader_looks && apart_) wake_apart();
   bool unheard = leader_looks && !apart_;
@@ -173,7 +173,7 @@ void Channel::tell() noexcept {
     while (fresh > 0 && waiters_.wake_one(WaitFor::kEvent)) --fresh;
     unheard |= (fresh > 0 || wake_all_) && !ring_->empty();
   }
-  if (hidden() && !closed_ && hidden_->readable()) unheard = true;
+  if (hidden() && !state_.closed && hidden_->readable()) unheard = true;
   if (armed_ && unheard) kick();
 }
 

@@ -50,7 +50,9 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
                                        : 2 * group.queues.back().queue->capacity();
   wish = std::min(std::max(wish, entries), most);
   group.queues.reserve(group.queues.size() + 1);
+  polled_.reserve(polled_.size() + 1);
   group.queues.push_back({group.channel->create_queue(wish), 0});
+  polled_.push_back(group.queues.back().queue.get());
   // Somebody may be asleep already, trusting that all queues are armed.
   if (armed_) group.queues.back().queue->arm(solicited_only_);
   return group.queues.back();
@@ -88,7 +90,7 @@ CompletionHub::Seat CompletionHub::take_seat(Queue& queue, uint32_t entries,
   free_places_.pop_back();
   places_[index].handler = handler;
   queue.used += entries;
-  return {queue.queue.get(), entries, index, places_[index].generation};
+  return {queue.queue.get(), entries, index, id_base(index)};
 }
 
 void CompletionHub::leave(Seat& seat, bool handler_stays) noexcept {
@@ -118,11 +120,13 @@ void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
   if (id.connection >= places_.size()) return;
   const Place& place = places_[id.connection];
   if (place.handler == nullptr || place.generation != id.generation) return;
+  if (place.handler->complete_at_rest(id.kind, id.index, wc)) return;
   touch(place.handler);
-  place.handler->complete(id, wc);
+  place.handler->complete(id.kind, id.index, wc);
 }
 
-int CompletionHub::poll_queue(provider::CompletionQueue& queue) noexcept {
+// Part of what each look is.
+[[gnu::always_inline]] inline int CompletionHub::poll_queue(provider::CompletionQueue& queue) noexcept {
   ibv_wc completions[kPollBatch];
   int total = 0;
   for (int round = 0; round < kPollRounds; ++round) {
@@ -151,12 +155,8 @@ void CompletionHub::settle_touched() noexcept {
 
 int CompletionHub::poll() noexcept {
   int total = 0;
-  // By index: who takes a completion may join with another queue pair, and so add to either list.
-  for (size_t group = 0; group < groups_.size(); ++group) {
-    for (size_t queue = 0; queue < groups_[group].queues.size(); ++queue) {
-      total += poll_queue(*groups_[group].queues[queue].queue);
-    }
-  }
+  // By index: who takes a completion may join with another queue pair, and so add to the list.
+  for (size_t i = 0; i < polled_.size(); ++i) total += poll_queue(*polled_[i]);
   if (total > 0) {
     seen_since_arm_ = true;
     settle_touched();

@@ -25,7 +25,11 @@ class CompletionHub {
     provider::CompletionQueue* queue = nullptr;
     uint32_t entries = 0;
     uint32_t connection = 0;
-    uint32_t generation = 0;
+    uint64_t id_base = 0;  // what the wr_ids from here have in common
+
+    uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
+      return id_base | wire::encode_work_id({kind, 0, 0, index});
+    }
     explicit operator bool() const noexcept { return queue != nullptr; }
   };
 
@@ -52,7 +56,8 @@ class CompletionHub {
   // What was posted from it up to now completes for nobody.
   void disown(Seat& seat) noexcept {
     Place& place = places_[seat.connection];
-    seat.generation = place.generation = (place.generation + 1) & wire::kWorkIdMask;
+    place.generation = (place.generation + 1) & wire::kWorkIdMask;
+    seat.id_base = id_base(seat.connection);
   }
 
   // While completions are dispatched: this one had one too, which came to another.
@@ -122,6 +127,9 @@ class CompletionHub {
     uint32_t generation = 0;
   };
 
+  uint64_t id_base(uint32_t connection) const noexcept {
+    return wire::encode_work_id({wire::Work{}, places_[connection].generation, connection, 0});
+  }
   Group& group_of(provider::Device& device);
   Queue& queue_with_room(Group& group, uint32_t entries);
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
@@ -139,6 +147,7 @@ class CompletionHub {
   bool seen_since_arm_ = false;
   uint32_t in_flight_ = 0;
   std::vector<Group> groups_;
+  std::vector<provider::CompletionQueue*> polled_;  // all of theirs
   std::vector<Place> places_;
   std::vector<uint32_t> free_places_;
   std::vector<CompletionHandler*> touched_;

@@ -31,7 +31,10 @@ using HeldBack = boost::intrusive::list<EventSource, boost::intrusive::constant_
 class CompletionHandler {
  public:
   virtual ~CompletionHandler() = default;
-  virtual void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept = 0;
+  // Both: `kind` and `index` are those of its work_id. complete_at_rest() is asked first: true, it
+  // has done all there is to be done about it, without settle().
+  virtual bool complete_at_rest(wire::Work, uint32_t, const ibv_wc&) noexcept { return false; }
+  virtual void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept = 0;
   // After a batch of completions of which at least one was its own.
   virtual void settle() noexcept = 0;
   // Before the channel sleeps: all that was gathered leaves now.

@@ -23,7 +23,7 @@ int futex_wait(std::atomic<uint32_t>& word, TimePoint deadline) noexcept {
 
 }  // namespace
 
-int Waiters::wait(std::unique_lock<std::mutex>& lock, WaitFor what, TimePoint deadline) {
+int Waiters::wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline) {
   Waiter self;
   self.what = what;
   waiting_.push_back(&self);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 
 namespace sio::internal {
 
@@ -21,7 +22,7 @@ enum class WaitFor : uint8_t {
 class Waiters {
  public:
   // Waits until woken: 0, -EINTR or -ETIMEDOUT. Gives up `lock` (the channel's) meanwhile.
-  int wait(std::unique_lock<std::mutex>& lock, WaitFor what, TimePoint deadline);
+  int wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline);
 
   // Under the channel's lock. wake_one: false if nobody waits for that.
   bool wake_one(WaitFor what) noexcept;

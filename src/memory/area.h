@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <mutex>
 
+#include "base/mutex.h"
 #include "memory/blocks.h"
 #include "memory/mapping.h"
 #include "memory/registrar.h"
@@ -162,7 +163,7 @@ class Area {
   std::array<std::atomic<uint32_t>, kMaxDevices> lkeys_{};
   Blocks blocks_;  // lookups without, changes with mutex_
 
-  std::mutex mutex_;
+  Mutex mutex_;
   // All below: under mutex_.
   size_t requested_ = 0;   // what create was given
   size_t associated_ = 0;  // sockets

@@ -41,7 +41,8 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
 
 // Takes a reference to the slot that p lies in, if it has any: then it is received, and it and its
 // region stand still until the reference is dropped.
-bool Region::pin(const void* p, Spot& spot) noexcept {
+// Part of what is called for each message.
+[[gnu::always_inline]] inline bool Region::pin(const void* p, Spot& spot) noexcept {
   SlotArray* array = array_.load(std::memory_order_acquire);  // acquire: finds it made
   const uintptr_t base = base_.load(kRelaxed);
   const uint32_t slot_granules = slot_size() / uint32_t{kGranule};

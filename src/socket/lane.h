@@ -23,7 +23,7 @@ struct Lane {
   bool connected = false;  // the peer has said where its end is
 
   uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
-    return wire::encode_work_id({kind, seat.generation, seat.connection, index});
+    return seat.work_id(kind, index);
   }
 };
 

@@ -26,7 +26,7 @@ struct Link {
   uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever
 
   uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
-    return wire::encode_work_id({kind, seat.generation, seat.connection, index});
+    return seat.work_id(kind, index);
   }
 };
 

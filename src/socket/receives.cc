@@ -7,12 +7,12 @@
 
 namespace sio::internal {
 
-ReceiveChain::ReceiveChain(const Region& region, uint32_t lkey, wire::WorkId id,
+ReceiveChain::ReceiveChain(const Region& region, uint32_t lkey, const CompletionHub::Seat& seat,
                            const uint32_t* slots, uint32_t n) noexcept {
   for (uint32_t i = 0; i < n; ++i) {
-    id.index = slots[i];
     sges[i] = {reinterpret_cast<uintptr_t>(region.slot(slots[i])), region.slot_size(), lkey};
-    wrs[i] = {wire::encode_work_id(id), i + 1 < n ? &wrs[i + 1] : nullptr, &sges[i], 1};
+    wrs[i] = {seat.work_id(wire::Work::kReceive, slots[i]), i + 1 < n ? &wrs[i + 1] : nullptr,
+              &sges[i], 1};
   }
 }
 
@@ -35,9 +35,7 @@ int OwnReceives::begin() noexcept {
 }
 
 int OwnReceives::post(const uint32_t* slots, uint32_t n) noexcept {
-  ReceiveChain chain(region_, region_.area().lkey(link_.device->index()),
-                     {wire::Work::kReceive, link_.seat.generation, link_.seat.connection, 0}, slots,
-                     n);
+  ReceiveChain chain(region_, region_.area().lkey(link_.device->index()), link_.seat, slots, n);
   ibv_recv_wr* bad = nullptr;
   const int error = link_.queue_pair->post_recv(chain.wrs, &bad);
   // Those before the one that was not taken will be flushed.

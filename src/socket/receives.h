@@ -68,9 +68,8 @@ class Receives {
 struct ReceiveChain {
   static constexpr uint32_t kMost = 32;
 
-  // `id`: what they have in common.
-  ReceiveChain(const Region& region, uint32_t lkey, wire::WorkId id, const uint32_t* slots,
-               uint32_t n) noexcept;
+  ReceiveChain(const Region& region, uint32_t lkey, const CompletionHub::Seat& seat,
+               const uint32_t* slots, uint32_t n) noexcept;
   // How many come before this one.
   uint32_t before(const ibv_recv_wr* bad) const noexcept {
     return static_cast<uint32_t>(bad - wrs);

@@ -6,8 +6,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "wire/hello.h"
-
 namespace sio::internal {
 namespace {
 
@@ -28,6 +26,8 @@ void Sender::prepare(uint32_t quota, bool stream) {
   link_.staging->join();
   joined_ = true;
   posted_ring_.resize(std::bit_ceil(queue_size(quota)));
+  posted_mask_ = static_cast<uint32_t>(posted_ring_.size()) - 1;
+  send_.opcode = IBV_WR_SEND_WITH_IMM;
   // Until the peer has said more, any peer takes this much.
   train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge(), !stream_);
 }
@@ -81,15 +81,25 @@ bool Sender::window_may_be_open() const noexcept {
   return !train_.empty() || take_buffer();
 }
 
-int Sender::send(const OutgoingMessage& message, bool alone, bool more) noexcept {
+// With all that it calls in one: each call between here and the device would move a dozen
+// registers.
+[[gnu::flatten]] int Sender::send(const OutgoingMessage& message, bool alone, bool more) noexcept {
   if (message.record != nullptr && !outcomes_.make_room()) return -EAGAIN;
+  // Mostly so, but in a burst.
+  const bool now = alone || (window_open() && !more);
+  if (now && train_.empty() && can_post_data()) return send_alone(message);
+  return send_behind(message, alone, more);
+}
+
+// When something goes before it, or more is to come behind it.
+[[gnu::noinline]] int Sender::send_behind(const OutgoingMessage& message, bool alone,
+                                          bool more) noexcept {
   // What every peer takes; how much this one does is not known yet.
   if (!open_ && message.length > wire::kMinSlotSize) return -EAGAIN;
-  if (alone && !train_.empty() && can_post_data()) post_train();
-  if (train_.empty() && can_post_data() && (alone || (window_open() && !more))) {
-    return send_alone(message);
+  if (alone) {
+    if (!train_.empty() && can_post_data()) post_train();
+    return train_.empty() && can_post_data() ? send_alone(message) : -EAGAIN;
   }
-  if (alone) return -EAGAIN;
   const int result = send_in_train(message);
   if (!more && window_open() && can_post_data() && result == 0) post_train();
   return result;
@@ -113,16 +123,9 @@ int Sender::send_alone(const OutgoingMessage& message) noexcept {
 }
 
 void Sender::post_message(ibv_sge* sges, int count, bool inlined, Posted posted) noexcept {
-  ibv_send_wr wr{};
-  wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.sg_list = sges;
-  wr.num_sge = count;
-  if (inlined && count > 0) wr.send_flags = IBV_SEND_INLINE;
-  wr.imm_data = take_owed(Kind::kMessage);
-  --credits_;
   --data_credits_;
   ++link_.info.sends_posted;
-  post(wr, posted);
+  post_frame(Kind::kMessage, sges, count, inlined, posted);
   messages_end_ = posted_;
 }
 
@@ -267,22 +270,13 @@ bool Sender::take_buffer() noexcept {
 void Sender::post_train() noexcept {
   const Train::Load load = train_.load();
   const uint32_t records = train_.records();
-  ibv_send_wr wr{};
-  wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.sg_list = load.sges;
-  wr.num_sge = load.count;
-  if (load.count > 0 && load.bytes <= link_.queue_pair->max_inline()) {
-    wr.send_flags = IBV_SEND_INLINE;
-  }
-  const Kind kind = load.lone ? Kind::kMessage : Kind::kTrain;
-  wr.imm_data = take_owed(kind);
-  --credits_;
   --data_credits_;
   ++link_.info.sends_posted;
   if (!load.lone) ++link_.info.trains_posted;
   announced_ += train_.announced();
   // The gather list stays as it is until the next message comes.
-  post(wr, {train_.depart(), records, false});
+  post_frame(load.lone ? Kind::kMessage : Kind::kTrain, load.sges, load.count,
+             load.bytes <= link_.queue_pair->max_inline(), {train_.depart(), records, false});
   messages_end_ = posted_;
 }
 
@@ -295,14 +289,14 @@ void Sender::pump(bool force) noexcept {
   if (end_wanted_ && !end_sent_ && train_.empty() && rest_.empty() && credits_ > 0 &&
       can_post_control()) {
     end_sent_ = true;
-    post_frame(Kind::kEnd, true);
+    post_control(Kind::kEnd, true);
   }
   if (lane_due_ && credits_ > 2 && can_post_control()) post_lane();
   const bool grants_due = owed_grants_ > 0 && !lane_due_ && credits_ > 2;
   const uint32_t for_the_end = end_sent_ ? 0 : 1;
   if ((grants_due || credits_due()) && credits_ > for_the_end && can_post_control()) {
     ++link_.info.credit_frames;
-    post_frame(Kind::kCredit, false);
+    post_control(Kind::kCredit, false);
   }
 }
 
@@ -327,23 +321,23 @@ uint32_t Sender::take_owed(Kind kind) noexcept {
 }
 
 void Sender::post_lane() noexcept {
-  ibv_send_wr wr{};
-  wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.sg_list = &lane_address_;
-  wr.num_sge = 1;
-  if (link_.queue_pair->max_inline() >= lane_address_.length) wr.send_flags = IBV_SEND_INLINE;
-  wr.imm_data = take_owed(Kind::kLane);
+  const bool inlined = link_.queue_pair->max_inline() >= lane_address_.length;
+  post_frame(Kind::kLane, &lane_address_, 1, inlined, {nullptr, 0, false});
   lane_due_ = false;
-  --credits_;
-  post(wr, {nullptr, 0, false});
 }
 
-void Sender::post_frame(Kind kind, bool awaited) noexcept {
-  ibv_send_wr wr{};
-  wr.opcode = IBV_WR_SEND_WITH_IMM;
-  wr.imm_data = take_owed(kind);
+void Sender::post_control(Kind kind, bool awaited) noexcept {
+  post_frame(kind, nullptr, 0, false, {nullptr, 0, awaited});
+}
+
+void Sender::post_frame(Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted) noexcept {
+  send_.sg_list = sges;
+  send_.num_sge = count;
+  send_.send_flags = IBV_SEND_SOLICITED;
+  if (inlined && count > 0) send_.send_flags |= IBV_SEND_INLINE;
+  send_.imm_data = take_owed(kind);
   --credits_;
-  post(wr, {nullptr, 0, awaited});
+  post(send_, posted);
 }
 
 void Sender::probe() noexcept {
@@ -371,9 +365,8 @@ void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
   ++ahead_;
   const bool signal = wants_signal(posted);
   wr.wr_id = link_.work_id(wire::Work::kSend, posted_);
-  if (wr.opcode == IBV_WR_SEND_WITH_IMM) wr.send_flags |= IBV_SEND_SOLICITED;
   if (signal) wr.send_flags |= IBV_SEND_SIGNALED;
-  posted_ring_[posted_ & (posted_ring_.size() - 1)] = posted;
+  posted_at(posted_) = posted;
   ++posted_;
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
   link_.hub->posted();
@@ -397,7 +390,7 @@ void Sender::failed(uint32_t index) noexcept {
 
 void Sender::finish_first(uint32_t n) noexcept {
   for (; n > 0; --n) {
-    finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], 0);
+    finish(posted_at(completed_), 0);
     ++completed_;
   }
   ahead_ = std::min(ahead_, in_flight());
@@ -406,12 +399,12 @@ void Sender::finish_first(uint32_t n) noexcept {
 void Sender::finish(const Posted& posted, int error) noexcept {
   link_.hub->completed();
   if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, link_.buffers_held);
-  outcomes_.finish(posted.records, error);
+  if (posted.records > 0) outcomes_.finish(posted.records, error);
 }
 
 void Sender::fail(int error) noexcept {
   while (completed_ != posted_) {
-    finish(posted_ring_[completed_ & (posted_ring_.size() - 1)], error);
+    finish(posted_at(completed_), error);
     ++completed_;
   }
   unsignalled_ = 0;

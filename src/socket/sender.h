@@ -28,6 +28,7 @@
 #include "socket/rest.h"
 #include "socket/train.h"
 #include "wire/frame.h"
+#include "wire/hello.h"
 
 namespace sio::internal {
 
@@ -104,6 +105,12 @@ class Sender {
   // False: more than were used; the peer is lying.
   bool add_credits(uint32_t data, uint32_t control) noexcept;
 
+  // There is nothing to be sent, and will not be when the peer has used up another credit.
+  bool rests() const noexcept {
+    return !holding() && !lane_due_ && owed_grants_ == 0 && owed_data_ + 1 < link_.peer_credits &&
+           owed_control_ < wire::kControlSlots / 2;
+  }
+
   void end() noexcept { end_wanted_ = true; }
   bool end_wanted() const noexcept { return end_wanted_; }
 
@@ -165,7 +172,9 @@ class Sender {
   bool take_buffer() noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_alone(const Gather& gather) noexcept;
+  int send_behind(const OutgoingMessage& message, bool alone, bool more) noexcept;
   void post_message(ibv_sge* sges, int count, bool inlined, Posted posted) noexcept;
+  void post_frame(wire::Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted) noexcept;
   int send_in_train(const OutgoingMessage& message) noexcept;
   int send_in_train(const Gather& gather) noexcept;
   bool make_room_in_train(uint32_t length, bool copied) noexcept;
@@ -176,7 +185,7 @@ class Sender {
     ++link_.info.messages_sent;
     link_.info.bytes_sent += length;
   }
-  void post_frame(wire::Kind kind, bool awaited) noexcept;
+  void post_control(wire::Kind kind, bool awaited) noexcept;
   void post(ibv_send_wr& wr, Posted posted) noexcept;
   uint32_t take_owed(wire::Kind kind) noexcept;
   bool credits_due() const noexcept;
@@ -204,8 +213,13 @@ class Sender {
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 
-  // The send queue: counts that go on for ever; & (posted_ring_.size() - 1) is the place.
+  Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
+
+  ibv_send_wr send_{};  // with what all SENDs have in common
+
+  // The send queue: counts that go on for ever; posted_at() is the place.
   std::vector<Posted> posted_ring_;
+  uint32_t posted_mask_ = 0;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
   uint32_t messages_end_ = 0;  // posted_ after the last SEND of messages

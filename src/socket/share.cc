@@ -64,15 +64,15 @@ bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcep
   return true;
 }
 
-void SharedReceives::Share::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+void SharedReceives::Share::complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
   ibv_wc told = wc;
   if (wc.status != IBV_WC_SUCCESS) {
-    of_->give_back(id.index);
-  } else if (!take_credit(id.index, wc)) {
+    of_->give_back(index);
+  } else if (!take_credit(index, wc)) {
     told.wc_flags = 0;  // what comes without a credit is no frame
   }
   ++posted_;  // it counts as the connection's own for as long as it is being told of
-  socket_.complete(id, told);
+  socket_.complete(kind, index, told);
 }
 
 bool SharedReceives::Share::has_returned(bool) noexcept {

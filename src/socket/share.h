@@ -24,7 +24,7 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   bool has_returned(bool force) noexcept override;
 
   // A receive of its queue pair has completed.
-  void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept;
+  void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;
   CompletionHandler& socket() const noexcept { return socket_; }
 
  private:

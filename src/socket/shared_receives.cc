@@ -81,12 +81,12 @@ std::unique_ptr<Receives> SharedReceives::share(Link& link, CompletionHandler& s
   return made;
 }
 
-void SharedReceives::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
-  if (id.index >= geometry_.slots) return;
+void SharedReceives::complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
+  if (index >= geometry_.slots) return;
   const auto found = members_.find(wc.qp_num);
-  if (found == members_.end()) return give_back(id.index);
+  if (found == members_.end()) return give_back(index);
   channel_.hub().touch(&found->second->socket());
-  found->second->complete(id, wc);
+  found->second->complete(kind, index, wc);
 }
 
 void SharedReceives::settle() noexcept {
@@ -117,8 +117,7 @@ int SharedReceives::repost() noexcept {
   while (queue_ != nullptr && !unposted_.empty()) {
     const auto most =
         static_cast<uint32_t>(std::min<size_t>(unposted_.size(), ReceiveChain::kMost));
-    ReceiveChain chain(*region_, region_->area().lkey(device_->index()),
-                       {wire::Work::kReceive, seats_[0].generation, seats_[0].connection, 0},
+    ReceiveChain chain(*region_, region_->area().lkey(device_->index()), seats_[0],
                        unposted_.data() + unposted_.size() - most, most);
     ibv_recv_wr* bad = nullptr;
     const int error = queue_->post_recv(chain.wrs, &bad);

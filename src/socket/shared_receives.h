@@ -71,7 +71,7 @@ class SharedReceives final : public CompletionHandler,
   void look() noexcept;
 
   // CompletionHandler.
-  void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept override;
+  void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept override;
   void settle() noexcept override;
   void before_sleep() noexcept override {}
 

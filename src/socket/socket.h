@@ -260,7 +260,8 @@ class Socket final : public EventSource,
   bool emit(EventRing& ring) noexcept override;
   void taken(const EventNote& note) noexcept override;
   void channel_closed() noexcept override;
-  void complete(const wire::WorkId& id, const ibv_wc& wc) noexcept override;
+  bool complete_at_rest(wire::Work kind, uint32_t slot, const ibv_wc& wc) noexcept override;
+  void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept override;
   void settle() noexcept override;
   void before_sleep() noexcept override;
   bool readable() const noexcept override;
@@ -361,7 +362,7 @@ class Socket final : public EventSource,
   void advance_closing_datagram() noexcept;
   uint64_t largest_datagram() const noexcept;
   // socket_datagram_data.cc
-  void complete_datagram(const wire::WorkId& id, const ibv_wc& wc) noexcept;
+  void complete_datagram(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;
   void settle_datagram() noexcept;
   void repost_datagram() noexcept;
   void pump_waiting(int error = 0) noexcept;
@@ -402,7 +403,12 @@ class Socket final : public EventSource,
   int add_piece(Gather& gather, const iovec& piece, int flags, size_t& elsewhere) const noexcept;
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
+  int wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags);
+  template <typename Message>
+  int hand_to(Sender& sender, const Message& message, int flags);
+  int refusal(size_t size) noexcept;
   int take_error() noexcept;
+  static int send_unlent(SocketGuard& guard, const void* buf, size_t size, int flags);
   static int send_nothing(Completion* completion) noexcept;
   static int send_copied(SocketGuard& guard, const Gather& gather, int flags,
                          Completion& completion);
@@ -413,10 +419,11 @@ class Socket final : public EventSource,
   void update_hold() noexcept;
 
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
+  bool takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
   void note_failure(const ibv_wc& wc) noexcept;
-  void completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept;
+  void completed_bulk(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;
   void protocol_broken() noexcept;
   void repost(bool force) noexcept;
   // Who releases the last slot of a batch may hold another channel's lock (a buffer that was

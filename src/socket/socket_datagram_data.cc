@@ -11,25 +11,25 @@ namespace sio::internal {
 
 // ----------------------------------------------------------------------------------- completions
 
-void Socket::complete_datagram(const wire::WorkId& id, const ibv_wc& wc) noexcept {
+void Socket::complete_datagram(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
   Datagram& it = *datagram_;
-  if (id.kind == wire::Work::kReceive) {
-    if (id.index >= it.receiver.region()->slots()) return;
+  if (kind == wire::Work::kReceive) {
+    if (index >= it.receiver.region()->slots()) return;
     if (wc.status == IBV_WC_SUCCESS) {
-      const InetAddress moved = it.receiver.received(id.index, wc);
+      const InetAddress moved = it.receiver.received(index, wc);
       if (moved.is_set() && phase_ == Phase::kOpen) it.peers.moved(moved);
       if (closed_) it.receiver.drop_all();
       return;
     }
-    it.receiver.flushed(id.index);
-  } else if (id.kind == wire::Work::kSend) {
+    it.receiver.flushed(index);
+  } else if (kind == wire::Work::kSend) {
     const bool sent = wc.status == IBV_WC_SUCCESS;
-    it.sender.completed(id.index, sent ? 0 : provider::errno_of(wc.status, false));
+    it.sender.completed(index, sent ? 0 : provider::errno_of(wc.status, false));
     if (sent) return;
   } else {
     return;
   }
-  datagram_failed(wc, id.kind == wire::Work::kReceive);
+  datagram_failed(wc, kind == wire::Work::kReceive);
 }
 
 void Socket::settle_datagram() noexcept {

@@ -12,25 +12,25 @@ namespace sio::internal {
 
 // ------------------------------------------------------------------------------ completions
 
-void Socket::complete(const wire::WorkId& id, const ibv_wc& wc) noexcept {
-  if (datagram_ != nullptr) return complete_datagram(id, wc);
-  if (id.kind == wire::Work::kReceive) {
-    if (receiver_ == nullptr || id.index >= receiver_->region()->slots()) return;
-    if (wc.status == IBV_WC_SUCCESS) return received(id.index, wc);
+void Socket::complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
+  if (datagram_ != nullptr) return complete_datagram(kind, index, wc);
+  if (kind == wire::Work::kReceive) {
+    if (receiver_ == nullptr || index >= receiver_->region()->slots()) return;
+    if (wc.status == IBV_WC_SUCCESS) return received(index, wc);
     receiver_->failed();
-  } else if (id.kind == wire::Work::kSend && sender_ != nullptr) {
-    if (wc.status == IBV_WC_SUCCESS) return sender_->completed(id.index);
-    sender_->failed(id.index);
-    if (phase_ == Phase::kEnding && id.index == drain_marker_) sends_drained_ = true;
+  } else if (kind == wire::Work::kSend && sender_ != nullptr) {
+    if (wc.status == IBV_WC_SUCCESS) return sender_->completed(index);
+    sender_->failed(index);
+    if (phase_ == Phase::kEnding && index == drain_marker_) sends_drained_ = true;
   } else if (lane_ != nullptr) {
-    if (wc.status == IBV_WC_SUCCESS) return completed_bulk(id, wc);
-    id.kind == wire::Work::kBulkSend ? lane_->send_failed(id.index) : lane_->receiver.flushed();
+    if (wc.status == IBV_WC_SUCCESS) return completed_bulk(kind, index, wc);
+    kind == wire::Work::kBulkSend ? lane_->send_failed(index) : lane_->receiver.flushed();
   }
-  work_failed(wc, id.kind == wire::Work::kReceive || id.kind == wire::Work::kBulkReceive);
+  work_failed(wc, kind == wire::Work::kReceive || kind == wire::Work::kBulkReceive);
 }
 
-void Socket::completed_bulk(const wire::WorkId& id, const ibv_wc& wc) noexcept {
-  if (id.kind == wire::Work::kBulkSend) return lane_->sender.completed(id.index);
+void Socket::completed_bulk(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
+  if (kind == wire::Work::kBulkSend) return lane_->sender.completed(index);
   if (peer_broken_) return lane_->receiver.flushed();
   if (wc.opcode != IBV_WC_RECV || (wc.wc_flags & IBV_WC_WITH_IMM) != 0) {
     lane_->receiver.flushed();  // of the message that it may have ended nothing is given out
@@ -70,6 +70,14 @@ void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
 
 void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
   ++frames_seen_;
+  if ((phase_ != Phase::kOpen || peer_broken_) && !takes_frames_now(slot, wc)) return;
+  sender_->heard();
+  if (!accept_frame(slot, wc)) protocol_broken();
+  if (read_shut_ || closed_) receiver_->drop_all();
+}
+
+// Outside of the usual. False: not that one now.
+bool Socket::takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept {
   if (phase_ == Phase::kConnecting) {
     // The peer was told that we stand before we were: keep it until we know who the peer is.
     try {
@@ -77,14 +85,15 @@ void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
     } catch (const std::bad_alloc&) {
       receiver_->discard(slot);
     }
-    return;
+    return false;
   }
-  if (phase_ == Phase::kEnding && reconnectable_) return receiver_->discard(slot);
-  if (peer_broken_) return receiver_->discard(slot);  // with a gap before it
+  const bool unwanted = phase_ == Phase::kEnding && reconnectable_;
+  if (unwanted || peer_broken_) {  // broken: with a gap before it
+    receiver_->discard(slot);
+    return false;
+  }
   if (phase_ == Phase::kAccepting) on_established({});
-  sender_->heard();
-  if (!accept_frame(slot, wc)) protocol_broken();
-  if (read_shut_ || closed_) receiver_->drop_all();
+  return true;
 }
 
 // Takes the slot in any case. False: not a frame that the peer may send now.
@@ -124,6 +133,25 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
 bool Socket::may_deliver_at_once() const noexcept {
   return deliver_ && receiver_->empty() && !connect_waits_ && !read_shut_ && !closed_ &&
          !channel()->ring().full();
+}
+
+// Where latency counts most messages are so: alone, at rest, and there is nothing else to be done
+// or to be told. What is not quite so is left to complete().
+bool Socket::complete_at_rest(wire::Work kind, uint32_t slot, const ibv_wc& wc) noexcept {
+  const bool arrival = kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
+                       wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
+  if (!arrival || datagram_ != nullptr || receiver_ == nullptr) return false;
+  if (!is_told() || !may_deliver_at_once() || peer_broken_) return false;
+  if (slot >= receiver_->region()->slots() || (is_stream() && wc.byte_len == 0)) return false;
+  wire::Immediate imm;
+  if (!wire::decode_immediate(wc.imm_data, imm)) return false;
+  if (imm.kind != wire::Kind::kMessage || imm.grants != 0 || !sender_->rests()) return false;
+  if (!sender_->add_credits(imm.credits, imm.control)) return false;
+  ++frames_seen_;
+  sender_->heard();
+  --link_.peer_credits;
+  push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));
+  return true;
 }
 
 // Mostly so in a dialogue: what came was delivered at once, and nobody is owed an outcome.

@@ -32,47 +32,51 @@ int Socket::take_error() noexcept {
   return -failure_;
 }
 
-// Queues such a message, now or when there is room: put() gives it to the sender, and
-// find_keys() looks again when the device may not have been known before.
+// The same, as sio_send says it.
+int Socket::refusal(size_t size) noexcept {
+  const int error = sendable(size);
+  return error == -EPIPE ? take_error() : error;
+}
+
+// Queues such a message, which is sendable, now or when there is room: put() gives it to the
+// sender, and find_keys() looks again when the device may not have been known before.
 template <typename Put, typename FindKeys>
 int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
                   FindKeys find_keys) {
   Socket& socket = *guard;
-  Channel& channel = *guard.channel();
   bool looked = false;
   for (;;) {
-    if (const int error = socket.sendable(wanted.length)) {
-      return error == -EPIPE ? socket.take_error() : error;
-    }
     if (socket.sender_ != nullptr) {
-      if (!looked && socket.sender_->window_may_be_open()) {
-        looked = true;
-        channel.progress();
-        continue;
-      }
-      const int result = put(*socket.sender_);
+      const bool look_first = !looked && socket.sender_->window_may_be_open();
+      const int result = look_first ? -EAGAIN : put(*socket.sender_);
       if (result == 0) {
         socket.want_writable_ = false;
         socket.after_sending();
         return 0;
       }
       if (result != -EAGAIN) return result;
-      if (!looked) {
-        looked = true;
-        channel.progress();
-        continue;
-      }
     }
-    ++socket.link_.info.credit_stalls;
-    socket.want_writable_ = true;
-    socket.wanted_ = wanted;
-    if (socket.nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
-    const int result = guard.wait(
-        kNever, [&] { return socket.sendable(wanted.length) != 0 || socket.has_room_for(wanted); });
-    if (result != 0) return result;
-    socket.want_writable_ = false;
-    find_keys();
+    if (socket.sender_ != nullptr && !looked) {
+      looked = true;
+      guard.channel()->progress();
+    } else {
+      if (const int error = socket.wait_for_room(guard, wanted, flags)) return error;
+      find_keys();
+    }
+    if (const int error = socket.refusal(wanted.length)) return error;
   }
+}
+
+// 0 or -errno; -EAGAIN: the program is told when there is room.
+int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
+  ++link_.info.credit_stalls;
+  want_writable_ = true;
+  wanted_ = wanted;
+  if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
+  const int result =
+      guard.wait(kNever, [&] { return sendable(wanted.length) != 0 || has_room_for(wanted); });
+  if (result == 0) want_writable_ = false;
+  return result;
 }
 
 // On a stream no bytes are nothing: no SEND, and no event.
@@ -88,13 +92,14 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
     const iovec whole{const_cast<void*>(buf), size};
     return send_datagram(guard, {}, {&whole, 1}, flags, completion);
   }
-  if (const int error = socket.sendable(size)) return error == -EPIPE ? socket.take_error() : error;
+  if (const int error = socket.refusal(size)) return error;
   if (size == 0 && socket.is_stream()) return send_nothing(completion);
+  Area* const area = socket.sending_area(buf);
+  if (area == nullptr && completion == nullptr) return send_unlent(guard, buf, size, flags);
   SendRecord record{buf,       size, {}, (flags & SIO_RELEASE) != 0, 0, completion != nullptr,
                     completion};
   OutgoingMessage message{buf, static_cast<uint32_t>(size), 0,
                           completion != nullptr ? &record : nullptr};
-  Area* const area = socket.sending_area(buf);
   if (area != nullptr) {
     if (const int error = area->begin_flight(buf, size, record.flight, record.release))
       return error;
@@ -105,13 +110,7 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
   } else if (size > socket.options_.copy_max) {
     return -EFAULT;
   }
-  const bool more = (flags & MSG_MORE) != 0;
-  const auto put = [&](Sender& sender) {
-    const bool alone = socket.options_.no_delay && !more;
-    if (socket.is_stream()) return sender.stream(message, alone, more);
-    if (!sender.fits(size)) return socket.send_bulk(message, more);
-    return sender.send(message, alone, more);
-  };
+  const auto put = [&](Sender& sender) { return socket.hand_to(sender, message, flags); };
   const auto find_key = [&] {
     if (area != nullptr) message.lkey = socket.key_of(*area);
   };
@@ -119,6 +118,25 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
   // Not queued: the buffer is as it was.
   if (result != 0 && area != nullptr) Area::end_flight(record.flight, false);
   return result;
+}
+
+// What is the program's again at once, and of which nobody wants to hear.
+int Socket::send_unlent(SocketGuard& guard, const void* buf, size_t size, int flags) {
+  Socket& socket = *guard;
+  if ((flags & SIO_RELEASE) != 0) return -EINVAL;
+  if (size > socket.options_.copy_max) return -EFAULT;
+  const OutgoingMessage message{buf, static_cast<uint32_t>(size), 0, nullptr};
+  const auto put = [&](Sender& sender) { return socket.hand_to(sender, message, flags); };
+  return queue(guard, {size, 1, true}, flags, put, [] {});
+}
+
+template <typename Message>
+int Socket::hand_to(Sender& sender, const Message& message, int flags) {
+  const bool more = (flags & MSG_MORE) != 0;
+  const bool alone = options_.no_delay && !more;
+  if (is_stream()) return sender.stream(message, alone, more);
+  if (!sender.fits(message.length)) return send_bulk(message, more);
+  return sender.send(message, alone, more);
 }
 
 int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags,
@@ -141,6 +159,7 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
     result = socket.sendable(size);
     if (result == 0) result = socket.add_piece(gather, *piece, flags, elsewhere);
   }
+  if (result == 0) result = socket.sendable(size);
   if (result == 0 && size == 0 && socket.is_stream()) return send_nothing(completion);
   if (result == 0 && completion != nullptr) {
     if (gather.lent == 0) return send_copied(guard, gather, flags, *completion);
@@ -148,13 +167,7 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
     gather.records[gather.lent - 1].completion = completion;  // when all are the program's again
   }
   if (result == 0) {
-    const bool more = (flags & MSG_MORE) != 0;
-    const auto put = [&](Sender& sender) {
-      const bool alone = socket.options_.no_delay && !more;
-      if (socket.is_stream()) return sender.stream(gather, alone, more);
-      if (!sender.fits(size)) return socket.send_bulk(gather, more);
-      return sender.send(gather, alone, more);
-    };
+    const auto put = [&](Sender& sender) { return socket.hand_to(sender, gather, flags); };
     const Wanted wanted{size, std::max(1u, gather.lent), elsewhere > 0};
     result = queue(guard, wanted, flags, put, [&] { socket.find_keys(gather); });
   } else if (result == -EPIPE) {

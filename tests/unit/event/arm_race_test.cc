@@ -105,7 +105,7 @@ struct FakeDevice final : provider::Device {
 class CountingHandler final : public CompletionHandler, public EventSource {
  public:
   explicit CountingHandler(Channel& channel) noexcept : channel_(channel) {}
-  void complete(const wire::WorkId&, const ibv_wc&) noexcept override { ++waiting_; }
+  void complete(wire::Work, uint32_t, const ibv_wc&) noexcept override { ++waiting_; }
   void settle() noexcept override { channel_.offer(this); }
   void before_sleep() noexcept override {}
   bool emit(EventRing& ring) noexcept override {
@@ -125,8 +125,7 @@ class ArmRace : public testing::Test {
   ArmRace() : channel_(*open()), guard_(&channel_), handler_(channel_) {
     channel_.spin().set_limit(microseconds(0));  // straight to arming
     seat_ = channel_.hub().join(device_, 16, &handler_);
-    device_.wr_id_ =
-        wire::encode_work_id({wire::Work::kReceive, seat_.generation, seat_.connection, 0});
+    device_.wr_id_ = seat_.work_id(wire::Work::kReceive, 0);
   }
   ~ArmRace() override {
     channel_.forget(&handler_);

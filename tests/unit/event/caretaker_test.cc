@@ -54,14 +54,14 @@ struct IdleDevice final : provider::Device {
 };
 
 struct NoHandler final : CompletionHandler {
-  void complete(const wire::WorkId&, const ibv_wc&) noexcept override {}
+  void complete(wire::Work, uint32_t, const ibv_wc&) noexcept override {}
   void settle() noexcept override {}
   void before_sleep() noexcept override {}
 };
 
 // Holds something until it is looked at; or goes on.
 struct Holder final : CompletionHandler {
-  void complete(const wire::WorkId&, const ibv_wc&) noexcept override {}
+  void complete(wire::Work, uint32_t, const ibv_wc&) noexcept override {}
   void settle() noexcept override {}
   void before_sleep() noexcept override {
     ++looks;
