@@ -311,6 +311,7 @@ class Socket final : public EventSource,
   void on_refused(const provider::ConnectionEvent& event);
   void on_disconnected() noexcept;
   void connected(int error) noexcept;
+  int cause_of_failed_connect(int error) noexcept;
   void abandon_connect(int error) noexcept;
   void drop_early() noexcept;
   void start_timer(Timer& timer, milliseconds after, void (Socket::*then)());

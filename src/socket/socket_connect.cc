@@ -229,11 +229,18 @@ void Socket::on_connection_event(ConnectionEvent& event) {
     case ConnectionEvent::Kind::kFailed:
     case ConnectionEvent::Kind::kDeviceGone:
       if (phase_ == Phase::kResolving || phase_ == Phase::kConnecting) {
-        return abandon_connect(event.error);
+        return abandon_connect(cause_of_failed_connect(event.error));
       }
       if (phase_ == Phase::kListening) return listening_failed(event.error);
       return begin_ending(event.error, false);
   }
+}
+
+// What the peer sent before we knew that it had accepted may have broken the connection.
+int Socket::cause_of_failed_connect(int error) noexcept {
+  if (error != ECONNRESET) return error;
+  channel()->progress();
+  return early_failure_ != 0 ? early_failure_ : error;
 }
 
 void Socket::on_resolved() {

@@ -16,6 +16,10 @@ using Kind = ConnectionEvent::Kind;
 constexpr int kRejectedNoListener = 8;
 constexpr int kRejectedByConsumer = 28;
 
+// What librdmacm says of a step that it takes in this process, when the answer comes, and that
+// failed: the errno is lost. The queue pair is in error already.
+constexpr int kFailedHere = -1;
+
 // How a failure is told that is not a reject. status is a negative errno for all of these.
 int failure_errno(rdma_cm_event_type type, int status) noexcept {
   if (status == -ENODEV) return ENODEV;  // an address that no RDMA device serves (127.0.0.1)
@@ -26,7 +30,7 @@ int failure_errno(rdma_cm_event_type type, int status) noexcept {
     case RDMA_CM_EVENT_UNREACHABLE:
       return ETIMEDOUT;
     default:
-      return status < 0 ? -status : ECONNRESET;
+      return status < 0 && status != kFailedHere ? -status : ECONNRESET;
   }
 }
 
