@@ -13,6 +13,8 @@ constexpr size_t kFirstRecords = 64;
 void Outcomes::prepare(bool told) {
   if (records_.empty()) records_.resize(kFirstRecords);
   tell_ = told;
+  not_told_ = 0;
+  for (uint32_t i = taken_; i != accepted_; ++i) not_told_ += is_told(at(i)) ? 0 : 1;
 }
 
 // Doubles until it is as large as it may get: no allocation once the traffic has settled.
@@ -81,11 +83,12 @@ void Outcomes::give_back() noexcept {
 }
 
 // Those of which no event comes count as told, and as taken, once those before them are.
-void Outcomes::pass_over_untold() noexcept {
+void Outcomes::pass_over_those_not_told() noexcept {
   while (told_ != done_ && !is_told(at(told_))) ++told_;
   while (taken_ != told_ && !is_told(at(taken_))) {
     if (returned_ == taken_) ++returned_;
     ++taken_;
+    --not_told_;
   }
 }
 

@@ -41,10 +41,13 @@ class Outcomes {
   // Whether there is room for another message, or n pieces of one.
   bool full(uint32_t n = 1) const noexcept { return accepted_ - taken_ + n > kMostRecords; }
   bool make_room(uint32_t n = 1) noexcept;
-  void add(const SendRecord& record) noexcept { at(accepted_++) = record; }
+  void add(const SendRecord& record) noexcept {
+    if (!is_told(record)) ++not_told_;
+    at(accepted_++) = record;
+  }
   void add_bulk(const SendRecord& record) noexcept {
-    at(accepted_) = record;
-    at(accepted_++).bulk = true;
+    add(record);
+    at(accepted_ - 1).bulk = true;
     ++bulk_;
   }
 
@@ -74,6 +77,7 @@ class Outcomes {
   void drop() noexcept {
     give_back();
     told_ = taken_ = done_;
+    not_told_ = 0;
   }
 
  private:
@@ -85,13 +89,17 @@ class Outcomes {
   }
   void finish_lane(uint32_t n, int error, bool bulk) noexcept;
   void finish(SendRecord& record, int error) noexcept;
-  void pass_over_untold() noexcept;
+  void pass_over_untold() noexcept {
+    if (not_told_ > 0) pass_over_those_not_told();
+  }
+  void pass_over_those_not_told() noexcept;
 
   std::vector<SendRecord> records_;
   bool tell_ = false;
   uint32_t accepted_ = 0;
   uint32_t done_ = 0;
-  uint32_t bulk_ = 0;  // between done_ and accepted_: those on the lane for large messages
+  uint32_t bulk_ = 0;      // between done_ and accepted_: those on the lane for large messages
+  uint32_t not_told_ = 0;  // from taken_ on: those of which no event comes; mostly none
   uint32_t told_ = 0;
   uint32_t taken_ = 0;
   uint32_t returned_ = 0;  // those before it have their buffers back
