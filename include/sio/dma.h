@@ -78,9 +78,10 @@ SIO_API int dma_import(dma_mem_t *handlep, void *addr, size_t size, unsigned int
 /* Ends an area. `size` is the size given to dma_alloc or dma_import.
  *
  * Errors: EINVAL  not an area, or another size
- *         EBUSY   it is associated with a socket (one that was closed and still
- *                 lingers, too), or a block of it is reserved, received or in
- *                 flight
+ *         EBUSY   it is associated with a socket, or a block of it is reserved,
+ *                 received or in flight. A socket of a channel that was closed
+ *                 finishes in the background (sio_close) and holds the area until
+ *                 then: call again, each millisecond say
  *         EPERM   called in a forked child */
 SIO_API int dma_free(dma_mem_t handle, size_t size);
 
@@ -90,12 +91,17 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * socket's receive memory, cut into slots (64 of 8 KiB unless SIO_RECV_SLOTS and
  * SIO_SLOT_SIZE say otherwise, plus 4 for control frames) that are posted to the
  * queue pair. What is left, if it is more than a slot, takes messages larger than a
- * slot, each in a block of its own: the largest one is as large as that memory, and
- * several wait for each other when together they do not fit.
+ * slot, each in a block of its own: the largest one is as large as that memory, which
+ * is `size` less (slots + 4) times the slot size: of 8 MiB with the built-in sizes
+ * 8388608 - 68 * 8192 = 7831552 bytes. Several wait for each other when together they
+ * do not fit. It is the receiver's memory that decides; its peer sees that number as
+ * SIO_MAX_MESSAGE. The first large message of a connection comes in when the receiver
+ * makes a call or waits in one; later ones without, as far as there is memory.
  * Of a datagram socket: 64 slots (SIO_RECV_SLOTS) of 4160 bytes, and nothing else.
  * sio_reserve never takes from receive memory. A socket has one
  * receiving association; a listener's is the template for each connection that
- * it accepts, which takes `size` bytes of its own at sio_accept.
+ * it accepts, which takes `size` bytes of its own at sio_accept: for n connections at
+ * a time the area has n times as much.
  * For sending (no flag, or DMA_SEND): buffers of the area may be given to
  * sio_send on this socket. Up to 8 areas. `size` is then of no consequence.
  *

@@ -91,7 +91,7 @@ typedef struct event_data {
 	};
 } event_data_t;
 
-/* Makes a channel with room for 1024 events (SIO_RING_ENTRIES).
+/* Makes a channel with room for 1024 events (the setting ring-entries).
  * flags: EC_WAKE_ALL.
  *
  * Errors: EINVAL  a flag is unknown
@@ -111,8 +111,8 @@ SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
 
 /* Ends a channel; events that were not taken are dropped, and the messages that
  * they carried go back to their sockets' receive memory. Sockets of the channel
- * that were closed and still linger finish without it. Other sources end as with
- * ec_del.
+ * that were closed and still linger finish without it, and hold their areas until
+ * then (dma_free: EBUSY). Other sources end as with ec_del.
  *
  * Errors: EBADF   not a channel
  *         EBUSY   sockets are attached: close them first; or requests are under
