@@ -7,14 +7,14 @@
 #include <utility>  // before Boost 1.74, which forgets it
 // clang-format on
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sio/sio.hpp>
 
 #include <boost/asio.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+
+#include "common.h"
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
@@ -72,13 +72,11 @@ class Client {
 };
 
 int main(int argc, char** argv) try {
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  if (argc < 3 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
+  if (argc < 3) {
     std::fprintf(stderr, "usage: asio ADDRESS PORT [COUNT]\n");
     return 2;
   }
-  to.sin_port = htons(static_cast<uint16_t>(std::atoi(argv[2])));
+  const sockaddr_in to = address(argv[1], argv[2]);
   asio::io_context context;
   const Client client(context, to, argc > 3 ? std::atoi(argv[3]) : 10);
   context.run();

@@ -3,20 +3,11 @@
 // COMMAND | epoll_loop ADDRESS PORT        a program with an epoll loop of its own takes a channel in
 //
 // Sends each line of its input, a pipe or a terminal, as a message, prints each answer, and ends when all have come.
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static int check(int result, const char* what) {
-  if (result >= 0) return result;
-  perror(what);
-  exit(1);
-}
+#include "common.h"
 
 static void watch(int epoll, int fd) {
   struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
@@ -48,16 +39,15 @@ static void take_events(ec_t ec, unsigned* waiting) {
 }
 
 int main(int argc, char** argv) {
-  struct sockaddr_in to = {.sin_family = AF_INET};
-  if (argc != 3 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
+  if (argc != 3) {
     fprintf(stderr, "usage: COMMAND | epoll_loop ADDRESS PORT\n");
     return 2;
   }
-  to.sin_port = htons((uint16_t)atoi(argv[2]));
+  const struct sockaddr_in to = address(argv[1], argv[2]);
   const ec_t ec = check(ec_create(0), "ec_create");
   const int peer = check(sio_socket(AF_INET, SOCK_SEQPACKET, 0), "sio_socket");
   check(ec_add_fd(ec, peer, EC_DELIVER, NULL), "ec_add_fd");
-  check(sio_connect(peer, (struct sockaddr*)&to, sizeof to), "sio_connect");
+  check(sio_connect(peer, (const struct sockaddr*)&to, sizeof to), "sio_connect");
 
   const int epoll = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   watch(epoll, STDIN_FILENO);

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // file_client ADDRESS PORT            writes the file that file_server sends to stdout
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "common.h"
 
 int main(int argc, char** argv) {
-  struct sockaddr_in at = {.sin_family = AF_INET};
-  if (argc != 3 || inet_pton(AF_INET, argv[1], &at.sin_addr) != 1)
-    return fprintf(stderr, "usage: file_client ADDRESS PORT\n"), 2;
-  at.sin_port = htons((uint16_t)atoi(argv[2]));
+  if (argc != 3) return fprintf(stderr, "usage: file_client ADDRESS PORT\n"), 2;
+  const struct sockaddr_in at = address(argv[1], argv[2]);
   const int server = sio_socket(AF_INET, SOCK_SEQPACKET, 0);
-  if (sio_connect(server, (struct sockaddr*)&at, sizeof at) != 0) return perror("sio_connect"), 1;
+  if (sio_connect(server, (const struct sockaddr*)&at, sizeof at) != 0) return perror("sio_connect"), 1;
   void* piece;
   int length;
   while ((length = sio_recv(server, &piece, SIZE_MAX, 0)) > 0) {  // from where the device placed it

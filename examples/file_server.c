@@ -4,26 +4,18 @@
 //
 // The kernel reads the file into the very blocks that are sent, and nothing copies it in between:
 // while some pieces of it are on their way to a peer the next one is being read.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sio/aio.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "common.h"
 
 enum { PIECE = 8192, PIECES = 8, MOST_PEERS = 16, FREE = 0, READING, READ, SENDING };
 struct piece { struct aio_cb request; struct peer* peer; int state; };
 struct peer { struct piece pieces[PIECES]; int socket, over; off_t at; };
 static int file;
 static ec_t ec;
-
-static int check(int result, const char* what) {
-  if (result >= 0) return result;
-  perror(what);
-  exit(1);
-}
 
 static struct piece* find(struct peer* peer, int state) {
   for (struct piece* p = peer->pieces; p < peer->pieces + PIECES; ++p)
@@ -78,8 +70,8 @@ static void welcome(int listener, dma_mem_t area) {
 }
 
 int main(int argc, char** argv) {
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(argc == 4 ? atoi(argv[2]) : 0))};
-  if (argc != 4 || inet_pton(AF_INET, argv[1], &at.sin_addr) != 1) return fputs("file_server ADDRESS PORT FILE\n", stderr), 2;
+  if (argc != 4) return fputs("usage: file_server ADDRESS PORT FILE\n", stderr), 2;
+  const struct sockaddr_in at = address(argv[1], argv[2]);
   file = check(open(argv[3], O_RDONLY), argv[3]);
   ec = check(ec_create(0), "ec_create");
   dma_mem_t area;
@@ -87,7 +79,7 @@ int main(int argc, char** argv) {
   const int listener = check(sio_socket(AF_INET, SOCK_SEQPACKET | SOCK_NONBLOCK, 0), "sio_socket");
   check(dma_assoc(listener, area, 0, DMA_SEND), "dma_assoc");
   check(ec_add_fd(ec, listener, EPOLLIN, NULL), "ec_add_fd");
-  check(sio_bind(listener, (struct sockaddr*)&at, sizeof at), "sio_bind");
+  check(sio_bind(listener, (const struct sockaddr*)&at, sizeof at), "sio_bind");
   check(sio_listen(listener, MOST_PEERS), "sio_listen");
   for (event_data_t event;;) {
     while (ec_next_event(ec, &event) != 0) ec_delay(ec, NULL);

@@ -2,9 +2,10 @@
 #include <arpa/inet.h>
 #include <sio/sio.h>
 #include <stdio.h>
-int main(void) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
-  inet_pton(AF_INET, "10.9.0.1", &to.sin_addr);
+#include <stdlib.h>
+int main(int argc, char** argv) {                /* hello [ADDRESS [PORT]] */
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(argc > 2 ? (uint16_t)atoi(argv[2]) : 7000)};
+  if (inet_pton(AF_INET, argc > 1 ? argv[1] : "127.0.0.1", &to.sin_addr) != 1) return 2;
   int length, s = sio_socket(AF_INET, SOCK_SEQPACKET, 0);
   void* message;                                 /* will point into the socket's own DMA area */
   if (sio_connect(s, (struct sockaddr*)&to, sizeof to) != 0 || sio_send(s, "hello", 5, 0) < 0 ||

@@ -2,23 +2,14 @@
 //
 // ping listen ADDRESS PORT       answers what it gets, without copying it
 // ping ADDRESS PORT [COUNT]      sends COUNT messages and waits for each to come back
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "common.h"
 
 static void die(const char* what) {
   perror(what);
   exit(1);
-}
-
-static struct sockaddr_in address(const char* ip, const char* port) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) die(ip);
-  return a;
 }
 
 // Sends each message back from where it lies; it is released when the peer has it.

@@ -3,21 +3,13 @@
 // publish ADDRESS GROUP PORT [COUNT]     sends COUNT prices to all who listen, and "bye"
 //
 // ADDRESS is the one of this host's that they leave from. See subscribe.c.
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
+
+#include "common.h"
 
 static void die(const char* what) {
   perror(what);
   exit(1);
-}
-
-static struct sockaddr_in address(const char* ip, const char* port) {
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-  if (inet_pton(AF_INET, ip, &a.sin_addr) != 1) die(ip);
-  return a;
 }
 
 int main(int argc, char** argv) {

@@ -3,14 +3,12 @@
 // subscribe ADDRESS GROUP PORT     says what publish sends to GROUP, until that says "bye"
 //
 // ADDRESS is the one of this host's at which it comes in. Any number may run on a host.
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <sio/ec.h>
 #include <sio/sio.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "common.h"
 
 static void die(const char* what) {
   perror(what);
@@ -19,11 +17,8 @@ static void die(const char* what) {
 
 // A member of the group, whose datagrams come to the channel.
 static int join(ec_t channel, const char* ip, const char* group, const char* port) {
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-  struct ip_mreq member = {0};
-  if (inet_pton(AF_INET, ip, &at.sin_addr) != 1) die(ip);
-  if (inet_pton(AF_INET, group, &member.imr_multiaddr) != 1) die(group);
-  member.imr_interface = at.sin_addr;
+  const struct sockaddr_in at = address(ip, port);
+  const struct ip_mreq member = {address(group, port).sin_addr, at.sin_addr};
   const int on = 1;
   const int s = sio_socket(AF_INET, SOCK_DGRAM, 0);
   if (s < 0) die("sio_socket");

@@ -4,6 +4,10 @@
 #ifndef SIO_BASE_HPP
 #define SIO_BASE_HPP
 
+#if __cplusplus <= 201703L
+#error "libsio's C++ headers need C++20: compile with -std=c++20, or include <sio/sio.h>"
+#endif
+
 #include <sio/base.h>
 
 #include <cerrno>

@@ -2,29 +2,7 @@
  *
  * DMA areas: memory that the device reads messages from and places messages in.
  *
- * Conventions of all calls
- *
- * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
- *    emptiness, and nothing else.
- * 2. A call that fails queues nothing, yields no event and leaves ownership as
- *    it was. A queued operation yields exactly one outcome, the flushed
- *    operations of a failed connection included.
- * 3. Memory has one owner at a time: the area (free), the program (reserved or
- *    received) or the library (posted for receive, or in flight). Every call
- *    says which way ownership moves. Releasing what one does not own is EINVAL,
- *    always detected. A block sent to several sockets is in flight until the
- *    last of them is done with it.
- * 4. All calls may be made from any thread. Threads that use different channels
- *    share no lock.
- * 5. The library never prints to stdout, aborts or exits, installs no signal
- *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
- *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
- * 6. Nothing is ever remotely readable or writable: memory is registered with
- *    local access only.
- * 7. What was accepted leaves without further calls, within 2 ms even if the
- *    program goes to sleep. Before the process ends: sio_flush or sio_close.
- *    In a forked child every call fails with EPERM and touches nothing of the
- *    parent's.
+ * The conventions of all calls are in <sio/base.h>.
  */
 #ifndef SIO_DMA_H
 #define SIO_DMA_H
@@ -100,9 +78,10 @@ SIO_API int dma_import(dma_mem_t *handlep, void *addr, size_t size, unsigned int
 /* Ends an area. `size` is the size given to dma_alloc or dma_import.
  *
  * Errors: EINVAL  not an area, or another size
- *         EBUSY   it is associated with a socket (one that was closed and still
- *                 lingers, too), or a block of it is reserved, received or in
- *                 flight
+ *         EBUSY   it is associated with a socket, or a block of it is reserved,
+ *                 received or in flight. A socket of a channel that was closed
+ *                 finishes in the background (sio_close) and holds the area until
+ *                 then: call again, each millisecond say
  *         EPERM   called in a forked child */
 SIO_API int dma_free(dma_mem_t handle, size_t size);
 
@@ -112,12 +91,17 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * socket's receive memory, cut into slots (64 of 8 KiB unless SIO_RECV_SLOTS and
  * SIO_SLOT_SIZE say otherwise, plus 4 for control frames) that are posted to the
  * queue pair. What is left, if it is more than a slot, takes messages larger than a
- * slot, each in a block of its own: the largest one is as large as that memory, and
- * several wait for each other when together they do not fit.
+ * slot, each in a block of its own: the largest one is as large as that memory, which
+ * is `size` less (slots + 4) times the slot size: of 8 MiB with the built-in sizes
+ * 8388608 - 68 * 8192 = 7831552 bytes. Several wait for each other when together they
+ * do not fit. It is the receiver's memory that decides; its peer sees that number as
+ * SIO_MAX_MESSAGE. The first large message of a connection comes in when the receiver
+ * makes a call or waits in one; later ones without, as far as there is memory.
  * Of a datagram socket: 64 slots (SIO_RECV_SLOTS) of 4160 bytes, and nothing else.
  * sio_reserve never takes from receive memory. A socket has one
  * receiving association; a listener's is the template for each connection that
- * it accepts, which takes `size` bytes of its own at sio_accept.
+ * it accepts, which takes `size` bytes of its own at sio_accept: for n connections at
+ * a time the area has n times as much.
  * For sending (no flag, or DMA_SEND): buffers of the area may be given to
  * sio_send on this socket. Up to 8 areas. `size` is then of no consequence.
  *

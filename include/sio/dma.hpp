@@ -8,8 +8,11 @@
 #include <sio/base.hpp>
 #include <sio/dma.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <ctime>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -66,7 +69,11 @@ class Buffer {
   dma_mem_t area_ = nullptr;  // nullptr: found by address
 };
 
-// Goes after the sockets and buffers that use it: while some do it can not be freed, and stays.
+// Goes after the sockets and buffers that use it, so it is declared before them: while some do it
+// can not be freed. Sockets of a channel that were closed finish in the background (sio_close), so
+// the destructor waits for them, up to 4 s: longer than one lingers unless SO_LINGER says more. An
+// area of which something is reserved or received is not waited for. One that can not be freed
+// stays, and its handle is lost; who wants to know calls free() before.
 class Area {
  public:
   Area() noexcept = default;
@@ -93,13 +100,13 @@ class Area {
     Area(std::move(other)).swap(*this);
     return *this;
   }
-  ~Area() { (void)free(); }
+  ~Area() { end(); }
 
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   dma_mem_t handle() const noexcept { return handle_; }
   size_t size() const noexcept { return bytes_; }
 
-  // Not ok: it is in use (EBUSY), and stays.
+  // Not ok: it is in use (EBUSY), and stays. Does not wait.
   Status free() noexcept {
     if (handle_ == nullptr) return {};
     const Status status = detail::status(dma_free(handle_, bytes_));
@@ -125,6 +132,19 @@ class Area {
   }
 
  private:
+  void end() noexcept {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(4);
+    while (free().error() == EBUSY && !ours() && std::chrono::steady_clock::now() < limit) {
+      constexpr timespec kMillisecond{0, 1'000'000};
+      nanosleep(&kMillisecond, nullptr);
+    }
+  }
+  // Whether some of it is the program's, which no waiting changes.
+  bool ours() const noexcept {
+    const struct dma_stat now = stat();
+    return now.reserved != 0 || now.received != 0;
+  }
+
   dma_mem_t handle_ = nullptr;
   size_t bytes_ = 0;
 };

@@ -2,29 +2,7 @@
  *
  * Event channels: one queue of uniform records for everything that happens.
  *
- * Conventions of all calls
- *
- * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
- *    emptiness, and nothing else.
- * 2. A call that fails queues nothing, yields no event and leaves ownership as
- *    it was. A queued operation yields exactly one outcome, the flushed
- *    operations of a failed connection included.
- * 3. Memory has one owner at a time: the area (free), the program (reserved or
- *    received) or the library (posted for receive, or in flight). Every call
- *    says which way ownership moves. Releasing what one does not own is EINVAL,
- *    always detected. A block sent to several sockets is in flight until the
- *    last of them is done with it.
- * 4. All calls may be made from any thread. Threads that use different channels
- *    share no lock.
- * 5. The library never prints to stdout, aborts or exits, installs no signal
- *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
- *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
- * 6. Nothing is ever remotely readable or writable: memory is registered with
- *    local access only.
- * 7. What was accepted leaves without further calls, within 2 ms even if the
- *    program goes to sleep. Before the process ends: sio_flush or sio_close.
- *    In a forked child every call fails with EPERM and touches nothing of the
- *    parent's.
+ * The conventions of all calls are in <sio/base.h>.
  */
 #ifndef SIO_EC_H
 #define SIO_EC_H
@@ -113,7 +91,7 @@ typedef struct event_data {
 	};
 } event_data_t;
 
-/* Makes a channel with room for 1024 events (SIO_RING_ENTRIES).
+/* Makes a channel with room for 1024 events (the setting ring-entries).
  * flags: EC_WAKE_ALL.
  *
  * Errors: EINVAL  a flag is unknown
@@ -133,8 +111,8 @@ SIO_API ec_t ec_create_ring(unsigned flags, event_data_t *ring, size_t entries);
 
 /* Ends a channel; events that were not taken are dropped, and the messages that
  * they carried go back to their sockets' receive memory. Sockets of the channel
- * that were closed and still linger finish without it. Other sources end as with
- * ec_del.
+ * that were closed and still linger finish without it, and hold their areas until
+ * then (dma_free: EBUSY). Other sources end as with ec_del.
  *
  * Errors: EBADF   not a channel
  *         EBUSY   sockets are attached: close them first; or requests are under

@@ -21,6 +21,7 @@ inline Buffer buffer_of(const event_data_t& event) noexcept {
 
 class Channel {
  public:
+  // Empty, no channel: what is joined to it throws EBADF. ec_create's is Channel(0).
   Channel() noexcept = default;
   explicit Channel(unsigned flags) : ec_(detail::checked(ec_create(flags), "ec_create")) {}
   // On a ring of the program's, which outlives the channel. flags: also EC_OVERFLOW_SIGNAL(signo).

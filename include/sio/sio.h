@@ -2,29 +2,7 @@
  *
  * Sockets: messages over RDMA queue pairs, sent from and received into DMA areas.
  *
- * Conventions of all calls
- *
- * 1. Calls return -1 and set errno on failure. EAGAIN is back-pressure or
- *    emptiness, and nothing else.
- * 2. A call that fails queues nothing, yields no event and leaves ownership as
- *    it was. A queued operation yields exactly one outcome, the flushed
- *    operations of a failed connection included.
- * 3. Memory has one owner at a time: the area (free), the program (reserved or
- *    received) or the library (posted for receive, or in flight). Every call
- *    says which way ownership moves. Releasing what one does not own is EINVAL,
- *    always detected. A block sent to several sockets is in flight until the
- *    last of them is done with it.
- * 4. All calls may be made from any thread. Threads that use different channels
- *    share no lock.
- * 5. The library never prints to stdout, aborts or exits, installs no signal
- *    handler and raises no SIGPIPE. It logs through a callback (sio_set_log);
- *    the default writes lines of level `warn` and above to stderr (SIO_LOG).
- * 6. Nothing is ever remotely readable or writable: memory is registered with
- *    local access only.
- * 7. What was accepted leaves without further calls, within 2 ms even if the
- *    program goes to sleep. Before the process ends: sio_flush or sio_close.
- *    In a forked child every call fails with EPERM and touches nothing of the
- *    parent's.
+ * The conventions of all calls are in <sio/base.h>.
  */
 #ifndef SIO_SIO_H
 #define SIO_SIO_H
@@ -101,7 +79,8 @@ enum {
 	SIO_COPY_MAX = 3,        /* int, bytes: largest message that is copied when it lies in no area: 0 to 8192 */
 	SIO_SPIN_US = 4,         /* int, microseconds to spin before a wait sleeps: 0 to 1000000 */
 	SIO_KEEPALIVE_MS = 5,    /* int, milliseconds of silence before the peer is probed; 0: never */
-	SIO_CONNECT_TIMEOUT = 6, /* int, milliseconds that sio_connect waits for the peer to accept: 1 to 600000 */
+	SIO_CONNECT_TIMEOUT = 6, /* int, milliseconds that sio_connect waits for the peer to accept: 1 to 600000
+	                            (the setting connect-timeout-ms) */
 	SIO_SEND_QUOTA = 7,      /* int, SENDs in flight at most: 4 to 4096; before */
 	SIO_NODELAY = 8,         /* int: not 0: each message is a SEND of its own, none waits for others */
 	SIO_AREA = 9,            /* get: dma_mem_t of the receive memory; NULL before there is any */
@@ -111,7 +90,14 @@ enum {
 	SIO_DATAGRAM_PEERS = 20  /* int, addresses that a datagram socket remembers: 2 to 65536 (1024); before */
 };
 
-/* What a connection is and has done. A zeroed field means: not known (yet). */
+/* What a connection is and has done. A zeroed field means: not known (yet).
+ *
+ * SEND           what a queue pair carries as one, and a receive takes
+ * slot           receive memory for one SEND of the peer's
+ * credit         leave to make one SEND: a slot that the peer has posted and told of
+ * train          small messages that travel together in one SEND
+ * control frame  a SEND without messages: the library's own, that returns credits
+ *                or ends a direction */
 struct sio_info {
 	char device[32];        /* RDMA device, e.g. "rxe0" */
 	uint32_t port;          /* port of the device, from 1 */
@@ -213,7 +199,11 @@ SIO_API int sio_listen(int sock, int backlog);
  *                       with other slots (dma_assoc)
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
- *                       the connection goes on waiting
+ *                       the connection goes on waiting. No other EC_ACCEPT comes
+ *                       for it: the program calls again when it has freed memory
+ *                       (a socket closed, what it received released). Meanwhile
+ *                       the peer's connect has not ended, until its time is over
+ *                       (SIO_CONNECT_TIMEOUT)
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  likewise
  *         EOPNOTSUPP    a datagram socket
  *         EBADF         not a sio socket, or ec is not a channel
@@ -229,7 +219,9 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  * Errors: ECONNREFUSED     nobody listens, the backlog is full, or the peer refused
  *         EPROTONOSUPPORT  the peer speaks another version of the protocol
  *         EPROTO           the peer's answer is not libsio's, or its socket is of
- *                          another type
+ *                          another type. (On the soft provider a TCP server that is
+ *                          not libsio's is ECONNREFUSED if it closes or answers
+ *                          nonsense, ETIMEDOUT if it waits.)
  *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
  *         EHOSTUNREACH     no route, or the address does not resolve
  *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there
@@ -263,7 +255,9 @@ SIO_API int sio_shutdown(int sock, int how);
  * unless set; 0 aborts). In a channel: returns at once and finishes in the
  * background; the EC_SENT that are owed still come, no other event does. Without a
  * channel: blocks for that long at most; then its buffers are the program's again.
- * Received buffers that the program holds stay valid until they are released.
+ * Until it has finished its areas are in use: dma_free fails with EBUSY meanwhile, and
+ * is called again. Received buffers that the program holds stay valid until they are
+ * released.
  *
  * Errors: EBADF   not a sio socket
  *         EPERM   called in a forked child */
@@ -337,7 +331,8 @@ SIO_API int sio_nonblock(int sock, int on);
  *                   few small messages); EC_WRITABLE comes when there is again.
  *                   And without waiting: the buffer is in flight as often as can
  *                   be, a received message 126 times
- *         EMSGSIZE  larger than the peer takes (SIO_MAX_MESSAGE)
+ *         EMSGSIZE  larger than the peer takes (SIO_MAX_MESSAGE): than its slots and
+ *                   the receive memory that it has beyond them (dma_assoc)
  *         EFAULT    in no associated area and larger than SIO_COPY_MAX, or in an
  *                   area but not the program's
  *         EINVAL    an unknown flag, NULL with a size, or SIO_RELEASE on memory
@@ -395,7 +390,9 @@ SIO_API int sio_sendmsg(int sock, const void *buf, size_t size, int flags);
 /* Takes the next message: returns its length and puts its address into *buf. It
  * lies in receive memory and is the program's until sio_release; *buf is 8-byte
  * aligned and never NULL, for an empty message either. 0 with *buf NULL: the peer
- * sends no more. One longer than `size` stays queued.
+ * sends no more. One longer than `size` stays queued. While the program makes no calls
+ * what comes waits at the peer: small messages when all slots are full, larger ones than
+ * a slot as dma_assoc says.
  * flags: MSG_DONTWAIT, MSG_PEEK (the message stays the next one, and the library's:
  * the program may read it until it is taken).
  *

@@ -2,11 +2,13 @@
 //
 // libsio for C++20: the calls of <sio/dma.h>, <sio/ec.h> and <sio/sio.h> with owners. All of it is
 // inline over these calls, so their conventions hold, and what is said there of ownership, threads
-// and errors is not said again here.
+// and errors is not said again here. Requests (<sio/aio.h>) and sio_set_log have no class here: the
+// calls of C take handle() and descriptor().
 //
 // 1. Area, Buffer (dma.hpp), Channel (ec.hpp) and Socket own what their names say, can be moved and
 //    not copied, and end it when they go; who wants to know how that went ends it by hand before.
-//    An empty one owns nothing.
+//    An empty one owns nothing: so is what was made without arguments (Channel channel;), and what
+//    was moved from.
 // 2. What sets something up throws std::system_error with the errno.
 // 3. The data path is noexcept. Back-pressure and what a connection meets with are values (Status).
 // 4. A Buffer is memory that is the program's: to fill and send, or received. It is released when

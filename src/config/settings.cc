@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "config/settings.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <boost/program_options.hpp>
 #include <cctype>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 
@@ -37,7 +40,9 @@ template <typename T>
 Row number(const char* name, T Settings::*member, uint64_t least, uint64_t most, Check check = {}) {
   const auto set = [=](Settings& s, const std::string& text) {
     char* end = nullptr;
-    const uint64_t value = std::strtoull(text.c_str(), &end, 0);
+    // 064 is 64: who writes a file of settings does not think of C.
+    const int base = text.rfind("0x", 0) == 0 || text.rfind("0X", 0) == 0 ? 16 : 10;
+    const uint64_t value = std::strtoull(text.c_str(), &end, base);
     if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) == 0 || *end != '\0') {
       return false;
     }
@@ -106,7 +111,7 @@ void apply(Loaded& loaded, const std::string& name, const std::string& text,
     return;
   }
   loaded.settings = with;
-  origin_of(loaded, name).value = text;
+  origin_of(loaded, name).value = row.get(with);
   origin_of(loaded, name).origin = origin;
 }
 
@@ -144,6 +149,27 @@ void read_file(Loaded& loaded, const po::options_description& options) {
   }
 }
 
+// Of a misspelt one nobody would ever hear.
+void tell_unknown_variables() {
+  for (char** at = environ; *at != nullptr; ++at) {
+    const std::string variable(*at, std::strcspn(*at, "="));
+    if (variable.rfind("SIO_", 0) != 0 || variable == "SIO_CONFIG") continue;
+    if (setting_of_variable(variable).empty())
+      LOG_INFO("%s is no setting of the library's: not used", variable.c_str());
+  }
+}
+
+// A socket's options may make its memory smaller, so this can be meant.
+void tell_small_area(const Settings& settings) {
+  const uint64_t least = uint64_t{settings.recv_slots + wire::kControlSlots} * settings.slot_size;
+  if (settings.default_area == 0 || settings.default_area >= least) return;
+  LOG_WARN(
+      "default-area=%llu is less than recv-slots and 4 more of slot-size take, which is %llu: "
+      "sockets with these have one as large as that",
+      static_cast<unsigned long long>(settings.default_area),
+      static_cast<unsigned long long>(least));
+}
+
 Loaded* load() {
   auto* loaded = new Loaded;
   po::options_description options;
@@ -161,6 +187,8 @@ Loaded* load() {
     apply(*loaded, option.string_key, option.value.front(), variable);
   }
   set_log_level(log_level_of(loaded->settings.log.c_str()));
+  tell_small_area(loaded->settings);
+  tell_unknown_variables();
   return loaded;
 }
 

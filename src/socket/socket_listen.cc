@@ -41,7 +41,8 @@ int Socket::listen(int backlog) {
   }
   if (phase_ != Phase::kFresh) return -EISCONN;
   // The options may have changed since dma_assoc.
-  if (receive_size_ != 0 && options_.slots_in(receive_size_) == 0) return -EINVAL;
+  if (receive_size_ != 0 && options_.slots_in(receive_size_) == 0)
+    return too_small_to_receive(receive_size_);
   start_dispatch();
   if (!bound_) {
     sockaddr_storage any{};

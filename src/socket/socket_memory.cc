@@ -35,7 +35,12 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
   if (receive) {
     const uint32_t slots = is_datagram() ? datagram_slots_in(size) : options_.slots_in(size);
     try {
-      if (slots == 0 || size > area.size()) throw_errno(EINVAL, "receive memory");
+      if (slots == 0) throw_errno(-too_small_to_receive(size), "receive memory");
+      if (size > area.size()) {
+        LOG_INFO("dma_assoc: %zu bytes are more than the area has, which is %zu", size,
+                 area.size());
+        throw_errno(EINVAL, "receive memory");
+      }
       if ((flags & DMA_SHARED) == 0) {
         take_receive_memory(area, size);
       } else if (!channel()->hidden()) {
@@ -132,7 +137,7 @@ void Socket::prepare_receive_memory(provider::Device& device) {
   }
   const size_t bytes = receive_size_ != 0 ? receive_size_ : options_.receive_bytes();
   const uint32_t slots = options_.slots_in(bytes);
-  if (slots == 0) throw_errno(EINVAL, "receive memory");
+  if (slots == 0) throw_errno(-too_small_to_receive(bytes), "receive memory");
   if (shares_) {
     share_receive_memory(*receive_area_, bytes, &device);
     return shared_->open(device);
@@ -162,6 +167,26 @@ void Socket::give_up_own_area() noexcept {
   own_area_->destroy_when_free();
   own_area_->dissociate();
   own_area_ = nullptr;
+}
+
+int Socket::too_large_to_copy(size_t size) const noexcept {
+  LOG_DEBUG("sio_send: %zu bytes that lie in no associated area; SIO_COPY_MAX is %u", size,
+            options_.copy_max);
+  return -EFAULT;
+}
+
+int Socket::too_small_to_receive(size_t size) const noexcept {
+  if (is_datagram()) {
+    LOG_INFO("%zu bytes of receive memory are less than 2 slots of %zu", size,
+             size_t{DatagramReceiver::kSlotBytes});
+  } else {
+    LOG_INFO(
+        "%zu bytes of receive memory are less than 2 slots and the 4 of the control frames take, "
+        "of %u bytes each: %zu",
+        size, options_.slot_size,
+        size_t{wire::kMinSlots + wire::kControlSlots} * options_.slot_size);
+  }
+  return -EINVAL;
 }
 
 Area* Socket::sending_area(const void* p) const noexcept {

@@ -108,7 +108,7 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
   } else if (record.release) {
     return -EINVAL;
   } else if (size > socket.options_.copy_max) {
-    return -EFAULT;
+    return socket.too_large_to_copy(size);
   }
   const auto put = [&](Sender& sender) { return socket.hand_to(sender, message, flags); };
   const auto find_key = [&] {
@@ -193,7 +193,7 @@ int Socket::add_piece(Gather& gather, const iovec& piece, int flags,
   } else if (record.release) {
     return -EINVAL;
   } else if ((elsewhere += piece.iov_len) > options_.copy_max) {
-    return -EFAULT;
+    return too_large_to_copy(elsewhere);
   }
   if (piece.iov_len == 0) return 0;
   gather.length += static_cast<uint32_t>(piece.iov_len);

@@ -202,6 +202,57 @@ TEST_F(WireCpp, ListenerAcceptsWhatItsPeersSend) {
   EXPECT_EQ(message.size(), 10u);
 }
 
+// Whether the handle is one.
+bool is_area(dma_mem_t handle) {
+  struct dma_stat stat {};
+  return dma_stat(handle, &stat) == 0;
+}
+
+// As a program declares them: the sockets still linger when it is the area's turn to go.
+TEST_F(WireCpp, AreaWaitsForSocketsOnTheirWayOut) {
+  constexpr int kRounds = 5;
+  Peer peer("echo connections=" + std::to_string(kRounds));
+  for (int i = 0; i < kRounds; ++i) {
+    dma_mem_t handle = nullptr;
+    {
+      const sio::Area area(size_t{4} << 20);
+      handle = area.handle();
+      const sio::Channel channel(0u);
+      sio::Socket socket(peer.address().family());
+      socket.join(channel).associate(area, area.size() / 2, DMA_RECV).associate(area, DMA_SEND);
+      socket.connect(peer.address().storage());
+      ASSERT_TRUE(socket.send(area.reserve(64)));
+      EXPECT_EQ(sio::buffer_of(await(channel, EC_RECV)).size(), 64u);
+    }
+    EXPECT_FALSE(is_area(handle)) << "round " << i;
+  }
+}
+
+TEST_F(WireCpp, AreaThatIsInUseStays) {
+  Peer peer("serve");
+  sio::Socket socket(peer.address().family());
+  dma_mem_t handle = nullptr;
+  sio::Buffer kept;
+  const auto begin = Clock::now();
+  {
+    const sio::Area area(65536);
+    handle = area.handle();
+    kept = area.reserve(64);
+  }
+  EXPECT_LT(Clock::now() - begin, 2s) << "it waits for sockets, not for the program";
+  EXPECT_TRUE(is_area(handle));
+  EXPECT_TRUE(kept.release());
+  EXPECT_EQ(dma_free(handle, 65536), 0);
+  {
+    const sio::Area area(size_t{1} << 20);
+    handle = area.handle();
+    socket.associate(area);
+  }
+  EXPECT_TRUE(is_area(handle)) << "not for ever for sockets either";
+  socket = {};
+  EXPECT_EQ(dma_free(handle, size_t{1} << 20), 0);
+}
+
 TEST_F(WireCpp, AreaMayBeOfOurMemory) {
   alignas(64) static std::byte memory[4096];
   const sio::Area area = sio::Area::import(memory);

@@ -196,6 +196,37 @@ TEST_F(MisuseOfMemory, Assoc) {
   expect_errors({{"twice", [&] { return dma_assoc(fd, handle, 6 * 8192, DMA_RECV); }, EBUSY}});
 }
 
+// What the errno alone leaves open.
+TEST_F(MisuseOfMemory, SaysInTheLogWhatIsTooSmallAndTooLarge) {
+  std::string log;
+  sio_set_log([](int, const char* line,
+                 void* arg) { static_cast<std::string*>(arg)->append(line).append("\n"); },
+              SIO_LOG_DEBUG, &log);
+  const Area area(kBytes);
+  const Pair pair = make_pair();
+  const Socket fresh = Socket::make();
+  const std::string elsewhere(2000, 'x');
+  std::vector<iovec> pieces(2, {const_cast<char*>(elsewhere.data()), 700});
+  const msghdr message{nullptr, 0, pieces.data(), pieces.size(), nullptr, 0, 0};
+  expect_errors({
+      {"no 6 slots", [&] { return dma_assoc(fresh.get(), area.get(), 40'000, 0); }, EINVAL},
+      {"no area", [&] { return dma_assoc(fresh.get(), area.get(), kBytes + 1, 0); }, EINVAL},
+      {"send", [&] { return sio_send(pair.near.get(), elsewhere.data(), 2000, 0); }, EFAULT},
+      {"sendmsg", [&] { return sio_sendmsg(pair.near.get(), &message, sizeof message, 0); },
+       EFAULT},
+  });
+  sio_set_log(nullptr, SIO_LOG_WARN, nullptr);
+  for (const std::string line : {
+           "40000 bytes of receive memory are less than 2 slots and the 4 of the control frames "
+           "take, of 8192 bytes each: 49152",
+           "bytes are more than the area has, which is ",
+           "2000 bytes that lie in no associated area; SIO_COPY_MAX is 1024",
+           "1400 bytes that lie in no associated area; SIO_COPY_MAX is 1024",
+       }) {
+    EXPECT_NE(log.find(line), std::string::npos) << line << "\n\nis not in\n\n" << log;
+  }
+}
+
 TEST_F(MisuseOfMemory, AssocOfNineAreas) {
   std::vector<Area> areas;
   Socket socket = Socket::make();
