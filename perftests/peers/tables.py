@@ -64,7 +64,7 @@ def cell(figure):
 
 
 def ratio_text(ratio):
-    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
+    return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}"
 
 
 def table(figures, kind, title, peers, sizes):
@@ -93,11 +93,11 @@ def print_tables(rounds, figures, peers, device, took):
     print(f"\n{device}, kernel {platform.release()}, {os.cpu_count()} processors, both ends in one machine, each on one of them; "
           f"{rounds} rounds in {took:.0f} s.\n"
           "Each: median of the rounds; half of the distance of their quartiles; libsio's ratio to it with the 95 % interval.\n"
-          "Latency is half a round trip, of a run the median (of fi_pingpong and qperf, which tell no other, the mean). In flight are "
-          f"{DEPTH} messages\n(lists: 128; from {LARGE} bytes: {LARGE_DEPTH}; qperf, TCP, ZeroMQ: as many as fit; TCP: 16 KiB of "
-          "short messages to a system call). "
-          "CPU time is user and system time of the client's process for a\nround trip or a message, without what "
-          "starting costs; -: it is less than this varies by.")  # fmt: skip
+          "Latency is half a round trip, of a run the median (of fi_pingpong and qperf, which tell no other, the mean). In flight are\n"
+          f"{DEPTH} messages (lists: 128; from {LARGE} bytes: {LARGE_DEPTH}; qperf, TCP, ZeroMQ: as many as fit; TCP: 16 KiB of short "
+          "messages to a system call).\n"
+          "CPU time is user and system time of the client's process for a round trip or a message, without what starting costs; "
+          "-: lost in\nwhat this varies by.")  # fmt: skip
     lines = table(figures, "busy", "latency, busy poll, us", peers, SIZES)
     lines += table(figures, "events", "latency, events, us", peers, SIZES)
     lines += table(figures, "stream", "bandwidth, MiB/s", peers, SIZES)
