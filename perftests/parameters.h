@@ -26,7 +26,7 @@ struct Parameters {
 inline constexpr size_t kParameterBytes = 32;
 using EncodedParameters = std::array<unsigned char, kParameterBytes>;
 
-inline constexpr uint32_t kMaxSize = 65536;  // the library's largest slot
+inline constexpr uint32_t kMaxSize = 1 << 20;
 inline constexpr uint32_t kMaxDepth = 4096;
 
 EncodedParameters encode(const Parameters& parameters);

@@ -21,19 +21,12 @@ constexpr uint64_t kNsPerMs = 1'000'000;
 
 }  // namespace
 
-SioArea::SioArea(size_t size) : size_(size) {
-  if (dma_alloc(&area_, size, 0) != 0) {
-    fail_with_errno("no DMA area of " + std::to_string(size) + " bytes",
-                    errno == ENODEV ? "see `rdma link` for active RDMA devices" : nullptr);
-  }
-}
-
 SioEndpoint::~SioEndpoint() {
   drain();
   for (void* const block : blocks_) sio_release(area_, block, block_size_);
 }
 
-void SioEndpoint::prepare(const Parameters& parameters, const SioArea& area, size_t blocks) {
+void SioEndpoint::prepare(const Parameters& parameters, const SioMemory& memory, size_t blocks) {
   event_ = parameters.event;
   const int no_spin = 0;
   if (event_ && sio_setsockopt(socket_, SOL_SIO, SIO_SPIN_US, &no_spin, sizeof no_spin) != 0) {
@@ -43,7 +36,7 @@ void SioEndpoint::prepare(const Parameters& parameters, const SioArea& area, siz
     plain_.assign(std::max<size_t>(parameters.size, kConfirmBytes), 0);
     return;
   }
-  area_ = area.get();
+  area_ = memory.sends();
   block_size_ = parameters.size;
   for (size_t i = 0; i < blocks; ++i) {
     void* block = nullptr;

@@ -13,20 +13,9 @@
 
 #include "parameters.h"
 #include "peer.h"
+#include "sio_memory.h"
 
 namespace sio_perf {
-
-// The process's area to send from: associated with every socket, it lives as long as the process.
-class SioArea {
- public:
-  explicit SioArea(size_t size);
-  dma_mem_t get() const { return area_; }
-  size_t size() const { return size_; }
-
- private:
-  dma_mem_t area_ = nullptr;
-  size_t size_;
-};
 
 // A descriptor and the library's call that ends it.
 template <int (*End)(int)>
@@ -56,8 +45,8 @@ class SioEndpoint {
   SioEndpoint& operator=(const SioEndpoint&) = delete;
 
   // For the run itself: sleeps for events or spins, sends messages of that size, from the
-  // program's own memory if they are small, else from `blocks` blocks of the area.
-  void prepare(const Parameters& parameters, const SioArea& area, size_t blocks);
+  // program's own memory if they are small, else from `blocks` blocks of an area.
+  void prepare(const Parameters& parameters, const SioMemory& memory, size_t blocks);
 
   // Where the next message is to be written; takes events while all blocks are in flight.
   unsigned char* source();

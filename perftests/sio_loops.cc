@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <optional>
+#include <thread>
 
 #include "measure.h"
 #include "process.h"
@@ -16,29 +19,20 @@ namespace sio_perf {
 namespace {
 
 constexpr size_t kReplyBlocks = 4;  // one is in use; its EC_SENT may come late
-constexpr size_t kCacheLine = 64;
+constexpr size_t kGrants = 32;      // what no slot takes comes in so many at a time at most
+constexpr uint32_t kModestSize = 65536;
 constexpr int kBacklog = 16;
 constexpr int kFirstMessageMs = 5000;
 constexpr int kServedMs = 60'000;  // the server may have another client
-
-// Room for that many blocks, which begin on cache lines.
-size_t area_size(uint32_t size, size_t blocks) {
-  return blocks * ((size + kCacheLine - 1) / kCacheLine * kCacheLine);
-}
+constexpr int kAccepts = 500;      // 10 ms apart
 
 size_t client_blocks(const Options& options) {
   return options.op == Op::kLatency ? kReplyBlocks : options.tx_depth;
 }
 
-int new_socket(const Address& address, const SioArea& area) {
+int new_socket(const Address& address) {
   const int socket = sio_socket(address.storage.ss_family, SOCK_SEQPACKET, 0);
   if (socket < 0) fail_with_errno("sio_socket");
-  if (dma_assoc(socket, area.get(), area.size(), DMA_SEND) != 0) {
-    const int error = errno;
-    sio_close(socket);
-    errno = error;
-    fail_with_errno("dma_assoc");
-  }
   return socket;
 }
 
@@ -69,7 +63,7 @@ const char* connect_remedy(int error) {
 
 class SioClient : public Client {
  public:
-  SioClient(const Options& options, uint32_t size, const SioArea& area);
+  SioClient(const Options& options, uint32_t size, const SioMemory& memory);
   SetUp set_up() const override;
   Measured run() override;
 
@@ -86,12 +80,13 @@ class SioClient : public Client {
   SioEndpoint end_;
 };
 
-SioClient::SioClient(const Options& options, uint32_t size, const SioArea& area)
+SioClient::SioClient(const Options& options, uint32_t size, const SioMemory& memory)
     : options_(options),
       parameters_(options.parameters(size)),
       channel_(new_channel()),
-      socket_(new_socket(resolve(options.host, options.port, false), area)),
+      socket_(new_socket(resolve(options.host, options.port, false))),
       end_(channel_.get(), socket_.get()) {
+  memory.associate_with(socket_.get());
   if (ec_add_fd(channel_.get(), socket_.get(), EC_DELIVER, nullptr) != 0) {
     fail_with_errno("ec_add_fd");
   }
@@ -102,7 +97,7 @@ SioClient::SioClient(const Options& options, uint32_t size, const SioArea& area)
   }
   check_size();
   introduce();
-  end_.prepare(parameters_, area, client_blocks(options));
+  end_.prepare(parameters_, memory, client_blocks(options));
 }
 
 void SioClient::check_size() const {
@@ -204,7 +199,7 @@ void take_stream(SioEndpoint& end) {
   }
 }
 
-void serve_one(const Options& options, int channel, int socket, const SioArea& area) {
+void serve_one(const Options& options, int channel, int socket, const SioMemory& memory) {
   SioEndpoint end(channel, socket);
   event_data_t first;
   if (!end.receive(first, kFirstMessageMs)) return;
@@ -213,7 +208,7 @@ void serve_one(const Options& options, int channel, int socket, const SioArea& a
   SioEndpoint::release(first);
   const Parameters parameters = decode(encoded);
   print_served(options, parameters);
-  end.prepare(parameters, area, parameters.op == Op::kLatency ? kReplyBlocks : 0);
+  end.prepare(parameters, memory, parameters.op == Op::kLatency ? kReplyBlocks : 0);
   end.send(encoded.data(), encoded.size());
   if (parameters.op == Op::kLatency) {
     reply(end, parameters.size);
@@ -222,18 +217,44 @@ void serve_one(const Options& options, int channel, int socket, const SioArea& a
   }
 }
 
+// A server does not know what its clients will send.
+std::unique_ptr<SioMemory> server_memory() {
+  try {
+    return std::make_unique<SioMemory>(kMaxSize, kReplyBlocks, kGrants);
+  } catch (const Failure& failure) {
+    auto memory = std::make_unique<SioMemory>(kModestSize, kReplyBlocks, kGrants);
+    std::fprintf(stderr, "sio_perf: only messages of up to %u bytes: %s; raise `ulimit -l`\n",
+                 kModestSize, failure.what());
+    return memory;
+  }
+}
+
+// -1: once more, please.
+int accept_into(int channel, int listener) {
+  for (int i = 0;; ++i) {
+    const int accepted = sio_accept_ec(listener, nullptr, nullptr, 0, channel, nullptr);
+    check_stop();
+    if (accepted >= 0 || errno == EINTR || errno == ECONNABORTED) return accepted;
+    // The client before may not quite have gone, and with it its receive memory.
+    if (errno != ENOBUFS || i == kAccepts) fail_with_errno("sio_accept_ec");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Client> connect_sio(const Options& options, uint32_t size) {
   const uint32_t largest = *std::max_element(options.sizes.begin(), options.sizes.end());
-  static const SioArea area(area_size(largest, client_blocks(options)));
-  return std::make_unique<SioClient>(options, size, area);
+  static const SioMemory memory(largest, client_blocks(options),
+                                options.op == Op::kLatency ? kReplyBlocks : 0);
+  return std::make_unique<SioClient>(options, size, memory);
 }
 
 void serve_sio(const Options& options) {
-  const SioArea area(area_size(kMaxSize, kReplyBlocks));
+  const auto memory = server_memory();
   const Address address = resolve(options.bind, options.port, true);
-  const SioSocket listener(new_socket(address, area));
+  const SioSocket listener(new_socket(address));
+  memory->associate_with(listener.get());
   if (sio_bind(listener.get(), address.get(), address.length) != 0) {
     fail_with_errno("--bind " + options.bind + " --port " + std::to_string(options.port),
                     "choose another port, or an address of an RDMA device");
@@ -241,16 +262,12 @@ void serve_sio(const Options& options) {
   if (sio_listen(listener.get(), kBacklog) != 0) fail_with_errno("sio_listen");
   for (bool again = true; again;) {
     const SioChannel channel(new_channel());
-    const int accepted = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel.get(), nullptr);
-    check_stop();
-    if (accepted < 0) {
-      if (errno == EINTR || errno == ECONNABORTED) continue;
-      fail_with_errno("sio_accept_ec");
-    }
+    const int accepted = accept_into(channel.get(), listener.get());
+    if (accepted < 0) continue;
     const SioSocket socket(accepted);
     again = !options.once;
     try {
-      serve_one(options, channel.get(), socket.get(), area);
+      serve_one(options, channel.get(), socket.get(), *memory);
     } catch (const Failure& failure) {
       print_lost(failure.what());
     }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -16,8 +17,8 @@
 namespace sio_perf {
 namespace {
 
-constexpr size_t kBatch = 16'384;  // bytes that are sent at once, when messages are short
-constexpr size_t kBuffer = 262'144;
+constexpr size_t kBatch = 16'384;    // bytes that are sent at once, when messages are short
+constexpr size_t kBuffer = 262'144;  // or one message, which then needs not be moved
 constexpr int kBacklog = 16;
 
 class TcpSocket {
@@ -42,13 +43,16 @@ TcpSocket new_socket(const Address& address) {
 class TcpEnd {
  public:
   explicit TcpEnd(const Options& options) : TcpEnd(connected(options)) {}
-  explicit TcpEnd(TcpSocket socket)
-      : socket_(std::move(socket)), out_(kBatch + kMaxSize), in_(kBuffer) {
+  explicit TcpEnd(TcpSocket socket) : socket_(std::move(socket)), out_(kBatch), in_(kBuffer) {
     const int on = 1;
     ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
 
-  void prepare(const Parameters& parameters) { flags_ = parameters.event ? 0 : MSG_DONTWAIT; }
+  void prepare(const Parameters& parameters) {
+    flags_ = parameters.event ? 0 : MSG_DONTWAIT;
+    out_.resize(kBatch + parameters.size);
+    in_.resize(std::max<size_t>(kBuffer, parameters.size));
+  }
 
   unsigned char* source() { return out_.data() + queued_; }
 

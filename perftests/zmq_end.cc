@@ -5,6 +5,7 @@
 // blocking receive.
 #include <zmq.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -18,10 +19,10 @@
 namespace sio_perf {
 namespace {
 
-constexpr int kQueued = 1000;               // messages at each end: ZeroMQ's own choice
-constexpr size_t kSlots = 2 * kQueued + 2;  // so that none is written to while it is on its way
-constexpr size_t kCopied = 8192;            // bytes: longer messages are not copied
-constexpr int kBinds = 100;                 // 10 ms apart
+constexpr size_t kQueued = 1000;                // messages at each end: ZeroMQ's own choice;
+constexpr size_t kQueuedBytes = 64 * kMaxSize;  // fewer, if they are that long together
+constexpr size_t kCopied = 8192;                // bytes: longer messages are not copied
+constexpr int kBinds = 100;                     // 10 ms apart
 constexpr int kHelloMs = 500;
 constexpr int kHellos = 120;  // the server may have another client
 
@@ -77,13 +78,18 @@ class ZmqEnd {
   void prepare(const Parameters& parameters) {
     flags_ = parameters.event ? 0 : ZMQ_DONTWAIT;
     size_ = parameters.size;
-    if (size_ > kCopied) slots_.resize(kSlots * size_);
+    const size_t queued = std::min(kQueued, kQueuedBytes / size_);
+    set(ZMQ_SNDHWM, static_cast<int>(queued));
+    set(ZMQ_RCVHWM, static_cast<int>(queued));
+    // None is written to while it is on its way. Who sends one to get one has one on its way.
+    slots_ = parameters.op == Op::kLatency ? 2 : 2 * queued + 2;
+    if (size_ > kCopied) long_.resize(slots_ * size_);
     set(ZMQ_RCVTIMEO, -1);
     hellos_ = 0;
   }
 
   unsigned char* source() {
-    return size_ > kCopied ? slots_.data() + next_ % kSlots * size_ : short_.data();
+    return size_ > kCopied ? long_.data() + next_ % slots_ * size_ : short_.data();
   }
 
   void send(size_t length, bool) {
@@ -118,8 +124,6 @@ class ZmqEnd {
   void open() {
     socket_ = zmq_socket(context(), ZMQ_PAIR);
     if (socket_ == nullptr) fail_with_zmq("zmq_socket");
-    set(ZMQ_SNDHWM, kQueued);
-    set(ZMQ_RCVHWM, kQueued);
     set(ZMQ_LINGER, 1000);
   }
 
@@ -154,7 +158,8 @@ class ZmqEnd {
   int hellos_;  // left to be said
   int flags_ = 0;
   size_t size_ = 0;
-  std::vector<unsigned char> short_, slots_;
+  size_t slots_ = 0;  // in long_
+  std::vector<unsigned char> short_, long_;
   uint64_t next_ = 0;
   zmq_msg_t message_;
 };
