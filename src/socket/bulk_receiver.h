@@ -43,6 +43,9 @@ class BulkReceiver {
   void flushed() noexcept { --posted_; }
   uint32_t posted() const noexcept { return posted_; }
 
+  // Granted, and not here yet.
+  uint32_t to_come() const noexcept { return granted_ - arrived_; }
+
   // The next message of the lane has this length, as announced.
   bool expects(uint32_t length) const noexcept;
   // All that was announced has come.

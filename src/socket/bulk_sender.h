@@ -50,6 +50,7 @@ class BulkSender {
   // The last work request of this queue.
   uint32_t mark_end() noexcept;
   bool idle() const noexcept { return tail_ == done_; }
+  uint32_t not_done() const noexcept { return tail_ - done_; }
   // Some of it has not left yet.
   bool holding() const noexcept { return next_ != tail_; }
   bool nothing_posted() const noexcept { return posted_ == completed_; }

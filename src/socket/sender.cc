@@ -6,6 +6,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "socket/bulk_receiver.h"
+#include "socket/bulk_sender.h"
+
 namespace sio::internal {
 namespace {
 
@@ -13,6 +16,9 @@ using wire::kControlSlots;
 using wire::Kind;
 
 constexpr uint32_t kMostUnsignalled = 16;
+
+// So many large messages are enough for the lane not to be idle before others are announced.
+constexpr uint32_t kLaneBusy = 4;
 
 // Messages that follow one another more closely are a burst.
 constexpr microseconds kBurstGap{20};
@@ -256,7 +262,7 @@ void Sender::post_rest() noexcept {
 int Sender::announce(uint32_t length, bool more) noexcept {
   if (!make_room_in_train(0, true)) return -EAGAIN;
   train_.add_announcement(length);
-  if (!more && window_open() && can_post_data()) post_train();
+  if (!more && window_open() && can_post_data() && !announcements_can_wait()) post_train();
   return 0;
 }
 
@@ -284,7 +290,8 @@ void Sender::post_train() noexcept {
 
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
-  if (!train_.empty() && can_post_data() && (force || window_open())) post_train();
+  const bool leaves = force || (window_open() && !announcements_can_wait());
+  if (leaves && !train_.empty() && can_post_data()) post_train();
   if (!rest_.empty()) post_rest();
   if (end_wanted_ && !end_sent_ && train_.empty() && rest_.empty() && credits_ > 0 &&
       can_post_control()) {
@@ -292,12 +299,29 @@ void Sender::pump(bool force) noexcept {
     post_control(Kind::kEnd, true);
   }
   if (lane_due_ && credits_ > 2 && can_post_control()) post_lane();
-  const bool grants_due = owed_grants_ > 0 && !lane_due_ && credits_ > 2;
+  const bool grants_due =
+      owed_grants_ > 0 && !lane_due_ && credits_ > 2 && (force || !grants_can_wait());
   const uint32_t for_the_end = end_sent_ ? 0 : 1;
   if ((grants_due || credits_due()) && credits_ > for_the_end && can_post_control()) {
     ++link_.info.credit_frames;
     post_control(Kind::kCredit, false);
   }
+}
+
+// There is nothing in the train but announcements, and enough of what was announced before is under
+// way that the lane will not be idle.
+bool Sender::announcements_can_wait() const noexcept {
+  const uint32_t waiting = train_.announced();
+  if (waiting == 0 || waiting != train_.messages() || end_wanted_) return false;
+  const uint32_t ahead = bulk_sender_->not_done() - std::min(waiting, bulk_sender_->not_done());
+  return ahead >= std::max(kLaneBusy, waiting);
+}
+
+// The same of grants.
+bool Sender::grants_can_wait() const noexcept {
+  const uint32_t ahead =
+      bulk_receiver_->to_come() - std::min(owed_grants_, bulk_receiver_->to_come());
+  return ahead >= std::max(kLaneBusy, owed_grants_);
 }
 
 // A frame of its own, when half of the peer's credits would otherwise be withheld. Those that

@@ -14,7 +14,9 @@
 //    nobody looks for completions, so that trains fill even on a device that completes at once:
 //    what is saved is the cost of a SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record (outcomes.h).
-// 5. On a stream there is at most one rest (rest.h), behind all else that was accepted; while there
+// 5. While large messages keep the lane busy what announces and grants further ones gathers too: it
+//    leaves when half of what was under way has gone, or before the channel sleeps.
+// 6. On a stream there is at most one rest (rest.h), behind all else that was accepted; while there
 //    is one nothing more is.
 #pragma once
 
@@ -31,6 +33,9 @@
 #include "wire/hello.h"
 
 namespace sio::internal {
+
+class BulkReceiver;
+class BulkSender;
 
 class Sender {
  public:
@@ -83,6 +88,10 @@ class Sender {
     lane_due_ = true;
   }
   bool lane_told() const noexcept { return !lane_due_; }
+  void set_bulk(const BulkSender* sender, const BulkReceiver* receiver) noexcept {
+    bulk_sender_ = sender;
+    bulk_receiver_ = receiver;
+  }
   // Grants to give, which come after that.
   void owe_grants(uint32_t n) noexcept { owed_grants_ += n; }
 
@@ -189,6 +198,8 @@ class Sender {
   void post(ibv_send_wr& wr, Posted posted) noexcept;
   uint32_t take_owed(wire::Kind kind) noexcept;
   bool credits_due() const noexcept;
+  bool announcements_can_wait() const noexcept;
+  bool grants_can_wait() const noexcept;
   void post_lane() noexcept;
   void finish_first(uint32_t n) noexcept;
   void finish(const Posted& posted, int error) noexcept;
@@ -209,7 +220,9 @@ class Sender {
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
   uint32_t owed_grants_ = 0;
-  uint32_t announced_ = 0;  // a count that goes on for ever
+  uint32_t announced_ = 0;                   // a count that goes on for ever
+  const BulkSender* bulk_sender_ = nullptr;  // of the lane, if there is one
+  const BulkReceiver* bulk_receiver_ = nullptr;
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 

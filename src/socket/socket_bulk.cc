@@ -19,6 +19,7 @@ int Socket::open_lane() noexcept {
     return -ENOMEM;
   }
   receiver_->set_bulk(&lane_->receiver);
+  sender_->set_bulk(&lane_->sender, &lane_->receiver);
   sender_->tell_lane(lane_->address(), lane_->address_key());
   tend();  // who sends should not have to wait for this program's calls
   return 0;

@@ -124,7 +124,7 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
 int Socket::send_unlent(SocketGuard& guard, const void* buf, size_t size, int flags) {
   Socket& socket = *guard;
   if ((flags & SIO_RELEASE) != 0) return -EINVAL;
-  if (size > socket.options_.copy_max) return -EFAULT;
+  if (size > socket.options_.copy_max) return socket.too_large_to_copy(size);
   const OutgoingMessage message{buf, static_cast<uint32_t>(size), 0, nullptr};
   const auto put = [&](Sender& sender) { return socket.hand_to(sender, message, flags); };
   return queue(guard, {size, 1, true}, flags, put, [] {});

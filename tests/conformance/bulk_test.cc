@@ -114,6 +114,37 @@ TEST_F(WireBulk, PassThroughTheSmallestMemoryThatTakesThemBothWaysAtOnce) {
   peer.finish();
 }
 
+// While some are under way others wait to be announced, so that a SEND announces several.
+TEST_F(WireBulk, AreAnnouncedTogetherWhenThereAreMany) {
+  constexpr uint64_t kInFlight = 16;
+  constexpr size_t kSize = 65536;
+  const uint64_t count = 400;
+  const std::string size = bytes(kSize);
+  Peer peer("sink seed=65 count=400 size=" + size +
+            " receive=" + bytes(kSlots + 2 * kInFlight * kSize));
+  const Channel channel;
+  const Area area(kInFlight * kSize);
+  Socket socket = Socket::make();
+  socket.join(channel).associate(area, DMA_SEND).connect(peer.address());
+  const Pattern pattern = Pattern::of_size(65, kSize);
+  uint64_t done = 0;
+  for (uint64_t sent = 0; done < count;) {
+    if (sent < count && sent - done < kInFlight &&
+        send_block(socket, area, pattern, sent, MSG_DONTWAIT)) {
+      ++sent;
+      continue;
+    }
+    const event_data_t event = channel.next();
+    if (event.kind != EC_SENT) continue;
+    ASSERT_EQ(event.error, 0);
+    Message block(event);
+    ++done;
+  }
+  EXPECT_EQ(peer.expect("done"), "400 " + bytes(count * kSize));
+  EXPECT_EQ(socket.info().bulk_sent, count);
+  EXPECT_LT(socket.info().sends_posted, count / 2);
+}
+
 TEST_F(WireBulk, AreRefusedWhenThePeerCanNotTakeThem) {
   Peer peer("slow receive=" + bytes(kSlots + kMiB));
   const Area area(4 * kMiB);
