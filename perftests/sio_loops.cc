@@ -223,8 +223,9 @@ std::unique_ptr<SioMemory> server_memory() {
     return std::make_unique<SioMemory>(kMaxSize, kReplyBlocks, kGrants);
   } catch (const Failure& failure) {
     auto memory = std::make_unique<SioMemory>(kModestSize, kReplyBlocks, kGrants);
-    std::fprintf(stderr, "sio_perf: only messages of up to %u bytes: %s; raise `ulimit -l`\n",
-                 kModestSize, failure.what());
+    std::fprintf(
+        stderr, "sio_perf: room for messages of %u bytes, not longer ones: %s; raise `ulimit -l`\n",
+        kModestSize, failure.what());
     return memory;
   }
 }
