@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// A client's messages on all connections of a crowd (crowd.h): so many in flight on each, the
+// connections in turn.
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "crowd.h"
+#include "process.h"
+
+namespace sio_perf {
+
+template <typename Crowd>
+class CrowdStreams {
+ public:
+  // `turn`: messages of one connection before the next has its turn.
+  CrowdStreams(Crowd& crowd, const Parameters& parameters, uint32_t turn)
+      : crowd_(crowd),
+        depth_(parameters.tx_depth),
+        at_once_(confirmed_at_once(parameters)),
+        turn_(turn),
+        members_(parameters.connections),
+        message_(parameters.size, kCount) {
+    for (uint32_t i = 0; i < parameters.connections; ++i) queue(i);
+  }
+
+  void run_until(uint64_t end) {
+    while (!over(end)) {
+      if (ready_.empty()) {
+        take();
+      } else {
+        serve_next(turn_);
+      }
+    }
+  }
+
+  // Sends what makes the other end confirm all, and waits for that.
+  void finish() {
+    finishing_ = true;
+    for (uint32_t i = 0; i < members_.size(); ++i) queue(i);
+    const uint64_t end = now_ns() + kFinishNs;
+    for (;;) {
+      while (!ready_.empty()) serve_next(turn_);
+      if (unconfirmed_ == 0) return;
+      take();
+      if (over(end)) throw Failure("not all messages that were sent were confirmed");
+    }
+  }
+
+  uint64_t confirmed() const { return confirmed_; }
+
+ private:
+  static constexpr uint64_t kFinishNs = 60'000'000'000;
+  static constexpr uint32_t kLookEvery = 64;
+
+  struct Member {
+    uint64_t sent = 0, confirmed = 0;
+    bool queued = false;   // in ready_
+    bool blocked = false;  // until there is room
+  };
+
+  // Looks at the clock now and then.
+  bool over(uint64_t end) {
+    if (++looks_ % kLookEvery != 0) return false;
+    check_stop();
+    return now_ns() >= end;
+  }
+
+  uint64_t room(const Member& member) const {
+    if (finishing_) return (at_once_ - member.sent % at_once_) % at_once_;
+    return depth_ - (member.sent - member.confirmed);
+  }
+
+  void queue(uint32_t number) {
+    Member& member = members_[number];
+    if (member.queued || member.blocked || room(member) == 0) return;
+    member.queued = true;
+    ready_.push_back(number);
+  }
+
+  void serve_next(uint32_t most) {
+    const uint32_t number = ready_.front();
+    ready_.pop_front();
+    Member& member = members_[number];
+    member.queued = false;
+    const auto wish = static_cast<uint32_t>(std::min<uint64_t>(most, room(member)));
+    const uint32_t sent =
+        crowd_.send(number, message_.data(), static_cast<uint32_t>(message_.size()), wish);
+    member.sent += sent;
+    unconfirmed_ += sent;
+    member.blocked = sent < wish;
+    queue(number);
+  }
+
+  void take() {
+    crowd_.take(
+        [this](const Arrived& message) {
+          if (message.length != kConfirmBytes) throw Failure("an answer that nobody asked for");
+          Member& member = members_.at(message.member);
+          const uint64_t now = get_number(message.head.data(), kConfirmBytes);
+          if (now > member.sent || now < member.confirmed) {
+            throw Failure("the server confirms what was not sent");
+          }
+          unconfirmed_ -= now - member.confirmed;
+          confirmed_ += now - member.confirmed;
+          member.confirmed = now;
+          queue(message.member);
+        },
+        [this](uint32_t number) {
+          members_.at(number).blocked = false;
+          queue(number);
+        });
+  }
+
+  Crowd& crowd_;
+  const uint64_t depth_, at_once_;
+  const uint32_t turn_;
+  std::vector<Member> members_;
+  std::vector<unsigned char> message_;
+  std::deque<uint32_t> ready_;
+  uint64_t confirmed_ = 0, unconfirmed_ = 0;
+  uint32_t looks_ = 0;
+  bool finishing_ = false;
+};
+
+}  // namespace sio_perf
