@@ -88,7 +88,10 @@ class CrowdClient {
                  kib(first.resident, before.resident, 1), "KiB");
     if (parameters_.connections > 1) measure_growth(crowd, first);
     if (options_.crowd.idle > 0) measure_idleness(crowd);
-    if (options_.seconds > 0) measure_rate(crowd);
+    if (options_.seconds > 0) {
+      CrowdStreams<Crowd> streams(crowd, parameters_);
+      for (const uint32_t turn : options_.crowd.turns) measure_rate(crowd, streams, turn);
+    }
     if (parameters_.connections > 1 && options_.seconds > 0) {
       figures_.add("resident_after", "memory of each further one, after the messages",
                    kib(Usage::now().resident, first.resident, parameters_.connections - 1), "KiB");
@@ -125,12 +128,12 @@ class CrowdClient {
   // A second first, in which whoever still polls goes to sleep.
   void measure_idleness(Crowd& crowd) {
     rest(crowd, 1);
-    const uint64_t server_before = dialogue_.ask_usage().cpu_ns;
+    const uint64_t server_before = dialogue_.ask_cpu();
     const uint64_t keepalives = crowd.traffic().keepalives;
     const uint64_t before = Usage::cpu_now();
     rest(crowd, options_.crowd.idle);
     const uint64_t cpu = Usage::cpu_now() - before;
-    const uint64_t server_cpu = dialogue_.ask_usage().cpu_ns - server_before;
+    const uint64_t server_cpu = dialogue_.ask_cpu() - server_before;
     figures_.add("idle_cpu", "processor time while idle", static_cast<double>(cpu) / kNsPerMs,
                  "ms");
     figures_.add("server_idle_cpu", "  of the server", static_cast<double>(server_cpu) / kNsPerMs,
@@ -148,21 +151,21 @@ class CrowdClient {
     }
   }
 
-  void measure_rate(Crowd& crowd) {
-    CrowdStreams<Crowd> streams(crowd, parameters_, options_.crowd.turn);
-    streams.run_until(now_ns() + ns_of(options_.seconds * kWarmUp));
+  void measure_rate(Crowd& crowd, CrowdStreams<Crowd>& streams, uint32_t turn) {
+    streams.run_until(now_ns() + ns_of(options_.seconds * kWarmUp), turn);
     const Traffic before = crowd.traffic();
     const uint64_t confirmed = streams.confirmed(), begin = now_ns();
-    streams.run_until(begin + ns_of(options_.seconds));
+    streams.run_until(begin + ns_of(options_.seconds), turn);
     const double seconds = seconds_since(begin);
     const uint64_t messages = streams.confirmed() - confirmed;
     const Traffic after = crowd.traffic();
     streams.finish();
-    figures_.add("rate", "message rate, one way, all connections",
-                 static_cast<double>(messages) / seconds, "messages/s");
+    figures_.add("rate", "message rate, one way, turns of " + std::to_string(turn),
+                 static_cast<double>(messages) / seconds, "messages/s", turn);
     const auto sends = static_cast<double>(after.sends - before.sends);
     figures_.add("gathered", "  messages to a SEND",
-                 static_cast<double>(after.messages - before.messages) / std::max(sends, 1.0), "");
+                 static_cast<double>(after.messages - before.messages) / std::max(sends, 1.0), "",
+                 turn);
   }
 
   // A thread for each channel.
@@ -176,10 +179,11 @@ class CrowdClient {
     for (size_t i = 0; i < crowds_.size(); ++i) {
       threads.emplace_back([&, i] {
         try {
-          CrowdStreams<Crowd> streams(crowds_[i], parameters_, options_.crowd.turn);
-          streams.run_until(begin);
+          CrowdStreams<Crowd> streams(crowds_[i], parameters_);
+          const uint32_t turn = options_.crowd.turns.front();
+          streams.run_until(begin, turn);
           const uint64_t confirmed = streams.confirmed();
-          streams.run_until(end);
+          streams.run_until(end, turn);
           messages[i] = streams.confirmed() - confirmed;
           streams.finish();
         } catch (...) {
@@ -219,10 +223,9 @@ class CrowdClient {
                      const char* rate, const std::string& where) {
     const Latencies found = latencies_of(round_trips);
     // Theirs are whole round trips: answers are part of the work.
-    figures_.add(p50, ("the modest " + where + ", round trip, median").c_str(), 2 * found.p50,
-                 "us");
-    figures_.add(p99, ("the modest " + where + ", 99th percentile").c_str(), 2 * found.p99, "us");
-    figures_.add(rate, ("the modest " + where + ", all together").c_str(),
+    figures_.add(p50, "the modest " + where + ", round trip, median", 2 * found.p50, "us");
+    figures_.add(p99, "the modest " + where + ", 99th percentile", 2 * found.p99, "us");
+    figures_.add(rate, "the modest " + where + ", all together",
                  static_cast<double>(round_trips.size()) / options_.seconds, "messages/s");
   }
 

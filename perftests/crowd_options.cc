@@ -117,10 +117,13 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Op
                               : "Seconds of each measurement (default: 2)")
       ->check(CLI::Range(may_be_none ? 0.0 : 0.01, 1e6));
   if (command.test != CrowdTest::kFair) {
-    app->add_option("--turn", options.crowd.turn,
-                    "Messages of a connection before the next one has its turn")
-        ->check(CLI::Range(uint32_t{1}, kMaxDepth))
-        ->capture_default_str();
+    CLI::Option* const turns =
+        app->add_option("--turn", options.crowd.turns,
+                        may_be_none ? "Messages of a connection before the next one has its turn "
+                                      "(default: 1); with commas, one measurement for each"
+                                    : "Messages between looks at what has come (default: 1)")
+            ->check(CLI::Range(uint32_t{1}, kMaxDepth));
+    may_be_none ? turns->delimiter(',') : turns->expected(1);
   }
   add_of_one(*app, command, options);
   add_receives(*app, options.crowd);

@@ -15,23 +15,22 @@ namespace sio_perf {
 template <typename Crowd>
 class CrowdStreams {
  public:
-  // `turn`: messages of one connection before the next has its turn.
-  CrowdStreams(Crowd& crowd, const Parameters& parameters, uint32_t turn)
+  CrowdStreams(Crowd& crowd, const Parameters& parameters)
       : crowd_(crowd),
         depth_(parameters.tx_depth),
         at_once_(confirmed_at_once(parameters)),
-        turn_(turn),
         members_(parameters.connections),
         message_(parameters.size, kCount) {
     for (uint32_t i = 0; i < parameters.connections; ++i) queue(i);
   }
 
-  void run_until(uint64_t end) {
+  // `turn`: messages of one connection before the next has its turn.
+  void run_until(uint64_t end, uint32_t turn) {
     while (!over(end)) {
       if (ready_.empty()) {
         take();
       } else {
-        serve_next(turn_);
+        serve_next(turn);
       }
     }
   }
@@ -42,11 +41,13 @@ class CrowdStreams {
     for (uint32_t i = 0; i < members_.size(); ++i) queue(i);
     const uint64_t end = now_ns() + kFinishNs;
     for (;;) {
-      while (!ready_.empty()) serve_next(turn_);
-      if (unconfirmed_ == 0) return;
+      while (!ready_.empty()) serve_next(kMost);
+      if (unconfirmed_ == 0) break;
       take();
       if (over(end)) throw Failure("not all messages that were sent were confirmed");
     }
+    finishing_ = false;
+    for (uint32_t i = 0; i < members_.size(); ++i) queue(i);
   }
 
   uint64_t confirmed() const { return confirmed_; }
@@ -54,6 +55,7 @@ class CrowdStreams {
  private:
   static constexpr uint64_t kFinishNs = 60'000'000'000;
   static constexpr uint32_t kLookEvery = 64;
+  static constexpr uint32_t kMost = UINT32_MAX;
 
   struct Member {
     uint64_t sent = 0, confirmed = 0;
@@ -116,7 +118,6 @@ class CrowdStreams {
 
   Crowd& crowd_;
   const uint64_t depth_, at_once_;
-  const uint32_t turn_;
   std::vector<Member> members_;
   std::vector<unsigned char> message_;
   std::deque<uint32_t> ready_;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr unsigned char kPorts = 'p';
 constexpr unsigned char kUsage = 'u';
+constexpr unsigned char kCpu = 'c';
 constexpr size_t kPortBytes = 2;
+constexpr size_t kCpuBytes = 8;
 
 }  // namespace
 
@@ -32,6 +34,13 @@ Usage Dialogue::ask_usage() {
   return decode_usage(std::span<const unsigned char, kUsageBytes>(answer));
 }
 
+uint64_t Dialogue::ask_cpu() {
+  tell({&kCpu, 1});
+  const Bytes answer = hear();
+  if (answer.size() != kCpuBytes) throw Failure("the server does not say what it uses");
+  return get_number(answer.data(), kCpuBytes);
+}
+
 void Dialogue::answer(const std::vector<uint16_t>& ports) {
   Bytes all(ports.size() * kPortBytes);
   for (size_t i = 0; i < ports.size(); ++i) {
@@ -43,8 +52,12 @@ void Dialogue::answer(const std::vector<uint16_t>& ports) {
     if (question.size() != 1) throw Failure("a question that this server does not know");
     if (question[0] == kPorts) {
       tell(all);
-    } else {
+    } else if (question[0] == kUsage) {
       tell(encode(Usage::now()));
+    } else {
+      std::array<unsigned char, kCpuBytes> cpu;
+      put_number(cpu.data(), kCpuBytes, Usage::cpu_now());
+      tell(cpu);
     }
   }
 }

@@ -27,9 +27,10 @@ class Dialogue {
   virtual Bytes hear() = 0;
 
   // A client's questions: where each channel of the server's listens, its listeners one after the
-  // other; and what the server uses.
+  // other; what the server uses; and its processor time alone, which costs next to none.
   std::vector<uint16_t> ask_ports();
   Usage ask_usage();
+  uint64_t ask_cpu();
 
   // A server's part, until the client goes, by PeerGone.
   void answer(const std::vector<uint16_t>& ports);

@@ -14,15 +14,16 @@ Figures::Figures(const Options& options, const SetUp& set_up) : options_(options
   std::printf("  %u channels, %u connections in each, %s receives: %u slots of %u bytes for each\n",
               crowd.channels, crowd.connections, crowd.shared ? "shared" : "own", crowd.recv_slots,
               crowd.slot_size);
-  std::printf("  messages of %u bytes, up to %u in flight on a connection, %u of it at a time\n",
-              options.sizes.front(), options.tx_depth, crowd.turn);
+  std::printf("  messages of %u bytes, up to %u in flight on a connection\n", options.sizes.front(),
+              options.tx_depth);
   std::fflush(stdout);
 }
 
-void Figures::add(const char* metric, const char* title, double value, const char* unit) {
-  std::printf("%-56s %14.2f %s\n", title, value, unit);
+void Figures::add(const char* metric, const std::string& title, double value, const char* unit,
+                  uint32_t turn) {
+  std::printf("%-56s %14.2f %s\n", title.c_str(), value, unit);
   std::fflush(stdout);
-  records_.push_back({metric, value, unit});
+  records_.push_back({metric, value, unit, turn});
 }
 
 void Figures::write_json() const {
@@ -38,7 +39,7 @@ void Figures::write_json() const {
                  "\"value\": %.4f, \"unit\": \"%s\", \"device\": \"%s\"}",
                  &record == records_.data() ? "" : ",", options_.of->name, name_of(crowd.test),
                  options_.sizes.front(), crowd.connections, crowd.channels,
-                 crowd.shared ? "true" : "false", crowd.turn, record.metric, record.value,
+                 crowd.shared ? "true" : "false", record.turn, record.metric, record.value,
                  record.unit, set_up_.device.c_str());
   }
   std::fputs("\n]\n", file);

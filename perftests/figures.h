@@ -3,6 +3,7 @@
 // What a client of a crowd prints, line by line, and the same as JSON.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "options.h"
@@ -14,8 +15,9 @@ class Figures {
  public:
   Figures(const Options& options, const SetUp& set_up);
 
-  // `metric` names it in JSON, `title` in print. Both last.
-  void add(const char* metric, const char* title, double value, const char* unit);
+  // `metric` names it in JSON; it lasts. `turn`: where messages of so many at a time were measured.
+  void add(const char* metric, const std::string& title, double value, const char* unit,
+           uint32_t turn = 0);
   void write_json() const;  // where the options say, if they do
 
  private:
@@ -23,6 +25,7 @@ class Figures {
     const char* metric;
     double value;
     const char* unit;
+    uint32_t turn;
   };
 
   const Options& options_;

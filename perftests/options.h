@@ -36,10 +36,10 @@ const char* name_of(CrowdTest test);  // its command
 
 struct CrowdOptions {
   CrowdTest test = CrowdTest::kConnections;
-  uint32_t connections = 100;  // of a channel
-  uint32_t channels = 1;       // each with a thread
-  uint32_t turn = 1;           // messages of a connection before the next has its turn
-  uint32_t at_once = 64;       // connects under way
+  uint32_t connections = 100;         // of a channel
+  uint32_t channels = 1;              // each with a thread
+  std::vector<uint32_t> turns = {1};  // messages of a connection before the next has its turn
+  uint32_t at_once = 64;              // connects under way
   bool shared = false;
   uint32_t recv_slots = 0;  // of a connection; 0: as the peer does by default
   uint32_t slot_size = 4096;
