@@ -152,7 +152,7 @@ class CrowdClient {
   }
 
   void measure_rate(Crowd& crowd, CrowdStreams<Crowd>& streams, uint32_t turn) {
-    streams.run_until(now_ns() + ns_of(options_.seconds * kWarmUp), turn);
+    streams.warm_up(now_ns() + ns_of(options_.seconds * kWarmUp), turn);
     const Traffic before = crowd.traffic();
     const uint64_t confirmed = streams.confirmed(), begin = now_ns();
     streams.run_until(begin + ns_of(options_.seconds), turn);

@@ -26,13 +26,15 @@ class CrowdStreams {
 
   // `turn`: messages of one connection before the next has its turn.
   void run_until(uint64_t end, uint32_t turn) {
-    while (!over(end)) {
-      if (ready_.empty()) {
-        take();
-      } else {
-        serve_next(turn);
-      }
-    }
+    while (!over(end)) serve_or_take(turn);
+  }
+
+  // Until each connection's messages have followed one another for a while.
+  void warm_up(uint64_t end, uint32_t turn) {
+    const uint64_t all = confirmed_ + kWarmWindows * depth_ * members_.size();
+    const uint64_t latest = end + kFinishNs;
+    run_until(end, turn);
+    while (confirmed_ < all && !over(latest)) serve_or_take(turn);
   }
 
   // Sends what makes the other end confirm all, and waits for that.
@@ -55,6 +57,8 @@ class CrowdStreams {
  private:
   static constexpr uint64_t kFinishNs = 60'000'000'000;
   static constexpr uint32_t kLookEvery = 64;
+  static constexpr uint32_t kTakeEvery = 64;  // turns, when there is always somebody to serve
+  static constexpr uint64_t kWarmWindows = 2;
   static constexpr uint32_t kMost = UINT32_MAX;
 
   struct Member {
@@ -62,6 +66,14 @@ class CrowdStreams {
     bool queued = false;   // in ready_
     bool blocked = false;  // until there is room
   };
+
+  void serve_or_take(uint32_t turn) {
+    if (ready_.empty() || ++served_ % kTakeEvery == 0) {
+      take();
+    } else {
+      serve_next(turn);
+    }
+  }
 
   // Looks at the clock now and then.
   bool over(uint64_t end) {
@@ -122,7 +134,7 @@ class CrowdStreams {
   std::vector<unsigned char> message_;
   std::deque<uint32_t> ready_;
   uint64_t confirmed_ = 0, unconfirmed_ = 0;
-  uint32_t looks_ = 0;
+  uint32_t looks_ = 0, served_ = 0;
   bool finishing_ = false;
 };
 
