@@ -55,6 +55,16 @@ int run_client(const Options& options) {
   return status;
 }
 
+int run_crowd(const Options& options) {
+  try {
+    options.of->peer == Peer::kRaw ? run_raw_crowd(options) : run_sio_crowd(options);
+    return 0;
+  } catch (const Interrupted&) {
+    std::fprintf(stderr, "sio_perf: interrupted\n");
+    return 1;
+  }
+}
+
 int run_server(const Options& options) {
   try {
     ends_of(options.of->peer).serve(options);
@@ -74,6 +84,7 @@ int run(int argc, char** argv) {
       ::setenv("SIO_PROVIDER", parsed.options->provider.c_str(), 1);
     }
     if (parsed.options->cpu >= 0) pin_to(parsed.options->cpu);
+    if (parsed.options->op == Op::kCrowd) return run_crowd(*parsed.options);
     return parsed.options->server ? run_server(*parsed.options) : run_client(*parsed.options);
   } catch (const std::exception& error) {
     clear_progress();

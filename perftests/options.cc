@@ -5,7 +5,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
+
+#include "options_common.h"
 
 namespace sio_perf {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 constexpr uint32_t kMaxSizeOfAll = 8192;
 constexpr uint64_t kMaxWarmup = 1000;
 constexpr uint64_t kMaxMessages = uint64_t{1} << 40;
-constexpr int kMaxCpu = 1023;
 
 struct Command {
   const char* name;
@@ -35,33 +35,12 @@ struct Given {
   bool all = false;
 };
 
-// Before the measurement, not after it.
-std::string can_be_written(const std::string& path) {
-  return std::ofstream(path, std::ios::app) ? "" : path + " can not be written to";
-}
-
-void add_common(CLI::App& app, Options& options) {
-  app.add_option("-p,--port", options.port, "Port")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
-  app.add_option("--cpu", options.cpu, "Stay on this processor")->check(CLI::Range(0, kMaxCpu));
-  app.add_flag("--quiet", options.quiet, "Print no set-up and no progress");
-}
-
-std::string with_prefix(const PeerName& of, const char* name) {
-  return std::string(of.prefix) + name;
-}
-
-void add_provider(CLI::App& app, const PeerName& of, Options& options) {
-  if (of.peer != Peer::kSio) return;
-  app.add_option("--provider", options.provider, "auto, verbs or soft, whatever the settings say")
-      ->check(CLI::IsMember({"auto", "verbs", "soft"}));
-}
-
 void add_server(CLI::App& parent, const PeerName& of, Given& given) {
-  CLI::App* const app = parent.add_subcommand(
-      with_prefix(of, "server"), "Serve " + with_prefix(of, "lat") + ", " + with_prefix(of, "bw") +
-                                     " and " + with_prefix(of, "rate") + ", client after client");
+  CLI::App* const app =
+      parent.add_subcommand(with_prefix(of, "server"),
+                            "Serve " + with_prefix(of, "lat") + ", " + with_prefix(of, "bw") +
+                                " and " + with_prefix(of, "rate") +
+                                (has_crowds(of) ? " and crowds" : "") + ", client after client");
   add_common(*app, given.options);
   add_provider(*app, of, given.options);
   app->add_option("--bind", given.options.bind, "Local address")->capture_default_str();
@@ -125,9 +104,7 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Gi
         ->check(CLI::Range(uint32_t{1}, kMaxDepth))
         ->capture_default_str();
   }
-  app->add_option("--json", options.json, "Write the figures there, too")
-      ->type_name("FILE")
-      ->check(can_be_written, "", "");
+  add_json(*app, options);
   app->final_callback(
       [&command, &of, &given, warmup] { complete(command, of, warmup->count() > 0, given); });
 }
@@ -147,6 +124,7 @@ Parsed parse_options(int argc, char** argv) {
   for (const PeerName& of : kPeers) {
     add_server(app, of, given);
     for (const Command& command : kCommands) add_client(app, command, of, given);
+    if (has_crowds(of)) add_crowd_clients(app, of, given.options);
   }
   try {
     app.parse(argc, argv);

@@ -30,6 +30,22 @@ inline constexpr PeerName kPeers[] = {
 #endif
 };
 
+// What is measured of many connections.
+enum class CrowdTest : uint8_t { kConnections, kThreads, kFair };
+const char* name_of(CrowdTest test);  // its command
+
+struct CrowdOptions {
+  CrowdTest test = CrowdTest::kConnections;
+  uint32_t connections = 100;         // of a channel
+  uint32_t channels = 1;              // each with a thread
+  std::vector<uint32_t> turns = {1};  // messages of a connection before the next has its turn
+  uint32_t at_once = 64;              // connects under way
+  bool shared = false;
+  uint32_t recv_slots = 0;  // of a connection; 0: as the peer does by default
+  uint32_t slot_size = 4096;
+  double idle = 10;  // seconds
+};
+
 struct Options {
   bool server = false;
   const PeerName* of = &kPeers[0];
@@ -53,10 +69,19 @@ struct Options {
   uint32_t tx_depth = 64;
   uint32_t post_list = 1;  // work requests per call, raw only
   std::string json;
+  CrowdOptions crowd;
 
   Parameters parameters(uint32_t size) const {
-    return {op, event, size, tx_depth, iterations, warmup};
+    Parameters all;
+    all.op = op;
+    all.event = event;
+    all.size = size;
+    all.tx_depth = tx_depth;
+    all.iterations = iterations;
+    all.warmup = warmup;
+    return all;
   }
+  Parameters crowd_parameters() const;
 };
 
 // Without options: the process's exit status, after help or what is wrong was printed.

@@ -7,7 +7,7 @@ namespace sio_perf {
 namespace {
 
 constexpr uint32_t kMagic = 0x73696f70;  // "siop"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 
 // Where the fields are, and how long.
 struct Field {
@@ -15,7 +15,16 @@ struct Field {
 };
 constexpr Field kMagicField = {0, 4}, kVersionField = {4, 2}, kOpField = {6, 1},
                 kEventField = {7, 1}, kSizeField = {8, 4}, kDepthField = {12, 4},
-                kIterationsField = {16, 8}, kWarmupField = {24, 8};
+                kIterationsField = {16, 8}, kWarmupField = {24, 8}, kConnectionsField = {32, 4},
+                kSlotsField = {36, 4}, kSlotSizeField = {40, 4}, kChannelsField = {44, 2},
+                kSharedField = {46, 1};
+
+bool is_crowd(const Parameters& parameters) {
+  const auto within = [](uint32_t number, uint32_t most) { return number >= 1 && number <= most; };
+  return within(parameters.connections, kMaxConnections) &&
+         within(parameters.channels, kMaxChannels) && within(parameters.recv_slots, kMaxDepth) &&
+         within(parameters.slot_size, kMaxSize) && parameters.size <= parameters.slot_size;
+}
 
 }  // namespace
 
@@ -42,10 +51,15 @@ EncodedParameters encode(const Parameters& parameters) {
   put(kDepthField, parameters.tx_depth);
   put(kIterationsField, parameters.iterations);
   put(kWarmupField, parameters.warmup);
+  put(kConnectionsField, parameters.connections);
+  put(kSlotsField, parameters.recv_slots);
+  put(kSlotSizeField, parameters.slot_size);
+  put(kChannelsField, parameters.channels);
+  put(kSharedField, parameters.shared ? 1 : 0);
   return to;
 }
 
-Parameters decode(std::span<const unsigned char> bytes) {
+Parameters decode(std::span<const unsigned char> bytes, Op most) {
   const auto get = [&](Field field) { return get_number(bytes.data() + field.at, field.bytes); };
   if (bytes.size() < kParameterBytes || get(kMagicField) != kMagic) {
     throw Failure("the client is not sio_perf, or measures something else than this server");
@@ -61,8 +75,14 @@ Parameters decode(std::span<const unsigned char> bytes) {
   parameters.tx_depth = static_cast<uint32_t>(get(kDepthField));
   parameters.iterations = get(kIterationsField);
   parameters.warmup = get(kWarmupField);
-  if (op < 1 || op > 3 || parameters.size < 1 || parameters.size > kMaxSize ||
-      parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth) {
+  parameters.connections = static_cast<uint32_t>(get(kConnectionsField));
+  parameters.channels = static_cast<uint32_t>(get(kChannelsField));
+  parameters.recv_slots = static_cast<uint32_t>(get(kSlotsField));
+  parameters.slot_size = static_cast<uint32_t>(get(kSlotSizeField));
+  parameters.shared = get(kSharedField) != 0;
+  if (op < 1 || op > static_cast<uint64_t>(most) || parameters.size < 1 ||
+      parameters.size > kMaxSize || parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth ||
+      (parameters.op == Op::kCrowd && !is_crowd(parameters))) {
     throw Failure("the client asks for something that this server does not know");
   }
   return parameters;
@@ -71,8 +91,10 @@ Parameters decode(std::span<const unsigned char> bytes) {
 std::string name_of(const Parameters& parameters) {
   const char* const name = parameters.op == Op::kLatency     ? "lat"
                            : parameters.op == Op::kBandwidth ? "bw"
-                                                             : "rate";
-  return name + std::string(parameters.event ? "-event" : "");
+                           : parameters.op == Op::kRate      ? "rate"
+                                                             : "crowd";
+  const bool event = parameters.event && parameters.op != Op::kCrowd;
+  return name + std::string(event ? "-event" : "");
 }
 
 }  // namespace sio_perf

@@ -11,7 +11,8 @@
 
 namespace sio_perf {
 
-enum class Op : uint8_t { kLatency = 1, kBandwidth = 2, kRate = 3 };
+// Those of a crowd, which is many connections beside the one that says so, begin with that.
+enum class Op : uint8_t { kLatency = 1, kBandwidth = 2, kRate = 3, kCrowd = 4 };
 
 struct Parameters {
   Op op = Op::kLatency;
@@ -20,21 +21,31 @@ struct Parameters {
   uint32_t tx_depth = 64;   // messages in flight, when these go one way
   uint64_t iterations = 0;  // 0: until the client has had enough
   uint64_t warmup = 0;
+
+  // Of a crowd.
+  uint32_t connections = 1;  // of a channel
+  uint32_t channels = 1;     // each with a thread of its own
+  uint32_t recv_slots = 64;  // of a connection
+  uint32_t slot_size = 4096;
+  bool shared = false;  // the receives of a channel's connections are in common
 };
 
 // Fits the private data of an RDMA connection request (56 bytes).
-inline constexpr size_t kParameterBytes = 32;
+inline constexpr size_t kParameterBytes = 48;
 using EncodedParameters = std::array<unsigned char, kParameterBytes>;
 
 inline constexpr uint32_t kMaxSize = 1 << 20;
 inline constexpr uint32_t kMaxDepth = 4096;
+inline constexpr uint32_t kMaxConnections = 8192;
+inline constexpr uint32_t kMaxChannels = 8;
 
 EncodedParameters encode(const Parameters& parameters);
 
 // Throws Failure if that is no parameters, or of another version, or makes no sense.
-Parameters decode(std::span<const unsigned char> bytes);
+// `most`: the last operation that the server knows.
+Parameters decode(std::span<const unsigned char> bytes, Op most = Op::kRate);
 
-// "lat", "bw" or "rate"; with "-event".
+// "lat", "bw", "rate" or "crowd"; with "-event".
 std::string name_of(const Parameters& parameters);
 
 // One way, the first byte of a message says whether it is the last before the receiver confirms

@@ -31,6 +31,10 @@ std::unique_ptr<Client> connect_raw(const Options& options, uint32_t size);
 std::unique_ptr<Client> connect_tcp(const Options& options, uint32_t size);
 std::unique_ptr<Client> connect_zmq(const Options& options, uint32_t size);
 
+// Of many connections; print and write what was measured.
+void run_sio_crowd(const Options& options);
+void run_raw_crowd(const Options& options);
+
 // Serve until a signal, or one client.
 void serve_sio(const Options& options);
 void serve_raw(const Options& options);

@@ -168,7 +168,7 @@ std::optional<RawListener::Request> RawListener::take() {
   }
   event.reset();  // an id can not end before its events were acknowledged
   try {
-    const Parameters parameters = decode(encoded);
+    const Parameters parameters = decode(encoded, Op::kCrowd);
     return Request{std::move(id), parameters};
   } catch (const Failure& failure) {
     print_lost(failure.what());

@@ -7,6 +7,7 @@
 #include "measure.h"
 #include "process.h"
 #include "raw_connection.h"
+#include "raw_crowd_ends.h"
 #include "raw_endpoint.h"
 
 namespace sio_perf {
@@ -145,6 +146,7 @@ void take_stream(RawEndpoint& end) {
 void serve_one(const Options& options, RawListener::Request request) {
   RawConnection connection(std::move(request.id));
   const Parameters& parameters = request.parameters;
+  if (parameters.op == Op::kCrowd) return serve_raw_crowd(options, parameters, connection);
   RawEndpoint end(connection, parameters);
   connection.accept();
   print_served(options, parameters);

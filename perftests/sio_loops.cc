@@ -11,9 +11,11 @@
 #include <optional>
 #include <thread>
 
+#include "crowd.h"
 #include "measure.h"
 #include "process.h"
-#include "sio_endpoint.h"
+#include "sio_connect.h"
+#include "sio_crowd_ends.h"
 
 namespace sio_perf {
 namespace {
@@ -23,40 +25,10 @@ constexpr size_t kGrants = 32;      // what no slot takes comes in so many at a 
 constexpr uint32_t kModestSize = 65536;
 constexpr int kBacklog = 16;
 constexpr int kFirstMessageMs = 5000;
-constexpr int kServedMs = 60'000;  // the server may have another client
-constexpr int kAccepts = 500;      // 10 ms apart
+constexpr int kAccepts = 500;  // 10 ms apart
 
 size_t client_blocks(const Options& options) {
   return options.op == Op::kLatency ? kReplyBlocks : options.tx_depth;
-}
-
-int new_socket(const Address& address) {
-  const int socket = sio_socket(address.storage.ss_family, SOCK_SEQPACKET, 0);
-  if (socket < 0) fail_with_errno("sio_socket");
-  return socket;
-}
-
-int new_channel() {
-  const int channel = ec_create(0);
-  if (channel < 0) fail_with_errno("ec_create");
-  return channel;
-}
-
-const char* connect_remedy(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-      return "start `sio_perf server` there, or check --port";
-    case EPROTO:
-    case EPROTONOSUPPORT:
-      return "that is not `sio_perf server`, or of another version";
-    case ENODEV:
-    case EADDRNOTAVAIL:
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-      return "give an address that an RDMA device leads to (`rdma link`, `ip addr`)";
-    default:
-      return "is the server alive, and the network up?";
-  }
 }
 
 // Client ------------------------------------------------------------------------------------------
@@ -64,72 +36,25 @@ const char* connect_remedy(int error) {
 class SioClient : public Client {
  public:
   SioClient(const Options& options, uint32_t size, const SioMemory& memory);
-  SetUp set_up() const override;
+  SetUp set_up() const override { return connection_.set_up(); }
   Measured run() override;
 
  private:
-  void check_size() const;
-  void introduce();
   void exchange(std::optional<event_data_t>& reply);
   uint64_t stream(Pace pace);
 
   const Options& options_;
   const Parameters parameters_;
-  SioChannel channel_;
-  SioSocket socket_;
-  SioEndpoint end_;
+  SioConnection connection_;
+  SioEndpoint& end_;
 };
 
 SioClient::SioClient(const Options& options, uint32_t size, const SioMemory& memory)
     : options_(options),
       parameters_(options.parameters(size)),
-      channel_(new_channel()),
-      socket_(new_socket(resolve(options.host, options.port, false))),
-      end_(channel_.get(), socket_.get()) {
-  memory.associate_with(socket_.get());
-  if (ec_add_fd(channel_.get(), socket_.get(), EC_DELIVER, nullptr) != 0) {
-    fail_with_errno("ec_add_fd");
-  }
-  const Address address = resolve(options.host, options.port, false);
-  if (sio_connect(socket_.get(), address.get(), address.length) != 0) {
-    check_stop();
-    fail_with_errno(options.host, connect_remedy(errno));
-  }
-  check_size();
-  introduce();
+      connection_(options, parameters_, memory),
+      end_(connection_.end()) {
   end_.prepare(parameters_, memory, client_blocks(options));
-}
-
-void SioClient::check_size() const {
-  uint64_t largest = 0;
-  socklen_t length = sizeof largest;
-  if (sio_getsockopt(socket_.get(), SOL_SIO, SIO_MAX_MESSAGE, &largest, &length) != 0) {
-    fail_with_errno("SIO_MAX_MESSAGE");
-  }
-  if (parameters_.size > largest) {
-    throw Failure("the server takes messages of up to " + std::to_string(largest) +
-                  " bytes; choose a smaller -s");
-  }
-}
-
-// The server answers with the same when it is ready.
-void SioClient::introduce() {
-  const EncodedParameters encoded = encode(parameters_);
-  end_.send(encoded.data(), encoded.size());
-  event_data_t answer;
-  if (!end_.receive(answer, kServedMs)) {
-    throw Failure("the server does not take this client; use the same version at both ends");
-  }
-  SioEndpoint::release(answer);
-}
-
-SetUp SioClient::set_up() const {
-  sio_info info = {};
-  socklen_t length = sizeof info;
-  if (sio_getsockopt(socket_.get(), SOL_SIO, SIO_INFO, &info, &length) != 0) {
-    fail_with_errno("SIO_INFO");
-  }
-  return {info.device, info.mtu, info.max_inline};
 }
 
 Measured SioClient::run() {
@@ -206,11 +131,15 @@ void serve_one(const Options& options, int channel, int socket, const SioMemory&
   EncodedParameters encoded = {};
   std::memcpy(encoded.data(), first.data.buf, std::min(first.data.len, encoded.size()));
   SioEndpoint::release(first);
-  const Parameters parameters = decode(encoded);
+  const Parameters parameters = decode(encoded, Op::kCrowd);
   print_served(options, parameters);
-  end.prepare(parameters, memory, parameters.op == Op::kLatency ? kReplyBlocks : 0);
+  const bool crowd = parameters.op == Op::kCrowd;
+  end.prepare(crowd ? dialogue_parameters(parameters) : parameters, memory,
+              parameters.op == Op::kLatency ? kReplyBlocks : 0);
   end.send(encoded.data(), encoded.size());
-  if (parameters.op == Op::kLatency) {
+  if (crowd) {
+    serve_sio_crowd(options, parameters, end);
+  } else if (parameters.op == Op::kLatency) {
     reply(end, parameters.size);
   } else {
     take_stream(end);
@@ -254,7 +183,7 @@ std::unique_ptr<Client> connect_sio(const Options& options, uint32_t size) {
 void serve_sio(const Options& options) {
   const auto memory = server_memory();
   const Address address = resolve(options.bind, options.port, true);
-  const SioSocket listener(new_socket(address));
+  const SioSocket listener(new_sio_socket(address));
   memory->associate_with(listener.get());
   if (sio_bind(listener.get(), address.get(), address.length) != 0) {
     fail_with_errno("--bind " + options.bind + " --port " + std::to_string(options.port),
@@ -262,7 +191,7 @@ void serve_sio(const Options& options) {
   }
   if (sio_listen(listener.get(), kBacklog) != 0) fail_with_errno("sio_listen");
   for (bool again = true; again;) {
-    const SioChannel channel(new_channel());
+    const SioChannel channel(new_sio_channel());
     const int accepted = accept_into(channel.get(), listener.get());
     if (accepted < 0) continue;
     const SioSocket socket(accepted);
