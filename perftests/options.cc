@@ -37,10 +37,8 @@ struct Given {
 
 void add_server(CLI::App& parent, const PeerName& of, Given& given) {
   CLI::App* const app =
-      parent.add_subcommand(with_prefix(of, "server"),
-                            "Serve " + with_prefix(of, "lat") + ", " + with_prefix(of, "bw") +
-                                " and " + with_prefix(of, "rate") +
-                                (has_crowds(of) ? " and crowds" : "") + ", client after client");
+      parent.add_subcommand(with_prefix(of, "server"), "Serve " + with_prefix(of, "lat") +
+                                                           " and the others, client after client");
   add_common(*app, given.options);
   add_provider(*app, of, given.options);
   app->add_option("--bind", given.options.bind, "Local address")->capture_default_str();

@@ -6,7 +6,7 @@
 namespace sio::internal {
 namespace {
 
-constexpr size_t kFirstRecords = 64;
+constexpr size_t kFirstRecords = 16;  // an idle connection is to cost little
 
 }  // namespace
 
