@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The server for crowds (crowd.h) on bare verbs, on a connection whose client asks for one.
+// The server for crowds (crowd/crowd.h) on bare verbs, on a connection whose client asks for one.
 #pragma once
 
-#include "raw_connection.h"
+#include "raw/connection.h"
 
 namespace sio_perf {
 

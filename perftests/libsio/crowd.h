@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// A crowd (crowd.h) of the library's.
+// A crowd (crowd/crowd.h) of the library's.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "crowd.h"
-#include "sio_endpoint.h"
+#include "crowd/crowd.h"
+#include "libsio/endpoint.h"
 
 namespace sio_perf {
 

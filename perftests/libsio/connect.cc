@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "sio_connect.h"
+#include "libsio/connect.h"
 
 #include <cerrno>
 

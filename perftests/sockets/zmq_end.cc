@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "plain_loops.h"
+#include "sockets/plain_loops.h"
 
 namespace sio_perf {
 namespace {

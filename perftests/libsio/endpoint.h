@@ -11,9 +11,9 @@
 #include <span>
 #include <vector>
 
+#include "libsio/memory.h"
 #include "parameters.h"
 #include "peer.h"
-#include "sio_memory.h"
 
 namespace sio_perf {
 

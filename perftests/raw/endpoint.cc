@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "raw_endpoint.h"
+#include "raw/endpoint.h"
 
 #include <algorithm>
 #include <cerrno>

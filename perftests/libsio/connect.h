@@ -3,7 +3,7 @@
 // Set-up of the library's sockets: what all measurements have in common.
 #pragma once
 
-#include "sio_endpoint.h"
+#include "libsio/endpoint.h"
 
 namespace sio_perf {
 

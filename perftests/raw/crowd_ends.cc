@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "raw_crowd_ends.h"
+#include "raw/crowd_ends.h"
 
 #include <algorithm>
 
-#include "crowd_client.h"
-#include "crowd_server.h"
-#include "raw_crowd.h"
-#include "raw_endpoint.h"
+#include "crowd/client.h"
+#include "crowd/server.h"
+#include "raw/crowd.h"
+#include "raw/endpoint.h"
 
 namespace sio_perf {
 namespace {

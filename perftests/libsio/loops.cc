@@ -11,11 +11,11 @@
 #include <optional>
 #include <thread>
 
-#include "crowd.h"
+#include "crowd/crowd.h"
+#include "libsio/connect.h"
+#include "libsio/crowd_ends.h"
 #include "measure.h"
 #include "process.h"
-#include "sio_connect.h"
-#include "sio_crowd_ends.h"
 
 namespace sio_perf {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "dialogue.h"
+#include "crowd/dialogue.h"
 
 #include <algorithm>
 

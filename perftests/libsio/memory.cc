@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "sio_memory.h"
+#include "libsio/memory.h"
 
 #include <netinet/in.h>
 
 #include <cerrno>
 
+#include "libsio/endpoint.h"
 #include "process.h"
-#include "sio_endpoint.h"
 
 namespace sio_perf {
 namespace {

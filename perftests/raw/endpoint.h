@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "parameters.h"
-#include "raw_connection.h"
+#include "raw/connection.h"
 #include "report.h"
 
 namespace sio_perf {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "figures.h"
+#include "crowd/figures.h"
 
 #include <cstdio>
 

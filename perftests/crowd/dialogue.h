@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "usage.h"
+#include "crowd/usage.h"
 
 namespace sio_perf {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// A client's messages on all connections of a crowd (crowd.h): so many in flight on each, the
+// A client's messages on all connections of a crowd (crowd/crowd.h): so many in flight on each, the
 // connections in turn.
 #pragma once
 
 #include <deque>
 #include <vector>
 
-#include "crowd.h"
+#include "crowd/crowd.h"
 #include "process.h"
 
 namespace sio_perf {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// A crowd (crowd.h) on bare verbs, done as well as is known: queue pairs and receives as the
+// A crowd (crowd/crowd.h) on bare verbs, done as well as is known: queue pairs and receives as the
 // library has them, few completion queues, one event channel, receives posted again in chains.
 #pragma once
 
@@ -15,10 +15,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "crowd.h"
+#include "crowd/crowd.h"
 #include "process.h"
-#include "raw_connection.h"
-#include "raw_endpoint.h"
+#include "raw/connection.h"
+#include "raw/endpoint.h"
 
 namespace sio_perf {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "sio_crowd_ends.h"
+#include "libsio/crowd_ends.h"
 
-#include "crowd_client.h"
-#include "crowd_server.h"
-#include "sio_connect.h"
-#include "sio_crowd.h"
+#include "crowd/client.h"
+#include "crowd/server.h"
+#include "libsio/connect.h"
+#include "libsio/crowd.h"
 
 namespace sio_perf {
 namespace {

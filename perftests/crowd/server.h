@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "crowd.h"
-#include "dialogue.h"
+#include "crowd/crowd.h"
+#include "crowd/dialogue.h"
 #include "peer.h"
 #include "process.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "raw_crowd.h"
+#include "raw/crowd.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

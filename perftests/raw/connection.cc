@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "raw_connection.h"
+#include "raw/connection.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What is measured of crowds (crowd.h), whatever they are made of.
+// What is measured of crowds (crowd/crowd.h), whatever they are made of.
 #pragma once
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 #include <thread>
 #include <vector>
 
-#include "crowd_fair.h"
-#include "crowd_streams.h"
-#include "dialogue.h"
-#include "figures.h"
+#include "crowd/dialogue.h"
+#include "crowd/fair.h"
+#include "crowd/figures.h"
+#include "crowd/streams.h"
 #include "peer.h"
 #include "statistics.h"
 

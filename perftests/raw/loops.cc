@@ -6,9 +6,9 @@
 
 #include "measure.h"
 #include "process.h"
-#include "raw_connection.h"
-#include "raw_crowd_ends.h"
-#include "raw_endpoint.h"
+#include "raw/connection.h"
+#include "raw/crowd_ends.h"
+#include "raw/endpoint.h"
 
 namespace sio_perf {
 namespace {

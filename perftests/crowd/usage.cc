@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "usage.h"
+#include "crowd/usage.h"
 
 #include <malloc.h>
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "sio_endpoint.h"
+#include "libsio/endpoint.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// The library's server for crowds (crowd.h), on a connection whose client has asked for one.
+// The library's server for crowds (crowd/crowd.h), on a connection whose client has asked for one.
 #pragma once
 
-#include "sio_endpoint.h"
+#include "libsio/endpoint.h"
 
 namespace sio_perf {
 

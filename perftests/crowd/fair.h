@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// A greedy sender among modest ones (crowd.h): each of the modest has one message on its way, and
-// sends the next one when the answer has come; the greedy one, the last, sends what it can.
+// A greedy sender among modest ones (crowd/crowd.h): each of the modest has one message on its way,
+// and sends the next one when the answer has come; the greedy one, the last, sends what it can.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
-#include "crowd.h"
+#include "crowd/crowd.h"
 #include "process.h"
 
 namespace sio_perf {

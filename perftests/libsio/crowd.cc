@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "sio_crowd.h"
+#include "libsio/crowd.h"
 
 #include <netinet/in.h>
 
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "libsio/connect.h"
 #include "process.h"
-#include "sio_connect.h"
 
 namespace sio_perf {
 namespace {
