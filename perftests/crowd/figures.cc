@@ -10,7 +10,8 @@ namespace sio_perf {
 Figures::Figures(const Options& options, const SetUp& set_up) : options_(options), set_up_(set_up) {
   if (options.quiet) return;
   const CrowdOptions& crowd = options.crowd;
-  std::printf("%s; %s; device %s\n", name_of(crowd.test), options.of->title, set_up.device.c_str());
+  std::printf("%s; %s; device %s; both ends %s\n", name_of(crowd.test), options.of->title,
+              set_up.device.c_str(), options.event ? "sleep for events" : "poll");
   std::printf("  %u channels, %u connections in each, %s receives: %u slots of %u bytes for each\n",
               crowd.channels, crowd.connections, crowd.shared ? "shared" : "own", crowd.recv_slots,
               crowd.slot_size);

@@ -111,6 +111,9 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Op
   app->add_option("-t,--tx-depth", options.tx_depth,
                   "Messages in flight on each connection (default: 32)")
       ->check(CLI::Range(uint32_t{1}, kMaxDepth));
+  if (command.test != CrowdTest::kFair) {
+    app->add_flag("-e,--events", options.event, "Sleep for events at both ends, do not poll");
+  }
   const bool may_be_none = command.test == CrowdTest::kConnections;
   app->add_option("-D,--duration", options.seconds,
                   may_be_none ? "Seconds of messages (default: 2); 0: none"
@@ -137,7 +140,6 @@ const char* name_of(CrowdTest test) { return kCommands[static_cast<size_t>(test)
 
 Parameters Options::crowd_parameters() const {
   Parameters all = parameters(sizes.front());
-  all.event = true;
   all.connections = crowd.connections;
   all.channels = crowd.channels;
   all.recv_slots = crowd.recv_slots;

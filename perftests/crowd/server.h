@@ -48,8 +48,8 @@ class CrowdService {
   const std::vector<uint16_t>& ports() const { return ports_; }
 
  private:
-  // After a message it polls for a while. What else happens, connections, wants the processor for
-  // other threads.
+  // After a message it polls for a while, unless it is to sleep. What else happens, connections,
+  // wants the processor for other threads.
   static constexpr uint64_t kSpinNs = 10'000'000;
   static constexpr unsigned kLookEvery = 16;  // polls between looks at the clock
 
@@ -74,7 +74,7 @@ class CrowdService {
       came_ = false;
       const bool some = crowd_.take([this](const Arrived& message) { arrived(message); },
                                     [this](uint32_t member) { answer(member); });
-      if (came_) awake_until = now_ns() + kSpinNs;
+      if (came_ && !parameters_.event) awake_until = now_ns() + kSpinNs;
       if (some) empty_polls = 0;
       if (some || ++empty_polls % kLookEvery != 0 || now_ns() < awake_until) continue;
       crowd_.sleep(-1);

@@ -17,6 +17,7 @@ class CrowdStreams {
  public:
   CrowdStreams(Crowd& crowd, const Parameters& parameters)
       : crowd_(crowd),
+        event_(parameters.event),
         depth_(parameters.tx_depth),
         at_once_(confirmed_at_once(parameters)),
         members_(parameters.connections),
@@ -59,6 +60,7 @@ class CrowdStreams {
   static constexpr uint32_t kLookEvery = 64;
   static constexpr uint32_t kTakeEvery = 64;  // turns, when there is always somebody to serve
   static constexpr uint64_t kWarmWindows = 2;
+  static constexpr int kTickMs = 10;  // between looks at the clock while asleep
   static constexpr uint32_t kMost = UINT32_MAX;
 
   struct Member {
@@ -77,7 +79,7 @@ class CrowdStreams {
 
   // Looks at the clock now and then.
   bool over(uint64_t end) {
-    if (++looks_ % kLookEvery != 0) return false;
+    if (++looks_ % kLookEvery != 0 && !event_) return false;
     check_stop();
     return now_ns() >= end;
   }
@@ -109,7 +111,7 @@ class CrowdStreams {
   }
 
   void take() {
-    crowd_.take(
+    const bool some = crowd_.take(
         [this](const Arrived& message) {
           if (message.length != kConfirmBytes) throw Failure("an answer that nobody asked for");
           Member& member = members_.at(message.member);
@@ -126,9 +128,11 @@ class CrowdStreams {
           members_.at(number).blocked = false;
           queue(number);
         });
+    if (!some && event_ && ready_.empty()) crowd_.sleep(kTickMs);
   }
 
   Crowd& crowd_;
+  const bool event_;  // sleeps when there is nothing to take
   const uint64_t depth_, at_once_;
   std::vector<Member> members_;
   std::vector<unsigned char> message_;
