@@ -126,7 +126,8 @@ void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
 }
 
 // Part of what each look is.
-[[gnu::always_inline]] inline int CompletionHub::poll_queue(provider::CompletionQueue& queue) noexcept {
+[[gnu::always_inline]] inline int CompletionHub::poll_queue(
+    provider::CompletionQueue& queue) noexcept {
   ibv_wc completions[kPollBatch];
   int total = 0;
   for (int round = 0; round < kPollRounds; ++round) {
