@@ -50,7 +50,10 @@ class CrowdStreams {
       if (over(end)) throw Failure("not all messages that were sent were confirmed");
     }
     finishing_ = false;
-    for (uint32_t i = 0; i < members_.size(); ++i) queue(i);
+    for (uint32_t i = 0; i < members_.size(); ++i) {
+      members_[i].fresh = true;
+      queue(i);
+    }
   }
 
   uint64_t confirmed() const { return confirmed_; }
@@ -65,6 +68,7 @@ class CrowdStreams {
 
   struct Member {
     uint64_t sent = 0, confirmed = 0;
+    bool fresh = true;     // its first turn is longer than others
     bool queued = false;   // in ready_
     bool blocked = false;  // until there is room
   };
@@ -101,7 +105,10 @@ class CrowdStreams {
     ready_.pop_front();
     Member& member = members_[number];
     member.queued = false;
-    const auto wish = static_cast<uint32_t>(std::min<uint64_t>(most, room(member)));
+    // Else all would be confirmed at once, in waves longer than what is measured.
+    const uint64_t more = member.fresh ? number % at_once_ : 0;
+    member.fresh = false;
+    const auto wish = static_cast<uint32_t>(std::min<uint64_t>(most + more, room(member)));
     const uint32_t sent =
         crowd_.send(number, message_.data(), static_cast<uint32_t>(message_.size()), wish);
     member.sent += sent;
