@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "base/mutex.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace sio::internal {
+namespace {
+
+TEST(Mutex, IsTakenByOneAtATime) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 50'000;
+  Mutex mutex;
+  long count = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int round = 0; round < kRounds; ++round) {
+        const std::lock_guard lock(mutex);
+        ++count;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(count, long{kThreads} * kRounds);
+}
+
+TEST(Mutex, IsNotTakenTwice) {
+  Mutex mutex;
+  EXPECT_TRUE(mutex.try_lock());
+  EXPECT_FALSE(mutex.try_lock());
+  mutex.unlock();
+  EXPECT_TRUE(mutex.try_lock());
+  mutex.unlock();
+}
+
+// Long enough for all of them to sleep: each that leaves wakes the next.
+TEST(Mutex, WakesEachThatSleepsForIt) {
+  Mutex mutex;
+  std::atomic<int> done{0};
+  std::vector<std::thread> threads;
+  mutex.lock();
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      const std::lock_guard lock(mutex);
+      ++done;
+    });
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(done, 0);
+  mutex.unlock();
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done, 3);
+}
+
+}  // namespace
+}  // namespace sio::internal
