@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <iterator>
 
 namespace sio_perf {
@@ -85,8 +84,7 @@ void RawCrowd::make_queues(const ibv_device_attr& device) {
 void RawCrowd::make_memory() {
   const size_t receives = shared_ ? recv_depth_ : size_t{parameters_.connections} * recv_depth_;
   const size_t size = receives * parameters_.slot_size;
-  memory_.reset(static_cast<unsigned char*>(::operator new[](size, kPage)));
-  std::memset(memory_.get(), 0, size);
+  memory_ = page_memory(size);
   region_.reset(ibv_reg_mr(pd_.get(), memory_.get(), size, IBV_ACCESS_LOCAL_WRITE));
   if (!region_) fail_with_errno("ibv_reg_mr", "raise the limit `ulimit -l`");
   if (!shared_) return;

@@ -19,6 +19,7 @@
 #include "process.h"
 #include "raw/connection.h"
 #include "raw/endpoint.h"
+#include "raw/memory.h"
 
 namespace sio_perf {
 
@@ -73,10 +74,6 @@ class RawCrowd {
   }
   void fail(const ibv_wc& completion) const;
 
-  struct Free {
-    void operator()(unsigned char* memory) const { ::operator delete[](memory, kPage); }
-  };
-  static constexpr std::align_val_t kPage{4096};
   struct SharedDeleter {
     void operator()(ibv_srq* queue) const { ibv_destroy_srq(queue); }
   };
@@ -91,7 +88,7 @@ class RawCrowd {
   std::unique_ptr<ibv_pd, VerbsDeleter> pd_;
   std::unique_ptr<ibv_comp_channel, VerbsDeleter> completions_;
   std::vector<std::unique_ptr<ibv_cq, VerbsDeleter>> queues_;
-  std::unique_ptr<unsigned char[], Free> memory_;
+  PageMemory memory_;
   std::unique_ptr<ibv_mr, VerbsDeleter> region_;
   std::unique_ptr<ibv_srq, SharedDeleter> shared_;
   std::vector<uint32_t> returned_;                  // shared slots to be posted again

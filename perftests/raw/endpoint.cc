@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "process.h"
 
@@ -77,8 +76,7 @@ void RawEndpoint::make_queue(Queue& queue, uint32_t entries) {
 
 void RawEndpoint::make_memory() {
   const size_t size = stride_ * (send_depth_ + recv_depth_);
-  memory_.reset(static_cast<unsigned char*>(::operator new[](size, kPage)));
-  std::memset(memory_.get(), 0, size);
+  memory_ = page_memory(size);
   region_.reset(ibv_reg_mr(pd_.get(), memory_.get(), size, IBV_ACCESS_LOCAL_WRITE));
   if (!region_)
     fail_with_errno("ibv_reg_mr", "raise the limit `ulimit -l`, or choose a smaller -t");

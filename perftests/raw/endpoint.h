@@ -14,6 +14,7 @@
 
 #include "parameters.h"
 #include "raw/connection.h"
+#include "raw/memory.h"
 #include "report.h"
 
 namespace sio_perf {
@@ -83,10 +84,6 @@ class RawEndpoint {
     return memory_.get() + (send_depth_ + slot) * stride_;
   }
 
-  struct Free {
-    void operator()(unsigned char* memory) const { ::operator delete[](memory, kPage); }
-  };
-  static constexpr std::align_val_t kPage{4096};
   struct QueuePairDeleter {
     void operator()(rdma_cm_id* id) const { rdma_destroy_qp(id); }
   };
@@ -100,7 +97,7 @@ class RawEndpoint {
   std::unique_ptr<ibv_pd, VerbsDeleter> pd_;
   std::unique_ptr<ibv_comp_channel, VerbsDeleter> channel_;
   Queue send_queue_, recv_queue_;
-  std::unique_ptr<unsigned char[], Free> memory_;
+  PageMemory memory_;
   std::unique_ptr<ibv_mr, VerbsDeleter> region_;
   std::vector<ibv_sge> send_pieces_, recv_pieces_;
   std::vector<ibv_send_wr> sends_;
