@@ -75,7 +75,7 @@ bool Sender::send() {
     blocked_ = true;
     return false;
   }
-  if (status.error() == EPIPE) throw Failure("the peer has gone before it had everything");
+  if (status.error() == EPIPE) throw Failure("the peer has gone before the data had ended");
   if (!status) throw Failure("sending", status.error());
   filled_.give_up();  // until EC_SENT
   length_ = 0;
@@ -104,11 +104,13 @@ bool Sender::all_acknowledged() const {
   return input_ended_ && length_ == 0 && words_.empty() && in_flight_ == 0;
 }
 
-// A peer that is gone needs no end.
+// A peer that is gone needs no end, unless it got data: it can not know that these were all.
 void Sender::shut_down() {
   is_shut_down_ = true;
   const sio::Status status = socket_.shutdown(SHUT_WR);
-  if (!status && status.error() != ENOTCONN) throw Failure("sio_shutdown", status.error());
+  if (status || (status.error() == ENOTCONN && acknowledged_ == 0)) return;
+  if (status.error() == ENOTCONN) throw Failure("the peer has gone before the data had ended");
+  throw Failure("sio_shutdown", status.error());
 }
 
 }  // namespace sio_cat

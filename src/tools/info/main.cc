@@ -1,63 +1,67 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// sio_info: what the library would use here, and the settings that it goes by.
-// Exit status: 0, 1 when there is nothing to use, 2 wrong usage.
-#include <sio/base.h>
-
+// sio_info: what the library would use here and why, and the settings that it goes by.
+// Exit status: 0, 1 when there is nothing to use or no way to the address, 2 wrong usage.
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 
-#include "config/settings.h"
-#include "provider/provider.h"
+#include "common/help.h"
+#include "info/inventory.h"
 
+namespace sio_info {
 namespace {
 
-using namespace sio::internal;
+struct Options {
+  bool config = false;
+  bool json = false;
+  std::string address;
+};
 
-void print_settings() {
-  size_t name = 0;
-  size_t value = 0;
-  const auto settings = describe_settings();
-  for (const SettingOrigin& one : settings) {
-    name = std::max(name, one.name.size());
-    value = std::max(value, one.value.size());
+Inventory take_inventory(const std::string& address) {
+  Inventory inventory;
+  inventory.provider = choose_provider();
+  const std::string& provider = inventory.provider.name;
+  inventory.host = describe_host(provider);
+  inventory.devices = describe_devices(provider);
+  if (!address.empty() && !provider.empty()) {
+    inventory.route = find_route(address, inventory.devices);
   }
-  for (const SettingOrigin& one : settings) {
-    std::printf("%-*s  %-*s  %s\n", static_cast<int>(name), one.name.c_str(),
-                static_cast<int>(value), one.value.c_str(), one.origin.c_str());
-  }
+  inventory.settings = sio::internal::describe_settings();
+  return inventory;
 }
 
-void print_provider() {
-  provider::Provider& provider = provider::instance();
-  std::printf("provider %s\n", provider.name());
-  for (const provider::Device* device : provider.devices()) {
-    const provider::DeviceLimits& limits = device->limits();
-    std::printf(
-        "device %s: up to %u work requests per queue pair, %u entries per gather list, %u "
-        "completions per queue\n",
-        device->name().c_str(), limits.max_qp_wr, limits.max_sge, limits.max_cq_entries);
+int run(const Options& options) {
+  if (options.config) {
+    Inventory inventory;
+    inventory.settings = sio::internal::describe_settings();
+    print_settings(inventory);
+    return 0;
   }
+  const Inventory inventory = take_inventory(options.address);
+  options.json ? print_json(inventory) : print_text(inventory);
+  const bool no_way = inventory.route && !inventory.route->error.empty();
+  return inventory.provider.name.empty() || no_way ? 1 : 0;
 }
-
-}  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What libsio would use on this machine.");
-  bool config = false;
-  app.add_flag("--config", config, "Every setting, its value, and where that came from");
+  CLI::App app("What libsio would use on this machine, and why.");
+  sio_tools::dress(app, "sio_info");
+  Options options;
+  app.add_option("address", options.address, "A peer's: what would be chosen for it?");
+  CLI::Option* const json = app.add_flag("--json", options.json, "All of it as JSON");
+  app.add_flag("--config", options.config, "Every setting, its value, and where that came from")
+      ->excludes(json);
+  if (const int status = sio_tools::parse(app, argc, argv); status >= 0) return status;
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  try {
-    config ? print_settings() : print_provider();
-    return 0;
+    return run(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sio_info: %s\n", error.what());
     return 1;
   }
 }
+
+}  // namespace
+}  // namespace sio_info
+
+int main(int argc, char** argv) { return sio_info::main(argc, argv); }
