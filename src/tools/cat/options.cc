@@ -2,14 +2,11 @@
 #include "cat/options.h"
 
 #include <CLI/CLI.hpp>
-#include <vector>
 
 #include "common/help.h"
 
 namespace sio_cat {
 namespace {
-
-const char* const kWhere = "HOST PORT, HOST:PORT or [ADDRESS]:PORT; with -l also PORT";
 
 // "host:port", "[v6]:port", "port". False: none of these.
 bool split(const std::string& text, Options& options) {
@@ -36,19 +33,14 @@ bool is_port(const std::string& text, bool listen) {
 }
 
 // Throws CLI::ValidationError.
-void complete(const std::vector<std::string>& where, Options& options) {
-  bool right = true;
-  if (where.size() == 2) {
-    options.host = where[0];
-    options.port = where[1];
-  } else {
-    right = split(where[0], options);
-  }
-  if (!right || (!options.listen && options.host.empty())) {
-    throw CLI::ValidationError("where", std::string("not ") + kWhere + ": " + where[0]);
+void complete(const std::string& where, Options& options) {
+  if (!options.port.empty()) {
+    options.host = where;
+  } else if (!split(where, options) || (!options.listen && options.host.empty())) {
+    throw CLI::ValidationError("where", "not HOST:PORT, nor [ADDRESS]:PORT: " + where);
   }
   if (!is_port(options.port, options.listen)) {
-    throw CLI::ValidationError("where", "not a port: " + options.port);
+    throw CLI::ValidationError("port", "not a port: " + options.port);
   }
 }
 
@@ -58,8 +50,10 @@ Parsed parse_options(int argc, char** argv) {
   CLI::App app("Sends its input to a peer and writes what comes from there, over libsio.");
   sio_tools::dress(app, "sio_cat");
   Options options;
-  std::vector<std::string> where;
-  app.add_option("where", where, kWhere)->required()->expected(1, 2);
+  std::string where;
+  app.add_option("where", where, "HOST, HOST:PORT or [ADDRESS]:PORT; with -l also PORT")
+      ->required();
+  app.add_option("port", options.port, "If it is not said there");
   CLI::Option* const listen =
       app.add_flag("-l,--listen", options.listen, "Wait for a peer to connect");
   app.add_flag("-k,--keep-listening", options.keep, "With -l: peer after peer")->needs(listen);
@@ -67,7 +61,7 @@ Parsed parse_options(int argc, char** argv) {
   app.add_flag("-c,--checksum", options.checksum, "Check that all came (at both ends)");
   CLI::Option* const quiet =
       app.add_flag("-q,--quiet", options.quiet, "Show no progress on a terminal");
-  app.add_flag("-p,--progress", options.progress, "Show progress, terminal or not")
+  app.add_flag("--progress", options.progress, "Show progress, terminal or not")
       ->excludes(quiet);
   app.add_flag("-v,--verbose", options.verbose, "Say where it listens and what it is connected to");
   app.footer(
