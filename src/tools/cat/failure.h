@@ -20,4 +20,10 @@ class Failure : public std::runtime_error {
       : std::runtime_error(what + ": " + std::strerror(error)) {}
 };
 
+// The connection has failed.
+class Lost : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 }  // namespace sio_cat

@@ -62,10 +62,7 @@ int run(int argc, char** argv) {
   try {
     occupy_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);  // it is an error of write(2), to be told
-    const ExitStatus status = transfer(*parsed.options);
-    // What a file system has put off it tells now.
-    if (::close(STDOUT_FILENO) != 0) throw Failure("closing the output", errno);
-    return status;
+    return transfer(*parsed.options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sio_cat: %s\n", error.what());
     return kFailed;

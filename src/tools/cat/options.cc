@@ -61,8 +61,7 @@ Parsed parse_options(int argc, char** argv) {
   app.add_flag("-c,--checksum", options.checksum, "Check that all came (at both ends)");
   CLI::Option* const quiet =
       app.add_flag("-q,--quiet", options.quiet, "Show no progress on a terminal");
-  app.add_flag("--progress", options.progress, "Show progress, terminal or not")
-      ->excludes(quiet);
+  app.add_flag("--progress", options.progress, "Show progress, terminal or not")->excludes(quiet);
   app.add_flag("-v,--verbose", options.verbose, "Say where it listens and what it is connected to");
   app.footer(
       "  sio_cat -l 7000 > file         at one end\n"

@@ -30,7 +30,7 @@ bool is_hello(std::span<const std::byte> message) {
 
 Receiver::Receiver(const Options& options, const sio::Channel& channel)
     : options_(options),
-      output_(channel, STDOUT_FILENO, EPOLLOUT),
+      output_(std::in_place, channel, STDOUT_FILENO, EPOLLOUT),
       at_once_(is_file(STDOUT_FILENO)) {}
 
 bool Receiver::advance() {
@@ -89,7 +89,7 @@ std::span<const std::byte> Receiver::read_kind(std::span<const std::byte> messag
 // As much as is sure not to block: then the other direction would stand, too. Of a pipe that is
 // ready that is PIPE_BUF (pipe(7)).
 bool Receiver::write_some() {
-  if (!output_.ready()) return false;
+  if (!output_->ready()) return false;
   const size_t most = at_once_ ? rest_.size() : std::min<size_t>(rest_.size(), PIPE_BUF);
   const ssize_t n = ::write(STDOUT_FILENO, rest_.data(), most);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -97,6 +97,11 @@ bool Receiver::write_some() {
   rest_ = rest_.subspan(static_cast<size_t>(n));
   written_ += static_cast<uint64_t>(n);
   return true;
+}
+
+void Receiver::close_output() {
+  output_.reset();
+  if (::close(STDOUT_FILENO) != 0) throw Failure("closing the output", errno);
 }
 
 bool Receiver::all_written() const {

@@ -26,7 +26,10 @@ class Receiver {
   bool advance();
   void on_message(const event_data_t& event) { messages_.push_back(sio::buffer_of(event)); }
   void on_end() { ended_ = true; }
-  Readiness& output() { return output_; }
+
+  // Whoever reads the output sees that the peer's data have ended. Throws what a file system has
+  // put off.
+  void close_output();
 
   // The peer's data have ended, and are written.
   bool all_written() const;
@@ -49,7 +52,7 @@ class Receiver {
   bool write_some();
 
   const Options& options_;
-  Readiness output_;
+  std::optional<Readiness> output_;  // none: it is closed
   bool at_once_;  // the output takes any number of bytes without waiting, as files do
   std::deque<sio::Buffer> messages_;
   bool is_open_ = false;  // of the first one `rest_` is to be written

@@ -75,8 +75,8 @@ bool Sender::send() {
     blocked_ = true;
     return false;
   }
-  if (status.error() == EPIPE) throw Failure("the peer has gone before the data had ended");
-  if (!status) throw Failure("sending", status.error());
+  if (status.error() == EPIPE) throw Lost("the peer has gone before the data had ended");
+  if (!status) throw Lost("sending", status.error());
   filled_.give_up();  // until EC_SENT
   length_ = 0;
   ++in_flight_;
@@ -90,7 +90,7 @@ void Sender::take_back(const event_data_t& event) {
 
 void Sender::on_sent(const event_data_t& event) {
   take_back(event);
-  if (event.error != 0) throw Failure("sending", event.error);
+  if (event.error != 0) throw Lost("sending", event.error);
   const size_t length = event.data.len;
   if (!options_.checksum) {
     acknowledged_ += length;
@@ -109,7 +109,7 @@ void Sender::shut_down() {
   is_shut_down_ = true;
   const sio::Status status = socket_.shutdown(SHUT_WR);
   if (status || (status.error() == ENOTCONN && acknowledged_ == 0)) return;
-  if (status.error() == ENOTCONN) throw Failure("the peer has gone before the data had ended");
+  if (status.error() == ENOTCONN) throw Lost("the peer has gone before the data had ended");
   throw Failure("sio_shutdown", status.error());
 }
 

@@ -30,7 +30,6 @@ class Sender {
   // The block alone, when the connection is over.
   void take_back(const event_data_t& event);
   void on_writable() { blocked_ = false; }
-  Readiness& input() { return input_; }
 
   // As if the input had ended.
   void end_input();

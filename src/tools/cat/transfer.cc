@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
 
 namespace sio_cat {
 namespace {
@@ -51,20 +52,25 @@ Transfer::~Transfer() {
 }
 
 ExitStatus Transfer::run() {
-  for (;;) {
-    take_events();
-    const bool moved = advance();
-    if (options_.checksum) judge();
-    if (input_is_terminal_ && receiver_.all_written()) sender_.end_input();
-    if (!sender_.is_shut_down() && may_shut_down()) sender_.shut_down();
-    if (over()) break;
-    if (moved) continue;
-    const sio::Status status = channel_.wait();
-    if (!status && status.error() != EINTR) throw Failure("ec_delay", status.error());
+  try {
+    while (!over()) step();
+  } catch (const Lost& lost) {
+    if (!options_.checksum || receiver_.has_hello()) throw;
+    throw Failure(std::string(lost.what()) + "; does the peer use --checksum, too?");
   }
   over_ = true;
   progress_.finish(amounts());
   return report();
+}
+
+void Transfer::step() {
+  take_events();
+  const bool moved = advance();
+  if (receiver_.all_written()) finish_receiving();
+  if (!sender_.is_shut_down() && may_shut_down()) sender_.shut_down();
+  if (moved || over()) return;
+  const sio::Status status = channel_.wait();
+  if (!status && status.error() != EINTR) throw Failure("ec_delay", status.error());
 }
 
 // One message of each direction at most, so that neither waits long for the other.
@@ -94,29 +100,29 @@ void Transfer::take(const event_data_t& event) {
     case EC_TIMER:
       return progress_.show(amounts());
     case EC_HUP:
-      return fail(event.error);
+      throw Lost("the connection", event.error);
     default:  // none of those that were asked for
       return;
   }
 }
 
-void Transfer::fail(int error) const {
-  const bool hint = options_.checksum && !receiver_.has_hello();
-  throw Failure(std::string("the connection: ") + std::strerror(error) +
-                (hint ? "; does the peer use --checksum, too?" : ""));
+// Once. The output of a program that keeps listening is the next peer's, too.
+void Transfer::finish_receiving() {
+  if (std::exchange(received_, true)) return;
+  if (!options_.keep) receiver_.close_output();
+  if (options_.checksum) judge();
+  if (input_is_terminal_) sender_.end_input();
 }
 
-// What has come is all written: was it what the peer has sent?
+// Was it what the peer has sent?
 void Transfer::judge() {
-  if (judged_ || !receiver_.all_written()) return;
-  judged_ = true;
   right_ = *receiver_.sent() == receiver_.proof();
   sender_.send_verdict(right_);
 }
 
 bool Transfer::may_shut_down() const {
   if (!sender_.all_acknowledged()) return false;
-  if (options_.checksum) return judged_ && receiver_.peers_verdict().has_value();
+  if (options_.checksum) return received_ && receiver_.peers_verdict().has_value();
   return !options_.no_input || receiver_.ended();
 }
 

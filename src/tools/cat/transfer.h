@@ -31,15 +31,16 @@ class Transfer {
   ExitStatus run();
 
  private:
+  void step();
   bool advance();
   void take_events();
   void take(const event_data_t& event);
+  void finish_receiving();
   void judge();
   bool may_shut_down() const;
   bool over() const;
   Amounts amounts() const;
   ExitStatus report();
-  [[noreturn]] void fail(int error) const;
 
   const Options& options_;
   const sio::Channel& channel_;
@@ -50,8 +51,8 @@ class Transfer {
   const bool input_is_terminal_;  // it has no end of its own: it ends with the peer's
   uint64_t to_send_;
   int timer_ = 0;
-  bool judged_ = false;  // with --checksum: what has come
-  bool right_ = true;
+  bool received_ = false;  // all that was to come, and it is written
+  bool right_ = true;      // with --checksum: it is what was sent
   bool over_ = false;
 };
 
