@@ -22,24 +22,25 @@ void print_host(const Host& host) {
   std::printf("fork %s: %s\n", host.fork.mode.c_str(), host.fork.why.c_str());
 }
 
-void print_limits(const Limits& limits) {
-  const struct {
-    const char* what;
-    uint64_t value;
-  } rows[] = {
-      {"queue pairs", limits.max_qp},          {"work requests in each", limits.max_qp_wr},
-      {"gather entries", limits.max_sge},      {"completion queues", limits.max_cq},
-      {"completions in each", limits.max_cqe}, {"shared receive queues", limits.max_srq},
-      {"memory regions", limits.max_mr},       {"bytes in each", limits.max_mr_size},
-  };
-  std::printf("  limits:");
-  const char* separator = " ";
-  for (const auto& row : rows) {
-    if (row.value == 0) continue;
-    std::printf("%s%s %" PRIu64, separator, row.what, row.value);
-    separator = ", ";
+// Of so many objects at most, as much in each.
+void print_limit(const char* objects, uint64_t most, const char* what, uint64_t each) {
+  if (most == 0 && each == 0) return;
+  std::printf("  %s: ", objects);
+  if (most == 0) {
+    std::printf("any number");
+  } else {
+    std::printf("%" PRIu64, most);
   }
+  if (each != 0) std::printf(", %s in each %" PRIu64, what, each);
   std::printf("\n");
+}
+
+void print_limits(const Limits& limits) {
+  print_limit("queue pairs", limits.max_qp, "work requests", limits.max_qp_wr);
+  print_limit("work requests", 0, "gather entries", limits.max_sge);
+  print_limit("completion queues", limits.max_cq, "completions", limits.max_cqe);
+  print_limit("shared receive queues", limits.max_srq, "", 0);
+  print_limit("memory regions", limits.max_mr, "bytes", limits.max_mr_size);
 }
 
 void print_port(const Port& port) {
