@@ -37,7 +37,7 @@ void print_limit(const char* objects, uint64_t most, const char* what, uint64_t 
 
 void print_limits(const Limits& limits) {
   print_limit("queue pairs", limits.max_qp, "work requests", limits.max_qp_wr);
-  print_limit("work requests", 0, "gather entries", limits.max_sge);
+  print_limit("gather entries of a work request", limits.max_sge, "", 0);
   print_limit("completion queues", limits.max_cq, "completions", limits.max_cqe);
   print_limit("shared receive queues", limits.max_srq, "", 0);
   print_limit("memory regions", limits.max_mr, "bytes", limits.max_mr_size);
