@@ -89,10 +89,12 @@ std::span<const std::byte> Receiver::read_kind(std::span<const std::byte> messag
 // As much as is sure not to block: then the other direction would stand, too. Of a pipe that is
 // ready that is PIPE_BUF (pipe(7)).
 bool Receiver::write_some() {
-  if (!output_->ready()) return false;
   const size_t most = at_once_ ? rest_.size() : std::min<size_t>(rest_.size(), PIPE_BUF);
-  const ssize_t n = ::write(STDOUT_FILENO, rest_.data(), most);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  ssize_t n;
+  do {
+    if (!output_->ready()) return false;
+    n = ::write(STDOUT_FILENO, rest_.data(), most);
+  } while (n < 0 && (errno == EAGAIN || errno == EINTR));
   if (n < 0) throw Failure("writing the output", errno);
   rest_ = rest_.subspan(static_cast<size_t>(n));
   written_ += static_cast<uint64_t>(n);

@@ -39,10 +39,12 @@ bool Sender::fill() {
 }
 
 bool Sender::read_input() {
-  if (input_ended_ || !input_.ready()) return false;
   sio::Buffer& block = free_.back();
-  const ssize_t n = ::read(STDIN_FILENO, block.data(), most_);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  ssize_t n;
+  do {
+    if (input_ended_ || !input_.ready()) return false;
+    n = ::read(STDIN_FILENO, block.data(), most_);
+  } while (n < 0 && (errno == EAGAIN || errno == EINTR));
   if (n < 0) throw Failure("reading the input", errno);
   if (n == 0) {
     finish_input();
