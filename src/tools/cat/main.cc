@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <utility>
 
 #include "cat/connect.h"
 #include "cat/failure.h"
@@ -31,17 +32,21 @@ ExitStatus connect_once(const Options& options, const Memory& memory) {
   return Transfer(options, memory, channel, connect_to_peer(options, memory, channel)).run();
 }
 
-ExitStatus accept_once(const Options& options, const Memory& memory, const Listener& listener) {
+// Others are refused as soon as one has come.
+ExitStatus accept_once(const Options& options, const Memory& memory) {
   const sio::Channel channel(0);
-  return Transfer(options, memory, channel, listener.accept(channel)).run();
+  sio::Socket socket = Listener(options, memory).accept(channel);
+  return Transfer(options, memory, channel, std::move(socket)).run();
 }
 
 // Until a signal ends the program. What becomes of one peer is told, and is no matter of the next
 // one's.
-[[noreturn]] void serve(const Options& options, const Memory& memory, const Listener& listener) {
+[[noreturn]] void serve(const Options& options, const Memory& memory) {
+  const Listener listener(options, memory);
   for (;;) {
+    const sio::Channel channel(0);
     try {
-      accept_once(options, memory, listener);
+      Transfer(options, memory, channel, listener.accept(channel)).run();
     } catch (const Failure& failure) {
       std::fprintf(stderr, "sio_cat: %s\n", failure.what());
     }
@@ -50,10 +55,8 @@ ExitStatus accept_once(const Options& options, const Memory& memory, const Liste
 
 ExitStatus transfer(const Options& options) {
   const Memory memory;
-  if (!options.listen) return connect_once(options, memory);
-  const Listener listener(options, memory);
-  if (options.keep) serve(options, memory, listener);
-  return accept_once(options, memory, listener);
+  if (options.keep) serve(options, memory);
+  return options.listen ? accept_once(options, memory) : connect_once(options, memory);
 }
 
 int run(int argc, char** argv) {
