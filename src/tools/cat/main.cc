@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <utility>
 
 #include "cat/connect.h"
@@ -45,10 +46,11 @@ ExitStatus accept_once(const Options& options, const Memory& memory) {
   const Listener listener(options, memory);
   for (;;) {
     const sio::Channel channel(0);
+    sio::Socket socket = listener.accept(channel);
     try {
-      Transfer(options, memory, channel, listener.accept(channel)).run();
-    } catch (const Failure& failure) {
-      std::fprintf(stderr, "sio_cat: %s\n", failure.what());
+      Transfer(options, memory, channel, std::move(socket)).run();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "sio_cat: %s\n", error.what());
     }
   }
 }
