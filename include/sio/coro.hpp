@@ -124,19 +124,12 @@ class Place final : public Source {
   int failure_ = 0;  // of EC_HUP, after which no event comes
 };
 
-// What co_await takes. Call: Status operator()(Place&), tried until it has not to wait; result(),
-// once; kLine; kName.
+// Call: Status operator()(Place&), tried until it has not to wait; result(), once; kLine; kName.
 template <typename Call>
-class [[nodiscard]] Awaitable final : public Operation {
+class Awaiter final : public Operation {
  public:
-  Awaitable(Place& place, Call&& call) noexcept
-      : Operation(place.loop().alarms()), place_(place), call_(std::move(call)) {}
-
-  // ETIMEDOUT after this time. What has begun (a connect) goes on.
-  Awaitable&& within(std::chrono::nanoseconds time) && noexcept {
-    limit_ = in(time);
-    return std::move(*this);
-  }
+  Awaiter(Place& place, Call&& call, Clock::time_point limit) noexcept
+      : Operation(place.loop().alarms()), place_(place), call_(std::move(call)), limit_(limit) {}
 
   bool await_ready() noexcept {
     const int error = place_.begin(*this, place_.*Call::kLine);
@@ -161,8 +154,29 @@ class [[nodiscard]] Awaitable final : public Operation {
  private:
   Place& place_;  // which may have gone by the time that the coroutine goes on
   Call call_;
-  Clock::time_point limit_ = Clock::time_point::max();
+  Clock::time_point limit_;
   bool waits_ = false;
+};
+
+// What the calls of a socket return, and co_await takes.
+template <typename Call>
+class [[nodiscard]] Awaitable {
+ public:
+  Awaitable(Place& place, Call&& call) noexcept : place_(place), call_(std::move(call)) {}
+
+  // ETIMEDOUT after this time. What has begun (a connect) goes on.
+  Awaitable within(std::chrono::nanoseconds time) && noexcept {
+    limit_ = in(time);
+    return std::move(*this);
+  }
+  Awaiter<Call> operator co_await() && noexcept {
+    return Awaiter<Call>(place_, std::move(call_), limit_);
+  }
+
+ private:
+  Place& place_;
+  Call call_;
+  Clock::time_point limit_ = Clock::time_point::max();
 };
 
 struct Connect {
