@@ -269,8 +269,10 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
     event.data.mem = done->flight.area->handle();
     outcomes_.told();
   }
-  if (sender_ != nullptr && want_writable_ && !closed_ && phase_ == Phase::kOpen &&
-      has_room_for(wanted_)) {
+  // Once it has ended sio_send says so: who waits to send learns of it, though EC_HUP is behind
+  // messages that nobody takes.
+  if (sender_ != nullptr && want_writable_ && !closed_ &&
+      (phase_ == Phase::kEnded || (phase_ == Phase::kOpen && has_room_for(wanted_)))) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;
