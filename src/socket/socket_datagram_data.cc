@@ -256,9 +256,7 @@ bool Socket::emit_datagram(EventRing& ring) noexcept {
 
 bool Socket::emit_datagrams(EventRing& ring) noexcept {
   if (closed_) return true;
-  if (want_writable_ &&
-      (phase_ == Phase::kEnded ||  // as emit_outcomes()
-       (phase_ == Phase::kOpen && may_send_datagram(datagram_->wanted, wanted_)))) {
+  if (want_writable_ && phase_ == Phase::kOpen && may_send_datagram(datagram_->wanted, wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;

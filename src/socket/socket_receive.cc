@@ -269,10 +269,8 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
     event.data.mem = done->flight.area->handle();
     outcomes_.told();
   }
-  // Once it has ended sio_send says so: who waits to send learns of it, though EC_HUP is behind
-  // messages that nobody takes.
-  if (sender_ != nullptr && want_writable_ && !closed_ &&
-      (phase_ == Phase::kEnded || (phase_ == Phase::kOpen && has_room_for(wanted_)))) {
+  if (sender_ != nullptr && want_writable_ && !closed_ && phase_ == Phase::kOpen &&
+      has_room_for(wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
     want_writable_ = false;
@@ -305,6 +303,13 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
     if (ring.full()) return false;
     push(ring, EC_EOF, 0);
     end_told_ = true;
+  }
+  // Who waits to send learns of the end from sio_send where EC_HUP does not come: when it was in
+  // order, or as long as messages are before it that nobody takes.
+  if (phase_ == Phase::kEnded && want_writable_ && (failure_ == 0 || !dry)) {
+    if (ring.full()) return false;
+    push(ring, EC_WRITABLE, 0);
+    want_writable_ = false;
   }
   if (phase_ == Phase::kEnded && failure_ != 0 && dry && !hup_told_) {
     if (ring.full()) return false;
