@@ -200,8 +200,7 @@ class Loop {
     return Pause(*this, time);
   }
 
-  // --- For what can be awaited (coro.hpp)
-  // ---------------------------------------------------------
+  // For what can be awaited (coro.hpp).
 
   detail::Sources& sources() noexcept { return sources_; }
   detail::Alarms& alarms() noexcept { return alarms_; }
@@ -306,7 +305,7 @@ class Loop {
     if (alarms_.earliest() == nullptr) return;
     const auto now = detail::Clock::now();
     for (detail::Alarm* next; (next = alarms_.earliest()) != nullptr && next->due() <= now;)
-      end(static_cast<detail::Waiter&>(*next), ETIMEDOUT);
+      end(static_cast<detail::Waiter&>(*next), ETIMEDOUT);  // all alarms are waiters'
   }
 
   // Those who become ready meanwhile have their turn next time.

@@ -291,7 +291,8 @@ TEST_F(CoroSockets, WhoAlwaysFindsAMessageStarvesNobody) {
     EXPECT_TRUE(ends.near->shutdown(SHUT_WR));
   };
   const auto watch = [&]() -> Task<> {
-    for (int before = 0; !ended; before = taken) {
+    while (!ended) {
+      const int before = taken;
       co_await loop.yield();
       most = std::max(most, taken - before);
     }
