@@ -74,9 +74,9 @@ Task<int> take(coro::Socket& socket, int most = INT_MAX) {
   co_return taken;
 }
 
-// That of a connection that has ended, and not the time that was given for it.
+// The end of a connection, as sends and receives say it: in order, reset, or silent.
 void expect_failed(int error) {
-  EXPECT_TRUE(error == ECONNRESET || error == EPIPE || error == EIO) << std::strerror(error);
+  EXPECT_TRUE(error == EPIPE || error == ECONNRESET || error == ETIMEDOUT) << std::strerror(error);
 }
 
 using WireCoro = WireTest;
@@ -213,7 +213,7 @@ TEST_F(WireCoro, SendGoesOnWhenThereIsRoom) {
   int sent = 0;
   const auto fill = [&]() -> Task<> {
     std::vector<char> text(512);
-    for (; sent < 1000; ++sent) {
+    for (; sent < 3000; ++sent) {
       pattern.fill(text.data(), static_cast<uint64_t>(sent), text.size());
       co_await ends.near.send(std::as_bytes(std::span(text)));
     }
@@ -224,13 +224,13 @@ TEST_F(WireCoro, SendGoesOnWhenThereIsRoom) {
       before = sent;
       co_await loop.sleep_for(300ms);
     }
-    EXPECT_LT(sent, 1000);
+    EXPECT_LT(sent, 3000);
     peer.say("drain");
   };
   loop.spawn(fill());
   loop.spawn(watch());
   loop.run();
-  EXPECT_EQ(peer.expect_number("done"), 1000u);
+  EXPECT_EQ(peer.expect_number("done"), 3000u);
 }
 
 // Who sent first is served first, and what can not be sent in time still is the caller's.
@@ -393,7 +393,7 @@ TEST_F(WireCoro, PeerThatEndsEndsRecv) {
   loop.spawn(close());
   EXPECT_EQ(loop.run(take(ends.near)), 0);
   const auto send = [&]() -> Task<> {
-    for (;;) co_await ends.near.send("more").within(kSoon);
+    for (;;) co_await ends.near.send("more");
   };
   expect_failed(loop.run(error_of(send())));
 }
@@ -402,7 +402,7 @@ TEST_F(WireCoro, PeerThatDiesFailsWhoWaits) {
   Peer peer("serve then=idle");
   Loop loop;
   Ends ends(loop, &peer);
-  const auto receive = [&]() -> Task<> { co_await ends.near.recv().within(kSoon); };
+  const auto receive = [&]() -> Task<> { co_await ends.near.recv(); };
   const auto kill = [&]() -> Task<> {
     co_await loop.sleep_for(10ms);
     peer.kill();
@@ -416,7 +416,7 @@ Task<int> fill_until_it_fails(Loop& loop, coro::Socket& socket, std::function<vo
   int sent = 0;
   const auto send = [&]() -> Task<> {
     const std::string text(1024, 'x');
-    for (;; ++sent) co_await socket.send(text).within(kSoon);
+    for (;; ++sent) co_await socket.send(text);
   };
   const auto watch = [&]() -> Task<> {
     for (int before = -1; before != sent;) {

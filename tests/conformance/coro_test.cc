@@ -3,7 +3,6 @@
 // <sio/coro.hpp>: tasks, the loop, its timers and signals.
 #include <poll.h>
 #include <sio/coro.hpp>
-#include <sys/mman.h>
 
 #include <csignal>
 #include <map>
