@@ -86,9 +86,10 @@ class [[nodiscard]] Task {
   using promise_type = detail::Promise<Result>;
 
   // Runs it until it waits or ends, within the call. So a loop over tasks that end at once takes no
-  // stack, whatever the compiler: g++ 12 and clang 14 make a tail call of a symmetric transfer only if
-  // they optimize, and not always then. What ends later transfers: each of these calls is one that
-  // a coroutine has made, hence there are never more of them than coroutines within one another.
+  // stack, whatever the compiler: g++ 12 and clang 14 make a tail call of a symmetric transfer only
+  // if they optimize, and not always then. What ends later transfers: each of these calls is one
+  // that a coroutine has made, hence there are never more of them than coroutines within one
+  // another.
   class Awaiter {
    public:
     explicit Awaiter(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
