@@ -23,6 +23,7 @@ Measured measure_round_trips(const Options& options, uint32_t size, Exchange exc
   Pace pace = Pace::measure(options, size);
   uint64_t before = now_ns();
   do {
+    if (options.interval_us > 0) before = rest(options);
     exchange();
     const uint64_t now = now_ns();
     measured.round_trips.push_back(now - before);

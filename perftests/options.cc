@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t kMaxSizeOfAll = 8192;
 constexpr uint64_t kMaxWarmup = 1000;
 constexpr uint64_t kMaxMessages = uint64_t{1} << 40;
+constexpr uint32_t kMostInterval = 1'000'000;
 
 struct Command {
   const char* name;
@@ -91,6 +92,14 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Gi
       app->add_option("--warmup", options.warmup,
                       "Messages first that do not count (default: a tenth, at most 1000)")
           ->check(CLI::Range(uint64_t{0}, kMaxMessages));
+  if (command.op == Op::kLatency) {
+    app->add_option("--interval", options.interval_us,
+                    "Microseconds between a reply and the next message")
+        ->check(CLI::Range(uint32_t{0}, kMostInterval));
+  }
+  if (ours) {
+    app->add_flag("--no-delay", options.no_delay, "SIO_NODELAY at both ends: no trains");
+  }
   if (command.op != Op::kLatency) {
     app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight")
         ->check(CLI::Range(uint32_t{1}, kMaxDepth))

@@ -66,6 +66,8 @@ struct Options {
   uint64_t iterations = 0;  // 0: for `seconds`
   double seconds = 0;
   uint64_t warmup = 0;
+  uint32_t interval_us = 0;  // between round trips
+  bool no_delay = false;
   uint32_t tx_depth = 64;
   uint32_t post_list = 1;  // work requests per call, raw only
   std::string json;
@@ -79,6 +81,7 @@ struct Options {
     all.tx_depth = tx_depth;
     all.iterations = iterations;
     all.warmup = warmup;
+    all.no_delay = no_delay;
     return all;
   }
   Parameters crowd_parameters() const;

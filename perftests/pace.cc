@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "process.h"
 
@@ -47,6 +49,19 @@ void Pace::show(uint64_t number, uint64_t now) const {
   std::fprintf(stderr, "\r\033[K%u bytes: %3.0f %%", size_, percent);
   std::fflush(stderr);
   shown = true;
+}
+
+uint64_t rest(const Options& options) {
+  const auto interval = std::chrono::microseconds(options.interval_us);
+  if (options.event) {
+    std::this_thread::sleep_for(interval);
+    return now_ns();
+  }
+  const uint64_t until =
+      now_ns() + static_cast<uint64_t>(std::chrono::nanoseconds(interval).count());
+  uint64_t now;
+  while ((now = now_ns()) < until) continue;
+  return now;
 }
 
 void clear_progress() {

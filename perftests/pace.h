@@ -34,6 +34,10 @@ class Pace {
   bool over_ = false;
 };
 
+// Lets the interval between round trips pass, asleep if the run is one that sleeps. Returns when it
+// was over.
+uint64_t rest(const Options& options);
+
 // Removes the progress line, if there is one.
 void clear_progress();
 

@@ -17,7 +17,7 @@ constexpr Field kMagicField = {0, 4}, kVersionField = {4, 2}, kOpField = {6, 1},
                 kEventField = {7, 1}, kSizeField = {8, 4}, kDepthField = {12, 4},
                 kIterationsField = {16, 8}, kWarmupField = {24, 8}, kConnectionsField = {32, 4},
                 kSlotsField = {36, 4}, kSlotSizeField = {40, 4}, kChannelsField = {44, 2},
-                kSharedField = {46, 1};
+                kSharedField = {46, 1}, kNoDelayField = {47, 1};
 
 bool is_crowd(const Parameters& parameters) {
   const auto within = [](uint32_t number, uint32_t most) { return number >= 1 && number <= most; };
@@ -56,6 +56,7 @@ EncodedParameters encode(const Parameters& parameters) {
   put(kSlotSizeField, parameters.slot_size);
   put(kChannelsField, parameters.channels);
   put(kSharedField, parameters.shared ? 1 : 0);
+  put(kNoDelayField, parameters.no_delay ? 1 : 0);
   return to;
 }
 
@@ -80,6 +81,7 @@ Parameters decode(std::span<const unsigned char> bytes, Op most) {
   parameters.recv_slots = static_cast<uint32_t>(get(kSlotsField));
   parameters.slot_size = static_cast<uint32_t>(get(kSlotSizeField));
   parameters.shared = get(kSharedField) != 0;
+  parameters.no_delay = get(kNoDelayField) != 0;
   if (op < 1 || op > static_cast<uint64_t>(most) || parameters.size < 1 ||
       parameters.size > kMaxSize || parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth ||
       (parameters.op == Op::kCrowd && !is_crowd(parameters))) {

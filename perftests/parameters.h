@@ -21,6 +21,7 @@ struct Parameters {
   uint32_t tx_depth = 64;   // messages in flight, when these go one way
   uint64_t iterations = 0;  // 0: until the client has had enough
   uint64_t warmup = 0;
+  bool no_delay = false;  // libsio: SIO_NODELAY at both ends
 
   // Of a crowd.
   uint32_t connections = 1;  // of a channel

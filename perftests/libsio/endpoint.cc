@@ -32,6 +32,10 @@ void SioEndpoint::prepare(const Parameters& parameters, const SioMemory& memory,
   if (event_ && sio_setsockopt(socket_, SOL_SIO, SIO_SPIN_US, &no_spin, sizeof no_spin) != 0) {
     fail_with_errno("SIO_SPIN_US");
   }
+  const int on = 1;
+  if (parameters.no_delay && sio_setsockopt(socket_, SOL_SIO, SIO_NODELAY, &on, sizeof on) != 0) {
+    fail_with_errno("SIO_NODELAY");
+  }
   if (parameters.size <= kCopiedMax) {
     plain_.assign(std::max<size_t>(parameters.size, kConfirmBytes), 0);
     return;
