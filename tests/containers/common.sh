@@ -18,7 +18,8 @@ use_store() {
     printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$1" "$2"
     [[ -z ${3:-} ]] || printf '[storage.options]\nadditionalimagestores = ["%s"]\n' "$3"
   } >"$2/storage.conf"
-  printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n[containers]\nlog_driver = "k8s-file"\n' >"$2/containers.conf"
+  printf '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n[network]\nnetwork_config_dir = "%s"\n' "$2/networks" \
+    >"$2/containers.conf"
   export CONTAINERS_STORAGE_CONF=$2/storage.conf CONTAINERS_CONF=$2/containers.conf
 }
 
