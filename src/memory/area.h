@@ -146,6 +146,7 @@ class Area {
 
   int take(size_t n, uint32_t& block) noexcept;  // mutex_ is held
   uintptr_t address_of(const Block& block) const noexcept;
+  int release_other(void* p, size_t n) noexcept;
   int release_block(uint32_t index, const void* p, size_t n) noexcept;
   int begin_block_flight(Block& block, const void* p, size_t n, bool whole) noexcept;
   void end_block_flight(uint32_t index, bool release) noexcept;
@@ -161,7 +162,8 @@ class Area {
   std::atomic<size_t> size_{0};       // bytes, whole lines
   std::atomic<bool> writable_{true};
   std::array<std::atomic<uint32_t>, kMaxDevices> lkeys_{};
-  Blocks blocks_;  // lookups without, changes with mutex_
+  std::atomic<Region*> recent_{nullptr};  // of which a message was released, perhaps long ago
+  Blocks blocks_;                         // lookups without, changes with mutex_
 
   Mutex mutex_;
   // All below: under mutex_.
