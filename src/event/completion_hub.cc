@@ -80,9 +80,10 @@ CompletionHub::Seat CompletionHub::take_seat(Queue& queue, uint32_t entries,
   if (free_places_.empty()) {
     if (places_.size() > wire::kWorkIdMask) throw_errno(EMFILE, "connections of a channel");
     // All that leave() and dispatch() push onto has its room now.
-    free_places_.reserve(places_.size() + 1);
-    touched_.reserve(places_.size() + 1);
-    held_.reserve(places_.size() + 1);
+    if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 1);
+    free_places_.reserve(places_.capacity());
+    touched_.reserve(places_.capacity());
+    held_.reserve(places_.capacity());
     places_.push_back({});
     free_places_.push_back(static_cast<uint32_t>(places_.size() - 1));
   }

@@ -3,19 +3,19 @@
 // The receiving half of a connection: slots and the messages in them. Used under the channel's
 // lock.
 //
-// 1. Each slot is posted, filled (in filled_, in the order of arrival), handed out, or returned
+// 1. Each slot is posted, filled (filled.h, in the order of arrival), handed out, or returned
 //    and waiting to be posted again (receives.h).
 // 2. Messages are handed out in the order of arrival. When the program does not take them they
-//    stay in filled_, which has room for every slot: nothing is lost and nothing grows.
+//    stay among those that are filled, where there is room for all that the peer may send.
 // 3. On a stream each slot has bytes, which are handed out in any portions.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "memory/region.h"
 #include "socket/bulk_receiver.h"
+#include "socket/filled.h"
 #include "socket/link.h"
 #include "socket/receives.h"
 #include "wire/frame.h"
@@ -68,9 +68,9 @@ class Receiver {
     slot == kNoSlot ? bulk_->take_back(offset) : region_->take_back(slot, offset);
   }
   bool broken() const noexcept { return broken_; }
-  bool empty() const noexcept { return !have_next_ && head_ == tail_; }
+  bool empty() const noexcept { return !have_next_ && filled_.empty(); }
   bool has_next() const noexcept {
-    return have_next_ || (head_ != tail_ && !broken_ && !waits_for_bulk());
+    return have_next_ || (!filled_.empty() && !broken_ && !waits_for_bulk());
   }
   // The next one was announced, and has not come yet.
   bool waits_for_bulk() const noexcept { return at_announcement_ && !bulk_->here(); }
@@ -85,18 +85,13 @@ class Receiver {
   Region* region() const noexcept { return region_; }
 
  private:
-  struct Filled {
-    uint32_t slot;
-    uint32_t length;
-    bool train;
-  };
+  using Filled = FilledSlots::Filled;
   void fill(Filled filled) noexcept;
   bool read_train(const Filled& filled) noexcept;
   void count(uint32_t length) noexcept {
     ++link_.info.messages_received;
     link_.info.bytes_received += length;
   }
-  const Filled& head() const noexcept { return filled_[head_ & (filled_.size() - 1)]; }
   void next_filled() noexcept;
 
   Link& link_;
@@ -104,9 +99,7 @@ class Receiver {
   Region* const region_;  // of these
   BulkReceiver* bulk_ = nullptr;
   const bool stream_;
-  std::vector<Filled> filled_;  // a ring with room for all slots that may be filled
-  uint32_t head_ = 0;
-  uint32_t tail_ = 0;
+  FilledSlots& filled_;           // of these, too
   wire::TrainReader reader_;      // of the train at the head
   bool reading_ = false;          // reader_ is set
   bool have_next_ = false;        // next_ was read and not taken
