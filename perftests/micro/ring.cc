@@ -22,10 +22,9 @@ void push(EventRing& ring) {
 void push_and_pop(Loop& loop) {
   EventRing ring(nullptr, kEntries);
   event_data_t event;
-  EventNote note;
   loop.run([&] {
     push(ring);
-    ring.pop(event, note);
+    ring.pop(event);
     benchmark::DoNotOptimize(event);
   });
 }
@@ -33,12 +32,11 @@ void push_and_pop(Loop& loop) {
 void pop(Loop& loop) {
   EventRing ring(nullptr, kEntries);
   event_data_t event;
-  EventNote note;
   const auto refill = [&] {
     while (!ring.full()) push(ring);
   };
   loop.run_in_batches(kEntries, refill, [&] {
-    ring.pop(event, note);
+    ring.pop(event);
     benchmark::DoNotOptimize(event);
   });
 }

@@ -23,7 +23,7 @@ inline int fail(int error) noexcept {
 
 // Runs `body`, which returns a result or -errno and may throw.
 template <typename Body>
-int call(Body body) noexcept {
+[[gnu::always_inline]] inline int call(Body body) noexcept {
   if (ForkGuard::in_child()) return fail(EPERM);
   int result;
   try {

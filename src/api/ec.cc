@@ -71,6 +71,17 @@ int add_and_start(Channel& channel, std::unique_ptr<Source> made, const Argument
   return id;
 }
 
+// Of one event or of many.
+[[gnu::always_inline]] inline int next_events(ec_t ec, event_data_t* d, int n) noexcept {
+  if (ForkGuard::in_child()) return fail(EPERM);
+  int result = -EBADF;
+  if (const ChannelHold channel = ChannelHold::of(ec)) {
+    result = d != nullptr && n > 0 ? channel->next_events(d, n) : -EINVAL;
+  }
+  Deferred::run_noted();
+  return result < 0 ? fail(-result) : result;
+}
+
 bool is_socket(int fd) noexcept { return DescriptorTable::instance().socket(fd) != nullptr; }
 
 }  // namespace
@@ -114,18 +125,11 @@ int ec_destroy(ec_t ec) {
 }
 
 int ec_next_event(ec_t ec, event_data_t* d) {
-  const int result = ec_next_events(ec, d, 1);
+  const int result = next_events(ec, d, 1);
   return result > 0 ? 0 : result;
 }
 
-int ec_next_events(ec_t ec, event_data_t* d, int n) {
-  return call([&] {
-    ChannelGuard channel = ChannelGuard::of(ec);
-    if (!channel) return -EBADF;
-    if (d == nullptr || n <= 0) return -EINVAL;
-    return channel->next_events(d, n);
-  });
-}
+int ec_next_events(ec_t ec, event_data_t* d, int n) { return next_events(ec, d, n); }
 
 int ec_to_fd(ec_t ec) {
   return call([&] {

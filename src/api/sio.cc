@@ -44,6 +44,16 @@ int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, voi
   });
 }
 
+[[gnu::noinline]] int send_or_wait(int sock, const void* buf, size_t size, int flags) {
+  return call([&] {
+    SocketGuard socket = SocketGuard::of(sock);
+    if (!socket) return -EBADF;
+    if ((flags & ~kSendFlags) != 0) return -EINVAL;
+    if (buf == nullptr && size > 0) return -EINVAL;
+    return Socket::send(socket, buf, size, flags);
+  });
+}
+
 int name_of(int sock, bool peer, sockaddr* addr, socklen_t* addrlen) {
   return call([&] {
     SocketGuard socket = SocketGuard::of(sock);
@@ -161,13 +171,11 @@ int sio_nonblock(int sock, int on) {
 }
 
 int sio_send(int sock, const void* buf, size_t size, int flags) {
-  return call([&] {
-    SocketGuard socket = SocketGuard::of(sock);
-    if (!socket) return -EBADF;
-    if ((flags & ~kSendFlags) != 0) return -EINVAL;
-    if (buf == nullptr && size > 0) return -EINVAL;
-    return Socket::send(socket, buf, size, flags);
-  });
+  if (ForkGuard::in_child() || !Socket::send_at_once(sock, buf, size, flags)) {
+    return send_or_wait(sock, buf, size, flags);
+  }
+  Deferred::run_noted();
+  return 0;
 }
 
 int sio_sendto(int sock, const void* buf, size_t size, int flags, const struct sockaddr* to,

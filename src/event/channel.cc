@@ -72,7 +72,8 @@ ChannelGuard ChannelGuard::of(ec_t ec) {
   }
 }
 
-bool Channel::progress() noexcept {
+// Part of what a program that polls does most.
+[[gnu::always_inline]] inline bool Channel::look() noexcept {
   ++activity_;
   const bool any = hub_->poll() > 0;
   changed_ |= any;
@@ -80,6 +81,8 @@ bool Channel::progress() noexcept {
   if (!held_back_.empty()) emit_held_back();
   return any;
 }
+
+bool Channel::progress() noexcept { return look(); }
 
 // ------------------------------------------------------------------------------------- events
 
@@ -111,7 +114,7 @@ void Channel::signal_overflow() noexcept {
   ::kill(getpid(), overflow_signal_);
 }
 
-void Channel::taken(const EventNote& note) noexcept {
+[[gnu::noinline]] void Channel::taken(EventNote note) noexcept {
   note.source->taken(note);
   if (note.kind >= EC_ACCEPT) return;  // a socket's
   auto* source = static_cast<AddedSource*>(note.source);
@@ -130,28 +133,22 @@ void Channel::taken(const EventNote& note) noexcept {
   }
 }
 
-int Channel::next_events(event_data_t* events, int n) noexcept {
-  if (ring_->empty()) {
-    harvest();
-    progress();
-    const bool polls = !is_armed();
-    for (unsigned looks = 1; polls && ring_->empty() && looks < kLooks; ++looks) progress();
-    if (ring_->empty() && saw_empty()) return -EAGAIN;
-  }
-  int taken = 0;
-  EventNote note;
-  while (taken < n && ring_->pop(events[taken], note)) {
-    ++taken;
-    // Mostly a message, of which nobody wants to know.
-    if (note.kind != EC_RECV && note.source != nullptr) this->taken(note);
-  }
+// False: there is none, and the program is told so.
+bool Channel::look_for_events() noexcept {
+  if (!sources_->empty()) harvest();
+  look();
+  return !ring_->empty() || look_for_events_again();
+}
+
+[[gnu::noinline]] bool Channel::look_for_events_again() noexcept {
+  const bool polls = !is_armed();
+  for (unsigned looks = 1; polls && ring_->empty() && looks < kLooks; ++looks) progress();
+  return !ring_->empty() || !saw_empty();
+}
+
+[[gnu::noinline]] void Channel::after_taking() noexcept {
   if (!held_back_.empty()) emit_held_back();
   if (state_.leading) sources_->rearm();  // this thread may not come back before that one wakes
-  if (taken == 0) return -EAGAIN;
-  empties_ = 0;
-  // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
-  claimed_ = waiters_.empty() && !state_.leading;
-  return taken;
 }
 
 int Channel::post(uint64_t value, void* cookie) noexcept {
@@ -167,7 +164,8 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 
 // ------------------------------------------------------------------- the end of a call, and of all
 
-void Channel::wake_and_hand_over(Lock& lock) noexcept {
+void Channel::leave_unquiet() noexcept {
+  Lock lock(mutex_, std::adopt_lock);
   if (state_.gone) return;
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();

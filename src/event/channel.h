@@ -32,6 +32,7 @@
 #include "base/mutex.h"
 #include "control/task.h"
 #include "event/completion_hub.h"
+#include "event/descriptor_table.h"
 #include "event/event_source.h"
 #include "event/request_source.h"
 #include "event/ring.h"
@@ -88,7 +89,9 @@ class Channel : private Deferred {
   bool progress() noexcept;
 
   // ec_next_events: the count, or -EAGAIN.
-  int next_events(event_data_t* events, int n) noexcept;
+  [[gnu::always_inline]] int next_events(event_data_t* events, int n) noexcept {
+    return ring_->empty() && !look_for_events() ? -EAGAIN : take_events(events, n);
+  }
   int post(uint64_t value, void* cookie) noexcept;
   // The descriptor will be slept on: arm at the first sight of emptiness, do not spin on it.
   void arm_strictly() noexcept { strict_ = true; }
@@ -148,12 +151,13 @@ class Channel : private Deferred {
   // ec_destroy, and the end of a hidden channel's socket. 0 or -EBUSY.
   int close();
 
-  // What every call does before it lets go of the lock: wakes who should wake, and hands what
-  // was left behind to the control thread. Gives the channel back if that was its end.
-  void before_unlock(Lock& lock) noexcept {
-    if (!is_quiet()) return wake_and_hand_over(lock);
+  // The end of every call, which gives up the lock: wakes who should wake, and hands what was left
+  // behind to the control thread. Gives the channel back if that was its end.
+  [[gnu::always_inline]] void leave() noexcept {
+    if (!is_quiet()) return leave_unquiet();
     told_ = ring_->pushed();
     claimed_ = changed_ = false;
+    mutex_.unlock();
   }
 
   // For the caretaker (event/caretaker.h).
@@ -232,10 +236,15 @@ class Channel : private Deferred {
   // be done to the library's.
   void forget_closed_fd(int fd) noexcept { del_fd(fd); }
   void take_ready(const epoll_event* ready, int n) noexcept;
-  void taken(const EventNote& note) noexcept;
+  bool look_for_events() noexcept;
+  bool look() noexcept;
+  bool look_for_events_again() noexcept;
+  int take_events(event_data_t* events, int n) noexcept;
+  void taken(EventNote note) noexcept;
+  void after_taking() noexcept;
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
-  bool is_quiet() const noexcept {
+  [[gnu::always_inline]] bool is_quiet() const noexcept {
     return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
            !wants_care() && !hub_->armed_for_too_little();
   }
@@ -244,7 +253,7 @@ class Channel : private Deferred {
     const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
     return care_ < needed_care() || more;
   }
-  void wake_and_hand_over(Lock& lock) noexcept;
+  void leave_unquiet() noexcept;
   void dispose(Lock& lock) noexcept;
   void tell() noexcept;
   void kick() noexcept;
@@ -305,7 +314,39 @@ class Channel : private Deferred {
   uint64_t holds_seen_ = 0;  // of the hub's, when it came to rest
 };
 
-// The lock of a channel, for the length of a call.
+// The lock of a channel, for the length of a call that does not wait: no more than a pointer, so
+// that it costs little beside the lock itself.
+class ChannelHold {
+ public:
+  ChannelHold() noexcept = default;
+  // Takes over the lock.
+  explicit ChannelHold(Channel* locked) noexcept : channel_(locked) {}
+  ChannelHold(const ChannelHold&) = delete;
+  ChannelHold& operator=(const ChannelHold&) = delete;
+  ~ChannelHold() {
+    if (channel_ != nullptr) channel_->leave();
+  }
+
+  // The channel that `ec` names; empty if it names none.
+  [[gnu::always_inline]] static ChannelHold of(ec_t ec) noexcept {
+    for (;;) {
+      Channel* const channel = DescriptorTable::instance().channel(ec);
+      if (channel == nullptr) return ChannelHold();
+      channel->mutex().lock();
+      if (channel->is(ec)) [[likely]]
+        return ChannelHold(channel);
+      channel->leave();
+    }
+  }
+
+  explicit operator bool() const noexcept { return channel_ != nullptr; }
+  Channel* operator->() const noexcept { return channel_; }
+
+ private:
+  Channel* channel_ = nullptr;
+};
+
+// The same for a call that may wait, and so give up the lock meanwhile.
 class ChannelGuard {
  public:
   ChannelGuard() noexcept = default;
@@ -329,8 +370,9 @@ class ChannelGuard {
   void unlock() noexcept {
     if (channel_ == nullptr || !lock_.owns_lock()) return;
     // A wait gives up the lock, and the channel may have gone in between.
-    if (channel_->generation() == generation_) channel_->before_unlock(lock_);
-    if (lock_.owns_lock()) lock_.unlock();
+    if (channel_->generation() != generation_) return lock_.unlock();
+    lock_.release();
+    channel_->leave();
   }
 
  private:
@@ -338,6 +380,22 @@ class ChannelGuard {
   Channel::Lock lock_;
   uint64_t generation_ = 0;
 };
+
+[[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n) noexcept {
+  int count = 0;
+  do {
+    const EventNote* const note = ring_->pop(events[count]);
+    if (note == nullptr) break;
+    // Mostly a message, of which nobody wants to know.
+    if (note->kind != EC_RECV && note->source != nullptr) taken(*note);
+  } while (++count < n);
+  if (!held_back_.empty() || state_.leading) after_taking();
+  if (count == 0) return -EAGAIN;
+  empties_ = 0;
+  // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
+  claimed_ = waiters_.empty() && !state_.leading;
+  return count;
+}
 
 template <typename Ready>
 bool Channel::spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready) {

@@ -11,9 +11,6 @@
 namespace sio::internal {
 namespace {
 
-constexpr int kPollBatch = 32;
-// Batches of one queue before others have their turn.
-constexpr int kPollRounds = CompletionHub::kMostAtOnce / kPollBatch;
 constexpr uint32_t kRoomyQueuePairs = 8;  // what a channel's first completion queue has room for
 
 }  // namespace
@@ -84,14 +81,15 @@ CompletionHub::Seat CompletionHub::take_seat(Queue& queue, uint32_t entries,
     free_places_.reserve(places_.capacity());
     touched_.reserve(places_.capacity());
     held_.reserve(places_.capacity());
-    places_.push_back({});
-    free_places_.push_back(static_cast<uint32_t>(places_.size() - 1));
+    const auto connection = static_cast<uint32_t>(places_.size());
+    places_.push_back({nullptr, wire::encode_work_id({wire::Work{}, 0, connection, 0})});
+    free_places_.push_back(connection);
   }
   const uint32_t index = free_places_.back();
   free_places_.pop_back();
   places_[index].handler = handler;
   queue.used += entries;
-  return {queue.queue.get(), entries, index, id_base(index)};
+  return {queue.queue.get(), entries, index, places_[index].id_base};
 }
 
 void CompletionHub::leave(Seat& seat, bool handler_stays) noexcept {
@@ -99,7 +97,7 @@ void CompletionHub::leave(Seat& seat, bool handler_stays) noexcept {
   Place& place = places_[seat.connection];
   if (!handler_stays) forget(place.handler);
   place.handler = nullptr;
-  place.generation = (place.generation + 1) & wire::kWorkIdMask;
+  place.id_base = wire::next_generation(place.id_base);
   free_places_.push_back(seat.connection);
   for (Group& group : groups_) {
     for (Queue& queue : group.queues) {
@@ -116,28 +114,13 @@ void CompletionHub::forget(CompletionHandler* handler) noexcept {
   unhold(handler);
 }
 
-void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
-  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
-  if (id.connection >= places_.size()) return;
-  const Place& place = places_[id.connection];
-  if (place.handler == nullptr || place.generation != id.generation) return;
-  if (place.handler->complete_at_rest(id.kind, id.index, wc)) return;
-  touch(place.handler);
-  place.handler->complete(id.kind, id.index, wc);
-}
-
-// Part of what each look is.
-[[gnu::always_inline]] inline int CompletionHub::poll_queue(
-    provider::CompletionQueue& queue) noexcept {
+// After a batch that was full.
+[[gnu::noinline]] int CompletionHub::poll_on(provider::CompletionQueue& queue) noexcept {
   ibv_wc completions[kPollBatch];
   int total = 0;
-  for (int round = 0; round < kPollRounds; ++round) {
-    const int n = queue.poll(kPollBatch, completions);
-    if (n < 0) {
-      LOG_ERROR("polling a completion queue: %s", errno_text(-n));
-      break;
-    }
-    for (int i = 0; i < n; ++i) dispatch(completions[i]);
+  for (int round = 1; round < kPollRounds; ++round) {
+    const int n = take(queue, completions);
+    if (n <= 0) break;
     total += n;
     if (n < kPollBatch) break;
   }
@@ -155,15 +138,8 @@ void CompletionHub::settle_touched() noexcept {
   touched_.clear();
 }
 
-int CompletionHub::poll() noexcept {
-  int total = 0;
-  // By index: who takes a completion may join with another queue pair, and so add to the list.
-  for (size_t i = 0; i < polled_.size(); ++i) total += poll_queue(*polled_[i]);
-  if (total > 0) {
-    seen_since_arm_ = true;
-    settle_touched();
-  }
-  return total;
+[[gnu::cold]] void CompletionHub::poll_failed(int error) noexcept {
+  LOG_ERROR("polling a completion queue: %s", errno_text(error));
 }
 
 void CompletionHub::arm() noexcept {

@@ -56,8 +56,8 @@ class CompletionHub {
   // What was posted from it up to now completes for nobody.
   void disown(Seat& seat) noexcept {
     Place& place = places_[seat.connection];
-    place.generation = (place.generation + 1) & wire::kWorkIdMask;
-    seat.id_base = id_base(seat.connection);
+    place.id_base = wire::next_generation(place.id_base);
+    seat.id_base = place.id_base;
   }
 
   // While completions are dispatched: this one had one too, which came to another.
@@ -70,7 +70,7 @@ class CompletionHub {
   // Takes completions and dispatches them; how many. Of each queue so many at most: more may be
   // there.
   static constexpr int kMostAtOnce = 256;
-  int poll() noexcept;
+  [[gnu::always_inline]] int poll() noexcept;
 
   // Asks for a notification at the next completion. Call poll once more afterwards.
   void arm() noexcept;
@@ -113,6 +113,10 @@ class CompletionHub {
   }
 
  private:
+  static constexpr int kPollBatch = 32;
+  // Batches of one queue before others have their turn.
+  static constexpr int kPollRounds = kMostAtOnce / kPollBatch;
+
   struct Queue {
     std::unique_ptr<provider::CompletionQueue> queue;
     uint32_t used = 0;  // entries that are spoken for
@@ -122,18 +126,17 @@ class CompletionHub {
     std::unique_ptr<provider::CompletionChannel> channel;
     std::vector<Queue> queues;
   };
+  // Whose the wr_ids with this base are.
   struct Place {
     CompletionHandler* handler = nullptr;
-    uint32_t generation = 0;
+    uint64_t id_base = 0;
   };
-
-  uint64_t id_base(uint32_t connection) const noexcept {
-    return wire::encode_work_id({wire::Work{}, places_[connection].generation, connection, 0});
-  }
   Group& group_of(provider::Device& device);
   Queue& queue_with_room(Group& group, uint32_t entries);
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
-  int poll_queue(provider::CompletionQueue& queue) noexcept;
+  int poll_on(provider::CompletionQueue& queue) noexcept;
+  static void poll_failed(int error) noexcept;
+  int take(provider::CompletionQueue& queue, ibv_wc* completions) noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
   void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;
@@ -154,5 +157,47 @@ class CompletionHub {
   std::vector<CompletionHandler*> held_;
   uint64_t holds_ = 0;
 };
+
+// Part of what each look is.
+[[gnu::always_inline]] inline void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
+  const uint32_t connection = wire::connection_of(wc.wr_id);
+  if (connection >= places_.size()) return;
+  const Place& place = places_[connection];
+  if (place.handler == nullptr || place.id_base != wire::base_of(wc.wr_id)) return;
+  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
+  CompletionHandler* const handler = place.handler;
+  if (handler->complete_at_rest(id.kind, id.index, wc)) return;
+  touch(handler);
+  handler->complete(id.kind, id.index, wc);
+}
+
+// So many at most; how many.
+[[gnu::always_inline]] inline int CompletionHub::take(provider::CompletionQueue& queue,
+                                                      ibv_wc* completions) noexcept {
+  const int n = queue.poll(kPollBatch, completions);
+  for (int i = 0; i < n; ++i) dispatch(completions[i]);
+  return n;
+}
+
+inline int CompletionHub::poll() noexcept {
+  ibv_wc completions[kPollBatch];
+  int total = 0;
+  // By index: who takes a completion may join with another queue pair, and so add to the list.
+  for (size_t i = 0; i < polled_.size(); ++i) {
+    const int n = take(*polled_[i], completions);
+    if (n == 0) continue;
+    if (n < 0) {
+      poll_failed(-n);
+      continue;
+    }
+    total += n;
+    if (n == kPollBatch) total += poll_on(*polled_[i]);
+  }
+  if (total > 0) {
+    seen_since_arm_ = true;
+    if (!touched_.empty()) settle_touched();
+  }
+  return total;
+}
 
 }  // namespace sio::internal

@@ -33,13 +33,14 @@ class EventRing {
       : own_(memory == nullptr ? entries : 0),
         records_(memory == nullptr ? own_.data() : memory),
         notes_(entries),
+        capacity_(entries),
         mask_(entries == 0 ? 0 : entries - 1) {}
 
-  size_t capacity() const noexcept { return notes_.size(); }
+  size_t capacity() const noexcept { return capacity_; }
   bool empty() const noexcept { return live_ == 0; }
   size_t pushed() const noexcept { return tail_; }  // ever
   size_t popped() const noexcept { return head_; }
-  bool full() const noexcept { return tail_ - head_ == notes_.size(); }
+  bool full() const noexcept { return tail_ - head_ == capacity_; }
 
   // Precondition: not full. The caller fills in the record.
   event_data_t& push(const EventNote& note) noexcept {
@@ -49,17 +50,17 @@ class EventRing {
     return records_[at];
   }
 
-  // Takes the oldest event; false: there is none.
-  bool pop(event_data_t& event, EventNote& note) noexcept {
+  // Takes the oldest event, and says what was remembered of it, which stands until something is put
+  // in; NULL: there is none.
+  const EventNote* pop(event_data_t& event) noexcept {
     while (head_ != tail_) {
       const size_t at = head_++ & mask_;
       if (notes_[at].kind == 0) continue;
       event = records_[at];
-      note = notes_[at];
       --live_;
-      return true;
+      return &notes_[at];
     }
-    return false;
+    return nullptr;
   }
 
   // Drops the events of `source` for which `which(note)` is true.
@@ -96,6 +97,7 @@ class EventRing {
   std::vector<event_data_t> own_;
   event_data_t* records_;
   std::vector<EventNote> notes_;
+  size_t capacity_;
   size_t mask_;
   size_t head_ = 0;  // counts on for ever; & mask_ is the place
   size_t tail_ = 0;

@@ -146,6 +146,7 @@ class Area {
 
   int take(size_t n, uint32_t& block) noexcept;  // mutex_ is held
   uintptr_t address_of(const Block& block) const noexcept;
+  int release_other(void* p, size_t n) noexcept;
   int release_block(uint32_t index, const void* p, size_t n) noexcept;
   int begin_block_flight(Block& block, const void* p, size_t n, bool whole) noexcept;
   void end_block_flight(uint32_t index, bool release) noexcept;

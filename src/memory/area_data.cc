@@ -75,6 +75,15 @@ void Area::give_back(uint32_t block) noexcept {
 }
 
 int Area::release(void* p, size_t n) noexcept {
+  // Mostly a received message.
+  const Block* const start = blocks_.find_start(offset_of(p) / kLine);
+  Region* const region = start != nullptr && kind(start->state.load(kLoad)) == kRegion
+                             ? start->region.load(kRelaxed)
+                             : nullptr;
+  return region != nullptr ? region->release(p, n) : release_other(p, n);
+}
+
+[[gnu::noinline]] int Area::release_other(void* p, size_t n) noexcept {
   const uint32_t index = blocks_.find(offset_of(p) / kLine);
   if (index == 0) return -EINVAL;
   Block& block = blocks_.at(index);

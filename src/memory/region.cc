@@ -22,17 +22,17 @@ StablePool<Region>& regions() {
   return *pool;
 }
 
-void check_geometry(size_t bytes, uint32_t slot_size, uint32_t slots) {
+void check_geometry(size_t bytes, size_t most_bytes, uint32_t slot_size, uint32_t slots) {
   const bool good = slots > 0 && slot_size > 0 && slot_size % kLine == 0 &&
                     slot_size <= piece::kMaxLength && size_t{slots} * slot_size <= bytes &&
-                    bytes / kGranule < UINT32_MAX;
+                    bytes < most_bytes;
   if (!good) throw_errno(EINVAL, "slots of receive memory");
 }
 
 }  // namespace
 
 Region* Region::create(Area& area, size_t bytes, uint32_t slot_size, uint32_t slots) {
-  check_geometry(bytes, slot_size, slots);
+  check_geometry(bytes, kMostBytes, slot_size, slots);
   Region* region = regions().take();
   SlotArray* array = nullptr;
   int error = -ENOMEM;
@@ -58,6 +58,7 @@ void Region::open(Area& area, SlotArray* array, uint32_t slot_size, uint32_t slo
   array->owner.store(this, kRelaxed);
   area_.store(&area, kRelaxed);
   slot_size_.store(slot_size, kRelaxed);
+  slots_per_byte_.store(UINT64_MAX / slot_size + 1, kRelaxed);
   set_on_returned(nullptr, nullptr, 0);
   // Release: a stranger that sees the array sees it made.
   array_.store(array, std::memory_order_release);
@@ -84,10 +85,6 @@ void Region::set_on_returned(void (*fn)(void*), void* arg, uint32_t threshold) n
   threshold_.store(threshold, kRelaxed);
 }
 
-char* Region::slot(uint32_t i) const noexcept {
-  return reinterpret_cast<char*>(base_.load(kRelaxed)) + size_t{i} * slot_size();
-}
-
 void Region::arrived(uint32_t i, bool train) noexcept {
   begin_use(i, train ? Slot::Use::kTrain : Slot::Use::kLone);
 }
@@ -108,15 +105,6 @@ void Region::hand_out(uint32_t i, uint32_t offset, uint32_t len) noexcept {
   slot.refs.fetch_add(Slot::kReference, kRelaxed);
   // Release: whoever takes the message sees its reference.
   piece_word(slot, granule_of(i, offset)).store(piece::held(len), std::memory_order_release);
-}
-
-void Region::deliver(uint32_t i, uint32_t len) noexcept {
-  Slot& slot = record(i);
-  slot.use.store(Slot::Use::kLone, kRelaxed);
-  ++received_;
-  // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
-  slot.refs.store(Slot::kReference, std::memory_order_release);
-  slot.lone.store(piece::held(len), std::memory_order_release);
 }
 
 void Region::finish(uint32_t i) noexcept {

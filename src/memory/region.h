@@ -32,6 +32,7 @@
 #include <cstdint>
 
 #include "memory/area.h"
+#include "memory/piece.h"
 #include "memory/slot.h"
 
 namespace sio::internal {
@@ -43,7 +44,10 @@ class Region {
   // into bytes, or their size is no good), ENOBUFS (the area has no such block), ENOMEM.
   static Region* create(Area& area, size_t bytes, uint32_t slot_size, uint32_t slots);
 
-  char* slot(uint32_t i) const noexcept;
+  char* slot(uint32_t i) const noexcept {
+    const uintptr_t base = base_.load(std::memory_order_relaxed);  // stands still
+    return reinterpret_cast<char*>(base) + size_t{i} * slot_size();
+  }
   uint32_t slot_size() const noexcept { return slot_size_.load(std::memory_order_relaxed); }
   uint32_t slots() const noexcept { return count_; }
   Area& area() const noexcept { return *area_.load(std::memory_order_relaxed); }
@@ -60,7 +64,14 @@ class Region {
 
   // A lone message of `len` bytes landed in the slot and is the program's at once: arrived(),
   // hand_out() and finish() in one.
-  void deliver(uint32_t slot, uint32_t len) noexcept;
+  void deliver(uint32_t i, uint32_t len) noexcept {
+    Slot& slot = record(i);
+    slot.use.store(Slot::Use::kLone, std::memory_order_relaxed);  // ordered by the references
+    ++received_;
+    // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
+    slot.refs.store(Slot::kReference, std::memory_order_release);
+    slot.lone.store(piece::held(len), std::memory_order_release);
+  }
 
   // The same three for a slot with bytes of a stream: hand_out_bytes() gives the next n of them;
   // `last`: there are no more.
@@ -111,6 +122,9 @@ class Region {
   Region() = default;
 
   struct Spot;
+  // Of the memory. So many, times the size of a slot, are less than 2^64, so that the fraction
+  // below is exact; and a granule's number has 32 bits.
+  static constexpr size_t kMostBytes = (size_t{1} << 32) * 8;
 
   void open(Area& area, SlotArray* array, uint32_t slot_size, uint32_t slots) noexcept;
   int take_block(size_t bytes) noexcept;
@@ -133,7 +147,9 @@ class Region {
 
   bool pin(const void* p, Spot& spot) noexcept;
   static void unpin(SlotArray& array, uint32_t slot) noexcept;
-  bool release_piece(const Spot& spot, const void* p, size_t n) noexcept;
+  static bool take_word(std::atomic<uint32_t>& word, size_t n) noexcept;
+  static bool release_lone(const Spot& spot, size_t n) noexcept;
+  bool release_piece(const Spot& spot, size_t n) const noexcept;
   uint32_t start_of(const Spot& spot) const noexcept;
   int begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept;
   bool end_piece_flight(Slot& slot, uint32_t granule, bool release) noexcept;
@@ -150,6 +166,7 @@ class Region {
   std::atomic<uintptr_t> base_{0};
   std::atomic<uint32_t> block_{0};
   std::atomic<uint32_t> slot_size_{0};
+  std::atomic<uint64_t> slots_per_byte_{0};  // a fraction, times 2^64: to divide by the size
   std::atomic<SlotArray*> array_{nullptr};
   std::atomic<std::atomic<uint32_t>*> pieces_{nullptr};  // the words of the block's granules
 

@@ -24,8 +24,7 @@ struct Region::Spot {
   SlotArray* array;
   Slot* record;
   uint32_t slot;
-  uint32_t granule;  // in the region
-  uint32_t start;    // bytes from the slot's start
+  uint32_t start;  // bytes from the slot's start
 };
 
 uint32_t Region::granule_of(uint32_t slot, uint32_t offset) const noexcept {
@@ -43,58 +42,69 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
 // region stand still until the reference is dropped.
 // Part of what is called for each message.
 [[gnu::always_inline]] inline bool Region::pin(const void* p, Spot& spot) noexcept {
-  SlotArray* array = array_.load(std::memory_order_acquire);  // acquire: finds it made
+  SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
   const uintptr_t base = base_.load(kRelaxed);
-  const uint32_t slot_granules = slot_size() / uint32_t{kGranule};
-  const uintptr_t granule = (reinterpret_cast<uintptr_t>(p) - base) / kGranule;
-  if (array == nullptr || slot_granules == 0 || granule >= UINT32_MAX) return false;
-  const auto slot = static_cast<uint32_t>(granule) / slot_granules;
-  if (slot >= array->capacity) return false;
+  const uint32_t size = slot_size();
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
+  if (array == nullptr || offset >= kMostBytes) return false;
+  // The quotient, if the fraction is of the same geometry; so it is looked whether it can be.
+  const auto slot = static_cast<uint32_t>(
+      static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
+  const uintptr_t start = offset - size_t{slot} * size;
+  if (slot >= array->capacity || start >= size) return false;
   Slot& record = array->slots[slot];
   uint64_t refs = record.refs.load(kRelaxed);
   do {
     if (Slot::references(refs) == 0) return false;
     // Acquire: pairs with arrived(), and with the end of the region that had the array before.
   } while (!record.refs.compare_exchange_weak(refs, refs + Slot::kReference, kSwap, kRelaxed));
-  const auto start = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(p) - base -
-                                           size_t{slot} * slot_granules * kGranule);
-  spot = {array, &record, slot, static_cast<uint32_t>(granule), start};
+  spot = {array, &record, slot, static_cast<uint32_t>(start)};
   // Did we look at this region while it came to life or ended, so that the slot is another's? What
   // stands still now decides.
-  if (array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == base &&
-      slot_size() / uint32_t{kGranule} == slot_granules) {
+  if (array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == base && slot_size() == size) {
     return true;
   }
   unpin(*array, slot);
   return false;
 }
 
-void Region::unpin(SlotArray& array, uint32_t slot) noexcept {
+[[gnu::cold]] void Region::unpin(SlotArray& array, uint32_t slot) noexcept {
   array.owner.load(kRelaxed)->drop(slot, Slot::kReference, true);
 }
 
 int Region::release(void* p, size_t n) noexcept {
   Spot spot;
   if (!pin(p, spot)) return -EINVAL;
+  const Slot::Use use = spot.record->use.load(kRelaxed);
   bool last = true;  // of what the reference of the message, or the stretch, is for
-  const bool released = spot.record->use.load(kRelaxed) == Slot::Use::kBytes
-                            ? release_bytes(*spot.record, spot.start, n, last)
-                            : release_piece(spot, p, n);
-  drop(spot.slot, (released && last ? 2 : 1) * Slot::kReference, true);  // the pin's too
+  const bool released = use == Slot::Use::kLone ? release_lone(spot, n)
+                        : use == Slot::Use::kTrain
+                            ? release_piece(spot, n)
+                            : release_bytes(*spot.record, spot.start, n, last);
+  const uint64_t refs = (released && last ? 2 : 1) * Slot::kReference;  // the pin's too
+  if (spot.record->refs.fetch_sub(refs, kSwap) == refs) slot_returned(spot.slot, true);
   return released ? 0 : -EINVAL;
+}
+
+[[gnu::always_inline]] inline bool Region::take_word(std::atomic<uint32_t>& word,
+                                                     size_t n) noexcept {
+  if (n > piece::kMaxLength) return false;
+  uint32_t held = piece::held(static_cast<uint32_t>(n));
+  return word.compare_exchange_strong(held, 0, kSwap, kRelaxed);
+}
+
+[[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, size_t n) noexcept {
+  return spot.start == 0 && take_word(spot.record->lone, n);
+}
+
+// Of a message of a train.
+bool Region::release_piece(const Spot& spot, size_t n) const noexcept {
+  if (spot.start % kGranule != 0) return false;
+  return take_word(pieces_.load(kRelaxed)[granule_of(spot.slot, spot.start)], n);
 }
 
 uintptr_t Region::address_of(uint32_t granule) const noexcept {
   return base_.load(kRelaxed) + size_t{granule} * kGranule;
-}
-
-bool Region::release_piece(const Spot& spot, const void* p, size_t n) noexcept {
-  if (n > piece::kMaxLength) return false;
-  if (reinterpret_cast<uintptr_t>(p) != address_of(spot.granule)) return false;
-  const bool train = spot.record->use.load(kRelaxed) == Slot::Use::kTrain;
-  if (!train && spot.granule != granule_of(spot.slot, 0)) return false;
-  uint32_t word = piece::held(static_cast<uint32_t>(n));
-  return piece_word(*spot.record, spot.granule).compare_exchange_strong(word, 0, kSwap, kRelaxed);
 }
 
 int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept {
@@ -109,25 +119,25 @@ int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) no
   }
   // The pin becomes the flight's reference. Relaxed: nothing else hangs on the count of flights.
   spot.record->refs.fetch_add(Slot::kFlight, kRelaxed);
-  flight = {&area(), block_.load(kRelaxed), spot.granule + 1};
+  flight = {&area(), block_.load(kRelaxed), granule_of(spot.slot, spot.start) + 1};
   return 0;
 }
 
-// The granule where the message begins that p lies in: the nearest before p that has a word. For
+// Where the message begins that p lies in, as a granule: the nearest before p that has a word. For
 // one that does not own p, any other.
 uint32_t Region::start_of(const Spot& spot) const noexcept {
   const uint32_t first = granule_of(spot.slot, 0);
   if (spot.record->use.load(kRelaxed) == Slot::Use::kLone) return first;
   const std::atomic<uint32_t>* pieces = pieces_.load(kRelaxed);
-  uint32_t granule = spot.granule;
+  uint32_t granule = granule_of(spot.slot, spot.start);
   while (granule > first && pieces[granule].load(kRelaxed) == 0) --granule;
   return granule;
 }
 
 int Region::begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept {
-  spot.granule = start_of(spot);
-  const size_t skip = reinterpret_cast<uintptr_t>(p) - address_of(spot.granule);
-  std::atomic<uint32_t>& word = piece_word(*spot.record, spot.granule);
+  const uint32_t granule = start_of(spot);
+  const size_t skip = reinterpret_cast<uintptr_t>(p) - address_of(granule);
+  std::atomic<uint32_t>& word = piece_word(*spot.record, granule);
   uint32_t old = word.load(kRelaxed);
   do {
     const size_t length = piece::length(old);
@@ -136,6 +146,7 @@ int Region::begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcep
     if (whole && n != length) return -EINVAL;
     if (piece::count(old) == piece::kMaxFlights + 1) return -EAGAIN;
   } while (!word.compare_exchange_weak(old, old + 1, kSwap, kRelaxed));
+  spot.start = (granule - granule_of(spot.slot, 0)) * uint32_t{kGranule};
   return 0;
 }
 

@@ -23,13 +23,6 @@ void Receiver::fill(Filled filled) noexcept {
   filled_.push(filled);
 }
 
-IncomingMessage Receiver::deliver(uint32_t slot, uint32_t length) noexcept {
-  receives_->completed();
-  stream_ ? region_->deliver_bytes(slot, length) : region_->deliver(slot, length);
-  count(length);
-  return {region_->slot(slot), length, slot, 0};
-}
-
 void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, length, false}); }
 
 bool Receiver::train(uint32_t slot, uint32_t length) noexcept {

@@ -38,7 +38,12 @@ class Receiver {
   Receiver& operator=(const Receiver&) = delete;
 
   // A lone message came while none waits before it: it is the program's at once.
-  IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept;
+  IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept {
+    receives_->completed();
+    stream_ ? region_->deliver_bytes(slot, length) : region_->deliver(slot, length);
+    count(length);
+    return {region_->slot(slot), length, slot, 0};
+  }
   // A receive completed. The slot of what is no message goes straight back.
   void message(uint32_t slot, uint32_t length) noexcept;  // of a stream: bytes, more than none
   bool train(uint32_t slot, uint32_t length) noexcept;    // false: malformed

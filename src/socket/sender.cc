@@ -50,6 +50,8 @@ void Sender::open(const Limits& limits) noexcept {
   credits_ = data_credits_ + kControlSlots;
   train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge(), !stream_);
   open_ = true;
+  plain_most_ = std::min(limits.peer_slot_size, link_.queue_pair->max_inline());
+  plain_unsignalled_ = std::min(kMostUnsignalled, limits.quota / 2);
 }
 
 // What control frames have used up is what lacks beside the data.

@@ -70,6 +70,16 @@ class Sender {
   // The same; -EMSGSIZE: the device gathers fewer pieces.
   int send(const Gather& gather, bool alone, bool more) noexcept;
 
+  // The same of a message that is copied and of which nobody wants to hear, if there is nothing
+  // else to be done or to be thought of: by far the most are so.
+  enum class Plain : uint8_t {
+    kNot,      // nothing was done
+    kPosted,   // it has left
+    kInTrain,  // it leaves later: this holds
+    kFailed,   // post_error() says why
+  };
+  Plain send_plain(const void* data, size_t length) noexcept;
+
   // Bytes of a stream; so far as they do not leave at once, all or none of them are accepted.
   int stream(const OutgoingMessage& message, bool alone, bool more) noexcept;
   int stream(const Gather& gather, bool alone, bool more) noexcept;
@@ -114,10 +124,16 @@ class Sender {
   // False: more than were used; the peer is lying.
   bool add_credits(uint32_t data, uint32_t control) noexcept;
 
-  // There is nothing to be sent, and will not be when the peer has used up another credit.
-  bool rests() const noexcept {
-    return !holding() && !lane_due_ && owed_grants_ == 0 && owed_data_ + 1 < link_.peer_credits &&
-           owed_control_ < wire::kControlSlots / 2;
+  // A frame with a message has come, which gives these credits, while there is nothing to be sent,
+  // nor will be when the peer has used up its credit. False: that is not so, and nothing was done.
+  bool hear_at_rest(uint32_t data, uint32_t control) noexcept {
+    const bool rests = !holding() && !lane_due_ && owed_grants_ == 0 &&
+                       owed_data_ + 1 < link_.peer_credits &&
+                       owed_control_ < wire::kControlSlots / 2;
+    if (!rests || ((data | control) != 0 && !add_credits(data, control))) return false;
+    heard();
+    --link_.peer_credits;
+    return true;
   }
 
   void end() noexcept { end_wanted_ = true; }
@@ -179,6 +195,7 @@ class Sender {
   bool window_open() const noexcept { return ahead_ < limits_.window; }
   bool wants_signal(const Posted& posted) const noexcept;
   bool take_buffer() noexcept;
+  Plain post_plain(const void* data, uint32_t length) noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_alone(const Gather& gather) noexcept;
   int send_behind(const OutgoingMessage& message, bool alone, bool more) noexcept;
@@ -225,6 +242,10 @@ class Sender {
   const BulkReceiver* bulk_receiver_ = nullptr;
   bool lane_due_ = false;
   ibv_sge lane_address_{};
+
+  // Of plain messages: the longest, and how many SENDs in a row go without a signal.
+  uint32_t plain_most_ = 0;
+  uint32_t plain_unsignalled_ = 0;
 
   Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
 

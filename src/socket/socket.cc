@@ -43,8 +43,7 @@ SocketGuard SocketGuard::of(int fd) {
       continue;
     }
     SocketGuard guard(socket, channel);
-    // While it is in a channel that we have locked the number stays its own.
-    if (socket->channel() == channel && socket->fd_ == fd && !socket->closed_) return guard;
+    if (socket->is_still(fd, channel)) return guard;
   }
 }
 
@@ -169,7 +168,7 @@ int Socket::move_out(int fd, ec_t ec) {
     if (socket->phase_ != Phase::kFresh || socket->waiting_ > 0) return -EISCONN;
     from->ring().drop(socket, [](const EventNote&) { return true; });
     from->forget(socket);
-    socket->connect_waits_ = false;
+    socket->rare_.connect_waits = false;
     socket->shared_.reset();  // that of this channel
     socket->channel_.store(nullptr, std::memory_order_release);
   }

@@ -85,6 +85,9 @@ class Socket final : public EventSource,
   static int accept(int fd, const AcceptOptions& wish, sockaddr_storage& peer);
 
   // -- socket_send.cc, socket_receive.cc
+  // The short way of a message that is copied, on a connection where there is nothing else to be
+  // done: true, it is on its way. False: nothing was done.
+  static bool send_at_once(int fd, const void* buf, size_t size, int flags) noexcept;
   // `completion` hears of the outcome in place of the program, if it is queued.
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags,
                   Completion* completion = nullptr);
@@ -131,9 +134,17 @@ class Socket final : public EventSource,
 
  private:
   friend class SocketGuard;
+  friend class SocketHold;
   template <typename T>
   friend class StablePool;
   Socket() = default;
+
+  // Asked under the channel's lock: while it is in a channel that is locked its number stays its
+  // own.
+  bool is_still(int fd, const Channel* in) const noexcept {
+    return channel() == in && fd_ == fd && !rare_.closed;
+  }
+  bool send_plain(const void* buf, size_t size) noexcept;
 
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
   int set_number(int option, int value);
@@ -142,7 +153,9 @@ class Socket final : public EventSource,
   // program has asked.
   void connect_is_known() noexcept;
   // In a channel whose ring was full. Another one would take its event.
-  bool connect_end_is_untold() const noexcept { return connect_waits_ && !channel()->hidden(); }
+  bool connect_end_is_untold() const noexcept {
+    return rare_.connect_waits && !channel()->hidden();
+  }
   sio_info info() const;
 
   static Socket* make(int domain, int type, bool nonblock, const SocketOptions& options);
@@ -261,7 +274,7 @@ class Socket final : public EventSource,
   }
   // The peer sends no more, and all that it has sent has come.
   bool at_end() const noexcept {
-    return end_received_ && (lane_ == nullptr || lane_->receiver.all_here());
+    return rare_.end_received && (lane_ == nullptr || lane_->receiver.all_here());
   }
   int sendable(size_t size) const noexcept;
   template <typename Put, typename FindKeys>
@@ -330,7 +343,32 @@ class Socket final : public EventSource,
   std::atomic<uint64_t> generation_{0};  // of this use of the object
 };
 
-// A socket, locked, for the length of a call.
+// A socket, locked, for the length of a call that does not wait.
+class SocketHold {
+ public:
+  // Empty if there is anything the matter with that descriptor: a SocketGuard finds out what.
+  [[gnu::always_inline]] static SocketHold of(int fd) noexcept {
+    Socket* const socket = DescriptorTable::instance().socket(fd);
+    Channel* const channel = socket != nullptr ? socket->channel() : nullptr;
+    if (channel == nullptr) return SocketHold();
+    channel->mutex().lock();
+    return SocketHold(channel, socket->is_still(fd, channel) ? socket : nullptr);
+  }
+  SocketHold(const SocketHold&) = delete;
+  SocketHold& operator=(const SocketHold&) = delete;
+
+  explicit operator bool() const noexcept { return socket_ != nullptr; }
+  Socket* operator->() const noexcept { return socket_; }
+
+ private:
+  SocketHold() noexcept = default;
+  SocketHold(Channel* locked, Socket* socket) noexcept : channel_(locked), socket_(socket) {}
+
+  ChannelHold channel_;
+  Socket* socket_ = nullptr;
+};
+
+// The same for a call that may wait.
 class SocketGuard {
  public:
   // The socket of a descriptor; empty if it is none.
@@ -350,11 +388,11 @@ class SocketGuard {
     const uint64_t generation = generation_;
     ++socket->waiting_;
     const int result = channel_->wait(channel_.lock(), WaitFor::kState, deadline, [&] {
-      return socket->generation() != generation || socket->closed_ || ready();
+      return socket->generation() != generation || socket->rare_.closed || ready();
     });
     if (socket->generation() != generation) return -EBADF;
     --socket->waiting_;
-    return socket->closed_ ? -EBADF : result;
+    return socket->rare_.closed ? -EBADF : result;
   }
 
  private:
@@ -367,5 +405,26 @@ class SocketGuard {
   Socket* socket_ = nullptr;
   uint64_t generation_ = 0;
 };
+
+// Part of what is called for each message.
+[[gnu::always_inline]] inline event_data_t& Socket::push(EventRing& ring, uint32_t kind, int error,
+                                                         uint32_t slot, uint32_t offset) noexcept {
+  event_data_t& event = ring.push({this, kind, slot, offset});
+  event = {};
+  event.kind = kind;
+  event.fd = fd_;
+  event.error = error;
+  event.cookie = cookie_;
+  return event;
+}
+
+// `message` is the program's from now on.
+[[gnu::always_inline]] inline void Socket::push_message(EventRing& ring,
+                                                        const IncomingMessage& message) noexcept {
+  event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
+  event.data.buf = message.data;
+  event.data.len = message.length;
+  event.data.mem = receiver_->region()->area().handle();
+}
 
 }  // namespace sio::internal

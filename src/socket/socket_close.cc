@@ -40,8 +40,8 @@ int told_as(int error) noexcept {
 int Socket::shutdown(int how) noexcept {
   if (is_datagram()) return -EOPNOTSUPP;
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return -ENOTCONN;
-  if ((how == SHUT_RD || how == SHUT_RDWR) && !read_shut_) {
-    read_shut_ = true;
+  if ((how == SHUT_RD || how == SHUT_RDWR) && !rare_.read_shut) {
+    rare_.read_shut = true;
     tend();
     receiver_->drop_all();
     repost(true);
@@ -49,8 +49,8 @@ int Socket::shutdown(int how) noexcept {
     after_sending();
     serve_receives();
   }
-  if ((how == SHUT_WR || how == SHUT_RDWR) && !write_shut_) {
-    write_shut_ = true;
+  if ((how == SHUT_WR || how == SHUT_RDWR) && !rare_.write_shut) {
+    rare_.write_shut = true;
     sender_->end();
     sender_->pump(true);
     after_sending();
@@ -75,7 +75,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   }
   // Tells the peer, and fails the queue pair too.
   const bool told = disconnect && endpoint_->disconnect() == 0;
-  await_disconnect_ = told && closing_ && error == 0 && !peer_gone_;
+  await_disconnect_ = told && closing_ && error == 0 && !rare_.peer_gone;
   link_.queue_pair->fail();
   if (lane_ != nullptr) lane_->fail();
   drain_marker_ = sender_->mark_end();
@@ -93,7 +93,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
 bool Socket::drained() const noexcept {
   if (datagram_ != nullptr) return datagram_->receiver.posted() == 0 && datagram_->sender.idle();
   return (sends_drained_ || sender_->nothing_posted()) && receiver_->receives().drained() &&
-         (lane_ == nullptr || lane_->drained()) && (!await_disconnect_ || peer_gone_);
+         (lane_ == nullptr || lane_->drained()) && (!await_disconnect_ || rare_.peer_gone);
 }
 
 void Socket::ending_timed_out() {
@@ -123,11 +123,11 @@ void Socket::end() noexcept {
   tear_down();
   if (lane_ != nullptr) lane_->receiver.end();
   if (std::exchange(tended_, false)) channel()->tend(false);
-  if (reconnectable_ && !closed_) fresh_again();
+  if (reconnectable_ && !rare_.closed) fresh_again();
   serve_receives();
   channel()->changed();
   channel()->offer(this);
-  if (closed_) finish_close_later();
+  if (rare_.closed) finish_close_later();
 }
 
 // The verbs objects, in their order. Sender and receiver stay, for what they still have to tell.
@@ -152,7 +152,7 @@ void Socket::fresh_again() noexcept {
     give_up_own_area();
   }
   failure_ = early_failure_ = 0;
-  bound_ = peer_gone_ = sends_drained_ = want_writable_ = false;
+  bound_ = rare_.peer_gone = sends_drained_ = rare_.want_writable = false;
   phase_ = Phase::kFresh;
   connected(connect_error_);
 }
@@ -185,7 +185,7 @@ int Socket::close(int fd) {
   Channel& channel = *guard.channel();
   const bool hidden = channel.hidden();
   DescriptorTable::instance().clear(fd);
-  socket.closed_ = true;
+  socket.rare_.closed = true;
   socket.placeholder_.reset();
   channel.linger();
   channel.changed();
@@ -222,7 +222,7 @@ void Socket::start_closing() {
     case Phase::kOpen:
       if (datagram_ != nullptr) return start_closing_datagram();
       if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, true);
-      closing_ = write_shut_ = true;
+      closing_ = rare_.write_shut = true;
       start_timer(limit_timer_, linger_time(), &Socket::linger_over);
       sender_->end();
       sender_->pump(true);

@@ -89,14 +89,14 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   socket.so_error_ = socket.connect_error_ = 0;
   socket.start_timer(socket.limit_timer_, milliseconds(timeout), &Socket::connect_timed_out);
   if (socket.nonblock_) {
-    socket.connect_waits_ = true;
+    socket.rare_.connect_waits = true;
     return -EINPROGRESS;
   }
   const int result = guard.wait(kNever, [&] {
     return socket.phase_ != Phase::kResolving && socket.phase_ != Phase::kConnecting &&
            !socket.reconnectable_;
   });
-  if (result == -EINTR) socket.connect_waits_ = true;
+  if (result == -EINTR) socket.rare_.connect_waits = true;
   if (result != 0) return result;
   socket.so_error_ = 0;
   return -socket.connect_error_;
@@ -290,7 +290,7 @@ void Socket::on_refused(const ConnectionEvent& event) {
 }
 
 void Socket::on_disconnected() noexcept {
-  peer_gone_ = true;
+  rare_.peer_gone = true;
   if (phase_ == Phase::kConnecting) return abandon_connect(ECONNREFUSED);
   if (phase_ == Phase::kEnding) {
     if (drained()) end();
@@ -303,7 +303,7 @@ void Socket::on_disconnected() noexcept {
   // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
   // or did not want it.
   // Somebody who waits for room must hear that none will come.
-  const bool orderly = at_end() && !holding() && !sender_->owes_outcomes() && !want_writable_;
+  const bool orderly = at_end() && !holding() && !sender_->owes_outcomes() && !rare_.want_writable;
   begin_ending(orderly ? 0 : ECONNRESET, true);
 }
 
@@ -312,7 +312,7 @@ void Socket::connected(int error) noexcept {
   cancel(limit_timer_);
   connect_error_ = so_error_ = error;
   channel()->changed();
-  if (connect_waits_) channel()->offer(this);
+  if (rare_.connect_waits) channel()->offer(this);
 }
 
 // A connect that failed: once the queue pair is gone the socket is fresh again.

@@ -205,7 +205,7 @@ void Socket::unmake_datagram() noexcept {
 
 // It has done nothing that anybody knows of; what has come meanwhile is lost, as datagrams may be.
 void Socket::unopen_datagram() noexcept {
-  if (datagram_ == nullptr || phase_ != Phase::kOpen || closed_) return;
+  if (datagram_ == nullptr || phase_ != Phase::kOpen || rare_.closed) return;
   const sio_info& info = link_.info;
   const bool used = info.messages_sent != 0 || info.messages_received != 0 || info.lookups != 0 ||
                     !datagram_->groups.empty() || datagram_->peer.is_set() || !receives_.empty();
@@ -214,7 +214,7 @@ void Socket::unopen_datagram() noexcept {
 
 // Fails at the next call that needs it, if it does.
 void Socket::reopen_datagram() noexcept {
-  if (!is_datagram() || !bound_ || phase_ != Phase::kFresh || closed_) return;
+  if (!is_datagram() || !bound_ || phase_ != Phase::kFresh || rare_.closed) return;
   try {
     if (const int error = open_datagram()) LOG_WARN("a datagram socket: %s", errno_text(-error));
   } catch (const std::exception& error) {

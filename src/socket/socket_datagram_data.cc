@@ -18,7 +18,7 @@ void Socket::complete_datagram(wire::Work kind, uint32_t index, const ibv_wc& wc
     if (wc.status == IBV_WC_SUCCESS) {
       const InetAddress moved = it.receiver.received(index, wc);
       if (moved.is_set() && phase_ == Phase::kOpen) it.peers.moved(moved);
-      if (closed_) it.receiver.drop_all();
+      if (rare_.closed) it.receiver.drop_all();
       return;
     }
     it.receiver.flushed(index);
@@ -106,7 +106,7 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
     }
     ++socket.link_.info.credit_stalls;
     if (nonblock) {
-      socket.want_writable_ = true;
+      socket.rare_.want_writable = true;
       socket.wanted_ = wanted;
       socket.datagram_->wanted = whole;
       break;
@@ -117,7 +117,7 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
     if (result == -EBADF) break;  // it is somebody else's, perhaps
     if (result == 0 && socket.phase_ != Phase::kOpen) result = socket.take_error();
   }
-  if (result == 0) socket.want_writable_ = false;
+  if (result == 0) socket.rare_.want_writable = false;
   // Not queued: the buffers are as they were.
   for (uint32_t i = 0; result != 0 && i < gather.lent; ++i) {
     Area::end_flight(gather.records[i].flight, false);
@@ -250,16 +250,17 @@ int Socket::take_datagram(void** buf, size_t size, bool peek) noexcept {
 bool Socket::emit_datagram(EventRing& ring) noexcept {
   const bool all = (datagram_->connecting || emit_connect(ring)) && emit_outcomes(ring) &&
                    emit_datagrams(ring) && emit_ends(ring);
-  if (all && closed_ && phase_ == Phase::kEnded) finish_close_later();
+  if (all && rare_.closed && phase_ == Phase::kEnded) finish_close_later();
   return all;
 }
 
 bool Socket::emit_datagrams(EventRing& ring) noexcept {
-  if (closed_) return true;
-  if (want_writable_ && phase_ == Phase::kOpen && may_send_datagram(datagram_->wanted, wanted_)) {
+  if (rare_.closed) return true;
+  if (rare_.want_writable && phase_ == Phase::kOpen &&
+      may_send_datagram(datagram_->wanted, wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    want_writable_ = false;
+    rare_.want_writable = false;
     datagram_->wanted = {};
   }
   DatagramReceiver& receiver = datagram_->receiver;

@@ -37,14 +37,14 @@ int Socket::connect_datagram(SocketGuard& guard, const InetAddress& to) {
     return 0;
   }
   if (socket.nonblock_) {
-    socket.connect_waits_ = true;
+    socket.rare_.connect_waits = true;
     return -EINPROGRESS;
   }
   const int result = guard.wait(kNever, [&] {
     return socket.datagram_ == nullptr || !socket.datagram_->connecting ||
            socket.phase_ != Phase::kOpen;
   });
-  if (result == -EINTR) socket.connect_waits_ = true;
+  if (result == -EINTR) socket.rare_.connect_waits = true;
   if (result != 0) return result;
   socket.so_error_ = 0;
   return -socket.connect_error_;
@@ -60,7 +60,7 @@ void Socket::datagram_connected(int error) noexcept {
     dissolve_datagram();
   }
   channel()->changed();
-  if (connect_waits_) channel()->offer(this);
+  if (rare_.connect_waits) channel()->offer(this);
 }
 
 // Connected to nobody. A connect that is under way ends with that.
@@ -75,7 +75,7 @@ int Socket::dissolve_datagram() noexcept {
   if (!std::exchange(datagram_->connecting, false)) return 0;
   connect_error_ = so_error_ = ECONNABORTED;
   channel()->changed();
-  if (connect_waits_) channel()->offer(this);
+  if (rare_.connect_waits) channel()->offer(this);
   return 0;
 }
 

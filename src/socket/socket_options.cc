@@ -111,9 +111,10 @@ uint32_t Socket::readiness() const noexcept {
   if (is_datagram() && phase_ == Phase::kFresh) return EPOLLOUT;
   uint32_t bits = 0;
   if (readable()) bits |= EPOLLIN;
-  if (phase_ == Phase::kOpen && !write_shut_ && has_room_for(want_writable_ ? wanted_ : Wanted{}))
+  if (phase_ == Phase::kOpen && !rare_.write_shut &&
+      has_room_for(rare_.want_writable ? wanted_ : Wanted{}))
     bits |= EPOLLOUT;
-  if (end_received_) bits |= EPOLLRDHUP;
+  if (rare_.end_received) bits |= EPOLLRDHUP;
   if (phase_ == Phase::kEnded) bits |= EPOLLHUP;
   if (failure_ != 0 || so_error_ != 0) bits |= EPOLLERR;
   return bits;
@@ -122,7 +123,7 @@ uint32_t Socket::readiness() const noexcept {
 void Socket::connect_is_known() noexcept {
   if (datagram_ != nullptr && datagram_->connecting) return;
   if (!channel()->hidden() || phase_ == Phase::kResolving || phase_ == Phase::kConnecting) return;
-  connect_waits_ = false;
+  rare_.connect_waits = false;
 }
 
 sio_info Socket::info() const {

@@ -31,18 +31,18 @@ void Socket::complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcep
 
 void Socket::completed_bulk(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept {
   if (kind == wire::Work::kBulkSend) return lane_->sender.completed(index);
-  if (peer_broken_) return lane_->receiver.flushed();
+  if (rare_.peer_broken) return lane_->receiver.flushed();
   if (wc.opcode != IBV_WC_RECV || (wc.wc_flags & IBV_WC_WITH_IMM) != 0) {
     lane_->receiver.flushed();  // of the message that it may have ended nothing is given out
     return protocol_broken();
   }
   if (!lane_->receiver.completed(wc.byte_len)) protocol_broken();
-  if (read_shut_ || closed_) receiver_->drop_all();
+  if (rare_.read_shut || rare_.closed) receiver_->drop_all();
 }
 
 void Socket::protocol_broken() noexcept {
   LOG_INFO("QP %u: the peer broke the protocol", link_.queue_pair->number());
-  peer_broken_ = true;
+  rare_.peer_broken = true;
   begin_ending(EPROTO, true);
 }
 
@@ -70,10 +70,10 @@ void Socket::work_failed(const ibv_wc& wc, bool receive) noexcept {
 
 void Socket::received(uint32_t slot, const ibv_wc& wc) noexcept {
   ++frames_seen_;
-  if ((phase_ != Phase::kOpen || peer_broken_) && !takes_frames_now(slot, wc)) return;
+  if ((phase_ != Phase::kOpen || rare_.peer_broken) && !takes_frames_now(slot, wc)) return;
   sender_->heard();
   if (!accept_frame(slot, wc)) protocol_broken();
-  if (read_shut_ || closed_) receiver_->drop_all();
+  if (rare_.read_shut || rare_.closed) receiver_->drop_all();
 }
 
 // Outside of the usual. False: not that one now.
@@ -88,7 +88,7 @@ bool Socket::takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept {
     return false;
   }
   const bool unwanted = phase_ == Phase::kEnding && reconnectable_;
-  if (unwanted || peer_broken_) {  // broken: with a gap before it
+  if (unwanted || rare_.peer_broken) {  // broken: with a gap before it
     receiver_->discard(slot);
     return false;
   }
@@ -110,11 +110,11 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     if (lane) return placed;
     if (!ours || wc.byte_len != 0) return false;
     if (imm.kind == wire::Kind::kCredit) return true;
-    return !std::exchange(end_received_, true);  // the end comes once
+    return !std::exchange(rare_.end_received, true);  // the end comes once
   }
   // On a stream bytes need no frame, and nothing is nothing.
   const bool empty = is_stream() && (train || wc.byte_len == 0);
-  if (end_received_ || empty || link_.peer_credits == 0) {
+  if (rare_.end_received || empty || link_.peer_credits == 0) {
     receiver_->control(slot);
     return false;
   }
@@ -131,8 +131,8 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
 // A lone message at rest, as most are where latency counts: there is room for its event, and
 // nothing that must be told before it.
 bool Socket::may_deliver_at_once() const noexcept {
-  return deliver_ && receiver_->empty() && !connect_waits_ && !read_shut_ && !closed_ &&
-         !channel()->ring().full();
+  return deliver_ && receiver_->empty() && !rare_.connect_waits && !rare_.read_shut &&
+         !rare_.closed && !channel()->ring().full();
 }
 
 // Where latency counts most messages are so: alone, at rest, and there is nothing else to be done
@@ -140,24 +140,24 @@ bool Socket::may_deliver_at_once() const noexcept {
 bool Socket::complete_at_rest(wire::Work kind, uint32_t slot, const ibv_wc& wc) noexcept {
   const bool arrival = kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
                        wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
-  if (!arrival || datagram_ != nullptr || receiver_ == nullptr) return false;
-  if (!is_told() || !may_deliver_at_once() || peer_broken_) return false;
-  if (slot >= receiver_->region()->slots() || (is_stream() && wc.byte_len == 0)) return false;
-  wire::Immediate imm;
-  if (!wire::decode_immediate(wc.imm_data, imm)) return false;
-  if (imm.kind != wire::Kind::kMessage || imm.grants != 0 || !sender_->rests()) return false;
-  if (!sender_->add_credits(imm.credits, imm.control)) return false;
+  if (!arrival || phase_ != Phase::kOpen || !deliver_ || rare_.any()) return false;
+  if (type_ == SOCK_DGRAM || !outcomes_.all_told() || !receiver_->empty()) return false;
+  if (is_stream() && wc.byte_len == 0) return false;
+  EventRing& ring = channel()->ring();
+  if (ring.full() || slot >= receiver_->region()->slots()) return false;
+  uint32_t credits;
+  uint32_t control;
+  if (!wire::decode_message(wc.imm_data, credits, control)) return false;
+  if (!sender_->hear_at_rest(credits, control)) return false;
   ++frames_seen_;
-  sender_->heard();
-  --link_.peer_credits;
-  push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));
+  push_message(ring, receiver_->deliver(slot, wc.byte_len));
   return true;
 }
 
 // Mostly so in a dialogue: what came was delivered at once, and nobody is owed an outcome.
 bool Socket::is_told() const noexcept {
-  return phase_ == Phase::kOpen && receiver_->empty() && outcomes_.all_told() && !want_writable_ &&
-         !connect_waits_ && !end_received_ && !closed_;
+  return phase_ == Phase::kOpen && receiver_->empty() && outcomes_.all_told() &&
+         !rare_.want_writable && !rare_.connect_waits && !rare_.end_received && !rare_.closed;
 }
 
 // After a batch of completions: answer, go on, tell.
@@ -206,25 +206,6 @@ void Socket::run() noexcept {
 
 // ----------------------------------------------------------------------------------- events
 
-event_data_t& Socket::push(EventRing& ring, uint32_t kind, int error, uint32_t slot,
-                           uint32_t offset) noexcept {
-  event_data_t& event = ring.push({this, kind, slot, offset});
-  event = {};
-  event.kind = kind;
-  event.fd = fd_;
-  event.error = error;
-  event.cookie = cookie_;
-  return event;
-}
-
-// `message` is the program's from now on.
-void Socket::push_message(EventRing& ring, const IncomingMessage& message) noexcept {
-  event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
-  event.data.buf = message.data;
-  event.data.len = message.length;
-  event.data.mem = receiver_->region()->area().handle();
-}
-
 void Socket::take(const IncomingMessage& message) noexcept {
   if (receiver_->take(message)) note();
 }
@@ -236,7 +217,7 @@ bool Socket::emit(EventRing& ring) noexcept {
   const bool all = emit_accepts(ring) && (connect_error_ == 0 || emit_outcomes(ring)) &&
                    emit_connect(ring) && emit_outcomes(ring) && emit_messages(ring) &&
                    emit_ends(ring);
-  if (all && closed_ && phase_ == Phase::kEnded) finish_close_later();
+  if (all && rare_.closed && phase_ == Phase::kEnded) finish_close_later();
   return all;
 }
 
@@ -250,13 +231,13 @@ bool Socket::emit_accepts(EventRing& ring) noexcept {
 }
 
 bool Socket::emit_connect(EventRing& ring) noexcept {
-  if (!connect_waits_ || closed_ || phase_ == Phase::kResolving || phase_ == Phase::kConnecting ||
-      reconnectable_) {
+  if (!rare_.connect_waits || rare_.closed || phase_ == Phase::kResolving ||
+      phase_ == Phase::kConnecting || reconnectable_) {
     return true;
   }
   if (ring.full()) return false;
   push(ring, EC_CONNECT, connect_error_);
-  connect_waits_ = false;
+  rare_.connect_waits = false;
   return true;
 }
 
@@ -269,17 +250,17 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
     event.data.mem = done->flight.area->handle();
     outcomes_.told();
   }
-  if (sender_ != nullptr && want_writable_ && !closed_ && phase_ == Phase::kOpen &&
+  if (sender_ != nullptr && rare_.want_writable && !rare_.closed && phase_ == Phase::kOpen &&
       has_room_for(wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    want_writable_ = false;
+    rare_.want_writable = false;
   }
   return true;
 }
 
 bool Socket::emit_messages(EventRing& ring) noexcept {
-  if (receiver_ == nullptr || closed_) return true;
+  if (receiver_ == nullptr || rare_.closed) return true;
   IncomingMessage message;
   while (receiver_->peek(message)) {
     if (!deliver_ && readable_told_) return true;
@@ -297,7 +278,7 @@ bool Socket::emit_messages(EventRing& ring) noexcept {
 }
 
 bool Socket::emit_ends(EventRing& ring) noexcept {
-  if (closed_ || (!end_received_ && phase_ != Phase::kEnded)) return true;
+  if (rare_.closed || (!rare_.end_received && phase_ != Phase::kEnded)) return true;
   const bool dry = receiver_ == nullptr || !receiver_->has_next();
   if (at_end() && dry && !end_told_) {
     if (ring.full()) return false;
@@ -314,27 +295,28 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 
 void Socket::taken(const EventNote& note) noexcept {
   if (note.kind != EC_SENT) return;
-  const bool was_full = outcomes_.full(want_writable_ ? wanted_.records : 1);
+  const bool was_full = outcomes_.full(rare_.want_writable ? wanted_.records : 1);
   outcomes_.taken();
-  if (closed_ && phase_ == Phase::kEnded) return finish_close_later();
+  if (rare_.closed && phase_ == Phase::kEnded) return finish_close_later();
   if (!was_full) return;
   channel()->changed();
   channel()->offer(this);  // there is room for another
 }
 
 void Socket::channel_closed() noexcept {
-  if (closed_ && phase_ == Phase::kEnded) finish_close_later();
+  if (rare_.closed && phase_ == Phase::kEnded) finish_close_later();
 }
 
 // ------------------------------------------------------------------------------------- recv
 
 bool Socket::readable() const noexcept {
   if (datagram_ != nullptr) {
-    return datagram_->receiver.has_next() || (connect_waits_ && !datagram_->connecting) ||
+    return datagram_->receiver.has_next() || (rare_.connect_waits && !datagram_->connecting) ||
            phase_ == Phase::kEnded;
   }
   if (phase_ == Phase::kListening) return !backlog_.empty();
-  if (connect_waits_ && phase_ != Phase::kResolving && phase_ != Phase::kConnecting) return true;
+  if (rare_.connect_waits && phase_ != Phase::kResolving && phase_ != Phase::kConnecting)
+    return true;
   if (phase_ == Phase::kEnded || at_end()) return true;
   return receiver_ != nullptr && receiver_->has_next();
 }
@@ -357,7 +339,7 @@ int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
   if (receiver_ != nullptr && receiver_->broken() && phase_ == Phase::kOpen) {
     begin_ending(EPROTO, true);
   }
-  if (at_end() || read_shut_) {
+  if (at_end() || rare_.read_shut) {
     *buf = nullptr;
     return 0;
   }
@@ -385,7 +367,7 @@ int Socket::receive(SocketGuard& guard, void** buf, size_t size, int flags) {
       const int result = guard.wait(kNever, [&] {
         return (socket.receiver_ != nullptr && socket.receiver_->has_next()) || socket.at_end() ||
                (socket.datagram_ != nullptr && socket.datagram_->receiver.has_next()) ||
-               socket.read_shut_ || socket.phase_ == Phase::kEnded ||
+               socket.rare_.read_shut || socket.phase_ == Phase::kEnded ||
                socket.phase_ == Phase::kFresh;
       });
       if (result != 0) return result;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // sio_send and sio_flush.
+#include "socket/plain_send.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -19,7 +20,7 @@ int Socket::sendable(size_t size) const noexcept {
     default:
       break;
   }
-  if (write_shut_ || peer_gone_) return -EPIPE;
+  if (rare_.write_shut || rare_.peer_gone) return -EPIPE;
   const bool known = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
   const uint64_t most = known ? peer_.max_message : wire::kMaxMessage;
   return size > most ? -EMSGSIZE : 0;
@@ -50,7 +51,7 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
       const bool look_first = !looked && socket.sender_->window_may_be_open();
       const int result = look_first ? -EAGAIN : put(*socket.sender_);
       if (result == 0) {
-        socket.want_writable_ = false;
+        socket.rare_.want_writable = false;
         socket.after_sending();
         return 0;
       }
@@ -70,12 +71,12 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
 // 0 or -errno; -EAGAIN: the program is told when there is room.
 int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
   ++link_.info.credit_stalls;
-  want_writable_ = true;
+  rare_.want_writable = true;
   wanted_ = wanted;
   if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
   const int result =
       guard.wait(kNever, [&] { return sendable(wanted.length) != 0 || has_room_for(wanted); });
-  if (result == 0) want_writable_ = false;
+  if (result == 0) rare_.want_writable = false;
   return result;
 }
 
@@ -83,6 +84,30 @@ int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
 int Socket::send_nothing(Completion* completion) noexcept {
   if (completion != nullptr) completion->sent(0);
   return 0;
+}
+
+bool Socket::send_at_once(int fd, const void* buf, size_t size, int flags) noexcept {
+  const bool plain = buf != nullptr && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0;
+  if (!plain) return false;
+  const SocketHold socket = SocketHold::of(fd);
+  return socket && socket->send_plain(buf, size);
+}
+
+[[gnu::always_inline]] inline bool Socket::send_plain(const void* buf, size_t size) noexcept {
+  if (phase_ != Phase::kOpen || rare_.any() || type_ == SOCK_DGRAM) return false;
+  if (options_.no_delay || size > options_.copy_max || sending_area(buf) != nullptr) return false;
+  switch (sender_->send_plain(buf, size)) {
+    case Sender::Plain::kPosted:
+      return true;
+    case Sender::Plain::kInTrain:
+      channel()->hub().hold(this);
+      return true;
+    case Sender::Plain::kFailed:
+      after_sending();
+      return true;
+    default:
+      return false;
+  }
 }
 
 int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,

@@ -5,6 +5,7 @@
 
 #include <sio/sio.h>
 
+#include <bit>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -60,20 +61,36 @@ struct SocketState {
     ibv_wc wc;
   };
 
+  // What is not so mostly, on a connection that stands. What every message passes looks at all of
+  // it at once.
+  struct Rare {
+    bool connect_waits = false;  // EC_CONNECT is owed
+    bool want_writable = false;  // sio_send said EAGAIN
+    bool end_received = false;
+    bool peer_gone = false;    // it has disconnected
+    bool peer_broken = false;  // it broke the protocol: what follows is dropped
+    bool read_shut = false;
+    bool write_shut = false;
+    bool closed = false;  // by the program: the descriptor is gone
+
+    bool any() const noexcept { return std::bit_cast<uint64_t>(*this) != 0; }
+  };
+
   struct Timer {
     ControlThread::Timer name{};
     uint32_t turn = 0;  // a task that was on its way when the timer was cancelled is of an old one
   };
 
   Phase phase_ = Phase::kFresh;
+  bool deliver_ = false;  // EC_DELIVER
   int fd_ = -1;
+  Rare rare_;
   OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
   int waiting_ = 0;    // threads in blocking calls: where they look it must stay
   int domain_ = AF_UNSPEC;
   int type_ = SOCK_SEQPACKET;
   bool nonblock_ = false;
   bool bound_ = false;
-  bool deliver_ = false;  // EC_DELIVER
   void* cookie_ = nullptr;
   SocketOptions options_;
 
@@ -114,11 +131,9 @@ struct SocketState {
   int failure_ = 0;             // why the connection ended; 0: orderly, or it has not
   bool lost_messages_ = false;  // not all that was sent was acknowledged
   bool failure_told_ = false;   // to sio_send
-  bool connect_waits_ = false;  // EC_CONNECT is owed
   int connect_error_ = 0;
   size_t accepts_to_tell_ = 0;
-  bool want_writable_ = false;  // sio_send said EAGAIN
-  // What it said it of.
+  // What sio_send said EAGAIN of.
   struct Wanted {
     size_t length = 0;
     uint32_t records = 1;  // that it needs
@@ -131,14 +146,8 @@ struct SocketState {
   bool hup_told_ = false;
 
   // Ends.
-  bool end_received_ = false;
-  bool peer_gone_ = false;    // it has disconnected
-  bool peer_broken_ = false;  // it broke the protocol: what follows is dropped
-  bool read_shut_ = false;
-  bool tended_ = false;  // it goes on while the program makes no call
-  bool write_shut_ = false;
+  bool tended_ = false;   // it goes on while the program makes no call
   bool closing_ = false;  // sio_close: what was sent is leaving
-  bool closed_ = false;   // by the program: the descriptor is gone
   bool await_disconnect_ = false;
   Timer limit_timer_;  // of the connect, then the linger, then the draining
   Timer keepalive_timer_;

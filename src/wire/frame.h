@@ -66,6 +66,14 @@ inline bool decode_immediate(uint32_t imm_data, Immediate& imm) noexcept {
   return true;
 }
 
+// The same of one message without grants, as most frames are. False: another frame.
+inline bool decode_message(uint32_t imm_data, uint32_t& credits, uint32_t& control) noexcept {
+  const uint32_t bits = ntohl(imm_data);
+  credits = bits & kMaxCredits;
+  control = bits >> 13 & kMaxControl;
+  return bits >> 16 == static_cast<uint32_t>(Kind::kMessage) << 12;
+}
+
 inline constexpr uint32_t kRecordHeader = 8;
 inline constexpr uint32_t kRecordAlign = 8;
 

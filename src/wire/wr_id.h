@@ -38,4 +38,16 @@ constexpr WorkId decode_work_id(uint64_t wr_id) noexcept {
           static_cast<uint32_t>(wr_id) & kWorkIdMask};
 }
 
+// What the ids of one connection in one of its generations have in common.
+constexpr uint64_t base_of(uint64_t wr_id) noexcept {
+  return wr_id & (uint64_t{kWorkIdMask} << 40 | uint64_t{kWorkIdMask} << 20);
+}
+constexpr uint32_t connection_of(uint64_t wr_id) noexcept {
+  return static_cast<uint32_t>(wr_id >> 20) & kWorkIdMask;
+}
+// The base of the same connection's next generation.
+constexpr uint64_t next_generation(uint64_t base) noexcept {
+  return base_of(base + (uint64_t{1} << 40));
+}
+
 }  // namespace sio::internal::wire

@@ -185,7 +185,7 @@ TEST_F(ArmRace, WakesForWhatArrivesAfterArming) {
   EXPECT_EQ(wait(milliseconds(10'000)), 0);
   guard_.unlock();
   device.join();
-  guard_.lock().lock();
+  guard_.lock() = Channel::Lock(channel_.mutex());
 }
 
 TEST_F(ArmRace, LeavesTheDescriptorReadableOrArmedWheneverTheChannelWasSeenEmpty) {

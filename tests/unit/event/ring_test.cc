@@ -42,10 +42,10 @@ TEST_F(Ring, KeepsWhatLiesBehindOrBeforeWhatWasDropped) {
     ring_.push({first ? &other_ : &one_, EC_RECV, 7, 0}) = {};
     drop(one_);
     event_data_t event;
-    EventNote note;
-    ASSERT_TRUE(ring_.pop(event, note));
-    EXPECT_EQ(note.source, &other_);
-    EXPECT_FALSE(ring_.pop(event, note));
+    const EventNote* const note = ring_.pop(event);
+    ASSERT_NE(note, nullptr);
+    EXPECT_EQ(note->source, &other_);
+    EXPECT_EQ(ring_.pop(event), nullptr);
     EXPECT_TRUE(ring_.empty());
   }
 }
