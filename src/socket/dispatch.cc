@@ -83,8 +83,8 @@ bool attempt(Do what) noexcept {
   }
 }
 
-// In the control thread. What happened is taken before anybody is told of it.
-void take_events() {
+// Returns whether there may be more. What happened is taken before anybody is told of it.
+bool take_some_events() {
   constexpr size_t kMost = 32;
   provider::ConnectionManager& connections = provider::instance().connections();
   std::array<provider::ConnectionEvent, kMost> events;
@@ -92,6 +92,13 @@ void take_events() {
   while (n < kMost && attempt([&] { return connections.next_event(events[n]); })) ++n;
   Teller teller;
   for (size_t i = 0; i < n; ++i) attempt([&] { return teller.tell(events[i]); });
+  return n == kMost;
+}
+
+// In the control thread.
+void take_events() {
+  while (take_some_events()) {
+  }
 }
 
 }  // namespace

@@ -221,6 +221,7 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   const VerbsDevice& on = device_in_use();
   ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
   std::mutex& guard = manager_.answers();
+  if (pair_ != nullptr) throw_errno(EINVAL, "a second queue pair of an endpoint");
   if (for_datagrams()) {
     return std::make_unique<VerbsDatagramPair>(id_, on.protection_domain(), cq, sizes, guard);
   }
