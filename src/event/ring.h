@@ -42,6 +42,8 @@ class EventRing {
   size_t popped() const noexcept { return head_; }
   bool full() const noexcept { return tail_ - head_ == capacity_; }
 
+  size_t room() const noexcept { return capacity_ - (tail_ - head_); }
+
   // Precondition: not full. The caller fills in the record.
   event_data_t& push(const EventNote& note) noexcept {
     const size_t at = tail_++ & mask_;

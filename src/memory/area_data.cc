@@ -75,12 +75,12 @@ void Area::give_back(uint32_t block) noexcept {
 }
 
 int Area::release(void* p, size_t n) noexcept {
-  // Mostly a received message.
-  const Block* const start = blocks_.find_start(offset_of(p) / kLine);
-  Region* const region = start != nullptr && kind(start->state.load(kLoad)) == kRegion
-                             ? start->region.load(kRelaxed)
-                             : nullptr;
-  return region != nullptr ? region->release(p, n) : release_other(p, n);
+  // Mostly a message of the same region as the last one. It knows itself what is in it and what the
+  // program owns; if that is not so the long way tells.
+  Region* const recent = recent_.load(kLoad);
+  if (recent != nullptr && contains(p) && recent->release(p, n) == 0) [[likely]]
+    return 0;
+  return release_other(p, n);
 }
 
 [[gnu::noinline]] int Area::release_other(void* p, size_t n) noexcept {
@@ -89,7 +89,9 @@ int Area::release(void* p, size_t n) noexcept {
   Block& block = blocks_.at(index);
   if (kind(block.state.load(kLoad)) != kRegion) return release_block(index, p, n);
   Region* region = block.region.load(kRelaxed);
-  return region == nullptr ? -EINVAL : region->release(p, n);
+  if (region == nullptr) return -EINVAL;
+  recent_.store(region, std::memory_order_release);  // pairs with kLoad, for who has never seen it
+  return region->release(p, n);
 }
 
 int Area::release_block(uint32_t index, const void* p, size_t n) noexcept {

@@ -58,15 +58,6 @@ class Blocks {
     return index != 0 ? index : find_inside(*t, static_cast<uint32_t>(line));
   }
 
-  // The same, at once if the block starts there or the line is a mark; NULL: it does not, or is
-  // none.
-  Block* find_start(size_t line) const noexcept {
-    const Tables* t = tables();
-    if (t == nullptr || line >= t->capacity) return nullptr;
-    const uint32_t index = t->block_at[line].load(std::memory_order_relaxed);  // invariant 3
-    return index != 0 ? &t->blocks[index] : nullptr;
-  }
-
   // `index` as found, or of a block that one owns.
   Block& at(uint32_t index) const noexcept { return tables()->blocks[index]; }
 

@@ -34,6 +34,7 @@
 #include "memory/area.h"
 #include "memory/piece.h"
 #include "memory/slot.h"
+#include "memory/tables.h"
 
 namespace sio::internal {
 
@@ -61,6 +62,16 @@ class Region {
   // once, at offset 0. Train: offset is a multiple of 8, no two messages at the same one, and the
   // slot is not finished.
   void hand_out(uint32_t slot, uint32_t offset, uint32_t len) noexcept;
+
+  // The same of n messages of a train: their references at once, then each.
+  void prepare_to_hand_out(uint32_t i, uint32_t n) noexcept {
+    // Relaxed: as in hand_out().
+    record(i).refs.fetch_add(n * Slot::kReference, std::memory_order_relaxed);
+  }
+  void hand_out_prepared(uint32_t i, uint32_t offset, uint32_t len) noexcept {
+    std::atomic<uint32_t>* const pieces = pieces_.load(std::memory_order_relaxed);
+    pieces[granule_of(i, offset)].store(piece::held(len), std::memory_order_release);  // likewise
+  }
 
   // A lone message of `len` bytes landed in the slot and is the program's at once: arrived(),
   // hand_out() and finish() in one.
@@ -135,7 +146,9 @@ class Region {
   Slot& record(uint32_t i) const noexcept {
     return array_.load(std::memory_order_relaxed)->slots[i];  // relaxed: stands still
   }
-  uint32_t granule_of(uint32_t slot, uint32_t offset) const noexcept;
+  uint32_t granule_of(uint32_t slot, uint32_t offset) const noexcept {
+    return slot * (slot_size() / uint32_t{kGranule}) + offset / uint32_t{kGranule};
+  }
   uintptr_t address_of(uint32_t granule) const noexcept;
   std::atomic<uint32_t>& piece_word(Slot& slot, uint32_t granule) const noexcept;
   // Takes references and flights off a slot; the last reference returns it.

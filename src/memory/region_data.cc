@@ -27,10 +27,6 @@ struct Region::Spot {
   uint32_t start;  // bytes from the slot's start
 };
 
-uint32_t Region::granule_of(uint32_t slot, uint32_t offset) const noexcept {
-  return slot * (slot_size() / uint32_t{kGranule}) + offset / uint32_t{kGranule};
-}
-
 // The word of the message that starts at this granule. A lone one has it in the slot's record, so
 // that a slot takes no further cache line or page unless trains come.
 std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const noexcept {

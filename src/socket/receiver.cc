@@ -51,9 +51,14 @@ bool Receiver::peek(IncomingMessage& message) noexcept {
   const Filled& filled = filled_.front();
   if (!filled.train) {
     next_ = {region_->slot(filled.slot), filled.length, filled.slot, 0};
-  } else if (!at_announcement_ && !read_train(filled)) {
-    broken_ = true;
-    return false;
+  } else if (!at_announcement_) {
+    wire::Record record;
+    if (read_record(filled, record)) {
+      next_ = {region_->slot(filled.slot) + record.offset, record.length, filled.slot,
+               record.offset};
+    } else if (broken_) {
+      return false;
+    }
   }
   if (at_announcement_) {
     if (!bulk_->here()) return false;
@@ -64,19 +69,16 @@ bool Receiver::peek(IncomingMessage& message) noexcept {
   return true;
 }
 
-// The next record of the train at the head. False: malformed.
-bool Receiver::read_train(const Filled& filled) noexcept {
-  char* const data = region_->slot(filled.slot);
-  if (!reading_) reader_ = wire::TrainReader(data, filled.length);
+// The next record of the train at the head, if it is a message. False: it is an announcement, or
+// malformed.
+bool Receiver::read_record(const Filled& filled, wire::Record& record) noexcept {
+  if (!reading_) reader_ = wire::TrainReader(region_->slot(filled.slot), filled.length);
   reading_ = true;
-  wire::Record record;
-  if (!reader_.next(record)) return false;
-  if (record.announced) {
-    at_announcement_ = bulk_ != nullptr && bulk_->expects(record.length);
-    return at_announcement_;
-  }
-  next_ = {data + record.offset, record.length, filled.slot, record.offset};
-  return true;
+  broken_ = !reader_.next(record);
+  if (broken_ || !record.announced) return !broken_;
+  at_announcement_ = bulk_ != nullptr && bulk_->expects(record.length);
+  broken_ = !at_announcement_;
+  return false;
 }
 
 void Receiver::take_bytes(uint32_t n) noexcept {

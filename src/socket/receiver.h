@@ -10,6 +10,7 @@
 // 3. On a stream each slot has bytes, which are handed out in any portions.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -66,6 +67,13 @@ class Receiver {
   // It is the program's now. Precondition: it was peeked at. True: there may be something to post
   // or to grant for that.
   bool take(const IncomingMessage& message) noexcept;
+  // The next ones are those of a train, if so without peeking: use(message) gets the first of them,
+  // `most` at most (more than 0), which are the program's now.
+  bool in_train() const noexcept {
+    return !have_next_ && !at_announcement_ && head_ != tail_ && head().train && !broken_;
+  }
+  template <typename Use>
+  void take_of_train(size_t most, Use use) noexcept;
   // On a stream: its first n bytes, which are not none.
   void take_bytes(uint32_t n) noexcept;
   // The program never saw it: back into the slot's account.
@@ -92,7 +100,7 @@ class Receiver {
  private:
   using Filled = FilledSlots::Filled;
   void fill(Filled filled) noexcept;
-  bool read_train(const Filled& filled) noexcept;
+  bool read_record(const Filled& filled, wire::Record& record) noexcept;
   void count(uint32_t length) noexcept {
     ++link_.info.messages_received;
     link_.info.bytes_received += length;
@@ -112,5 +120,27 @@ class Receiver {
   IncomingMessage next_{};
   bool broken_ = false;
 };
+
+template <typename Use>
+void Receiver::take_of_train(size_t most, Use use) noexcept {
+  constexpr size_t kAtOnce = 32;
+  wire::Record records[kAtOnce];
+  const Filled filled = head();
+  char* const data = region_->slot(filled.slot);
+  uint32_t n = 0;
+  bool whole = false;
+  while (n < std::min(most, kAtOnce) && !whole && read_record(filled, records[n])) {
+    ++n;
+    whole = reader_.at_end();
+  }
+  region_->prepare_to_hand_out(filled.slot, n);
+  for (uint32_t i = 0; i < n; ++i) {
+    const wire::Record& record = records[i];
+    region_->hand_out_prepared(filled.slot, record.offset, record.length);
+    count(record.length);
+    use(IncomingMessage{data + record.offset, record.length, filled.slot, record.offset});
+  }
+  if (whole) next_filled();
+}
 
 }  // namespace sio::internal

@@ -262,7 +262,12 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
 bool Socket::emit_messages(EventRing& ring) noexcept {
   if (receiver_ == nullptr || rare_.closed) return true;
   IncomingMessage message;
-  while (receiver_->peek(message)) {
+  for (;;) {
+    while (deliver_ && receiver_->in_train() && !ring.full()) {
+      receiver_->take_of_train(ring.room(),
+                               [&](const IncomingMessage& one) { push_message(ring, one); });
+    }
+    if (!receiver_->peek(message)) break;
     if (!deliver_ && readable_told_) return true;
     if (ring.full()) return false;
     if (!deliver_) {

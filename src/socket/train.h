@@ -129,7 +129,7 @@ class Train {
   void add_padding(uint32_t length, uint32_t copied) noexcept {
     const uint32_t padding = framed_ ? wire::record_size(length) - wire::kRecordHeader - length : 0;
     if (copied + padding == 0) return;
-    std::memset(buffer_->data + used_ + copied, 0, padding);
+    if (padding > 0) std::memset(buffer_->data + used_ + copied, 0, padding);
     extend(copied + padding);
   }
 
