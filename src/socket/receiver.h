@@ -70,7 +70,8 @@ class Receiver {
   // The next ones are those of a train, if so without peeking: use(message) gets the first of them,
   // `most` at most (more than 0), which are the program's now.
   bool in_train() const noexcept {
-    return !have_next_ && !at_announcement_ && head_ != tail_ && head().train && !broken_;
+    return !have_next_ && !at_announcement_ && !filled_.empty() && filled_.front().train &&
+           !broken_;
   }
   template <typename Use>
   void take_of_train(size_t most, Use use) noexcept;
@@ -125,7 +126,7 @@ template <typename Use>
 void Receiver::take_of_train(size_t most, Use use) noexcept {
   constexpr size_t kAtOnce = 32;
   wire::Record records[kAtOnce];
-  const Filled filled = head();
+  const Filled filled = filled_.front();
   char* const data = region_->slot(filled.slot);
   uint32_t n = 0;
   bool whole = false;
