@@ -137,13 +137,17 @@ class Channel : private Deferred {
   void linger() noexcept {
     --attached_;
     ++lingering_;
+    ++cares_;
   }
-  void lingered() noexcept { --lingering_; }
+  void lingered() noexcept {
+    --lingering_;
+    --cares_;
+  }
   // A socket goes on without the program's calls (what arrives is dropped, large messages are given
   // memory), or no longer does.
-  void tend(bool on) noexcept { tended_ += on ? 1 : -1; }
+  void tend(bool on) noexcept { count_care(tended_, on); }
   // The same, and at once: the program waits for what happens here, but looks elsewhere.
-  void rely_on(bool on) noexcept { relied_on_ += on ? 1 : -1; }
+  void rely_on(bool on) noexcept { count_care(relied_on_, on); }
 
   // A hidden channel whose socket moves elsewhere: gives up the descriptor and closes.
   OwnFd close_and_keep_descriptor() noexcept;
@@ -248,8 +252,12 @@ class Channel : private Deferred {
     return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
            !wants_care() && !hub_->armed_for_too_little();
   }
+  void count_care(int& reason, bool on) noexcept {
+    reason += on ? 1 : -1;
+    cares_ += on ? 1 : -1;
+  }
   bool wants_care() const noexcept {
-    if ((tended_ | relied_on_ | lingering_) == 0 && !hub_->holding()) return false;
+    if (cares_ == 0 && !hub_->holding()) return false;
     const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
     return care_ < needed_care() || more;
   }
@@ -294,6 +302,7 @@ class Channel : private Deferred {
   unsigned empties_ = 0;   // times in a row that it was seen empty
   TimePoint empty_since_{};
   int attached_ = 0;
+  int cares_ = 0;  // the sum of the next three
   int lingering_ = 0;
   int tended_ = 0;
   int relied_on_ = 0;

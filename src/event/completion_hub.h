@@ -82,7 +82,7 @@ class CompletionHub {
   // those of sends are not solicited, failed ones neither, and rxe of Linux 6.12 does not count
   // flushed receives as solicited.
   void posted() noexcept { ++in_flight_; }
-  void completed() noexcept { --in_flight_; }
+  void completed(uint32_t n = 1) noexcept { in_flight_ -= n; }
   // Whether the next completion that matters may go unnoticed by a sleeper.
   bool needs_arming() const noexcept {
     return !armed_ || seen_since_arm_ || armed_for_too_little();

@@ -9,11 +9,14 @@ namespace sio::internal {
 
 ReceiveChain::ReceiveChain(const Region& region, uint32_t lkey, const CompletionHub::Seat& seat,
                            const uint32_t* slots, uint32_t n) noexcept {
+  const auto base = reinterpret_cast<uintptr_t>(region.slot(0));
+  const uint32_t size = region.slot_size();
+  const uint64_t id = seat.work_id(wire::Work::kReceive, 0);
   for (uint32_t i = 0; i < n; ++i) {
-    sges[i] = {reinterpret_cast<uintptr_t>(region.slot(slots[i])), region.slot_size(), lkey};
-    wrs[i] = {seat.work_id(wire::Work::kReceive, slots[i]), i + 1 < n ? &wrs[i + 1] : nullptr,
-              &sges[i], 1};
+    sges[i] = {base + size_t{slots[i]} * size, size, lkey};
+    wrs[i] = {id | slots[i], &wrs[i + 1], &sges[i], 1};
   }
+  wrs[n - 1].next = nullptr;
 }
 
 OwnReceives::OwnReceives(Link& link, Region& region, void (*on_returned)(void*), void* arg)

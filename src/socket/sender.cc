@@ -415,24 +415,19 @@ void Sender::failed(uint32_t index) noexcept {
 }
 
 void Sender::finish_first(uint32_t n) noexcept {
-  for (; n > 0; --n) {
-    finish(posted_at(completed_), 0);
-    ++completed_;
-  }
+  link_.hub->completed(n);
+  for (; n > 0; --n) finish(posted_at(completed_++), 0);
   ahead_ = std::min(ahead_, in_flight());
 }
 
 void Sender::finish(const Posted& posted, int error) noexcept {
-  link_.hub->completed();
   if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, link_.buffers_held);
   if (posted.records > 0) outcomes_.finish(posted.records, error);
 }
 
 void Sender::fail(int error) noexcept {
-  while (completed_ != posted_) {
-    finish(posted_at(completed_), error);
-    ++completed_;
-  }
+  link_.hub->completed(in_flight());
+  while (completed_ != posted_) finish(posted_at(completed_++), error);
   unsignalled_ = 0;
   const uint32_t records = train_.records() + rest_.records();
   if (!train_.empty()) link_.staging->give_back(train_.depart(), link_.buffers_held);

@@ -173,7 +173,7 @@ class Socket final : public EventSource,
   void take_receive_memory(Area& area, size_t bytes);
   void give_up_region() noexcept;
   void give_up_own_area() noexcept;
-  Area* sending_area(const void* p) const noexcept;
+  Area* sending_area(const void* p) const noexcept { return send_areas_.find(p); }
   // -errno, and a line of the log that says what is wrong.
   [[gnu::cold]] int too_large_to_copy(size_t size) const noexcept;
   [[gnu::cold]] int too_small_to_receive(size_t size) const noexcept;

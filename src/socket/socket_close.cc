@@ -147,7 +147,7 @@ void Socket::fresh_again() noexcept {
   reconnectable_ = false;
   unmake_connection();
   if (own_area_ != nullptr) {
-    std::erase(send_areas_, own_area_);
+    send_areas_.remove(*own_area_);
     receive_area_ = nullptr;
     give_up_own_area();
   }

@@ -124,7 +124,7 @@ void Socket::prepare_datagram_memory() {
     own_area_ = Area::create(std::max<size_t>(needed, settings().default_area));
     own_area_->associate();
     receive_area_ = own_area_;
-    send_areas_.push_back(own_area_);
+    send_areas_.add(*own_area_);
   }
   const size_t bytes = receive_size_ != 0 ? receive_size_ : needed;
   const uint32_t slots = datagram_slots_in(bytes);
@@ -195,7 +195,7 @@ void Socket::unmake_datagram() noexcept {
   if (link_.seat) link_.hub->leave(link_.seat);
   link_ = Link{};
   if (own_area_ != nullptr) {
-    std::erase(send_areas_, own_area_);
+    send_areas_.remove(*own_area_);
     receive_area_ = nullptr;
     give_up_region();
     give_up_own_area();

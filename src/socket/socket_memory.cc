@@ -55,7 +55,7 @@ int Socket::associate(Area& area, size_t size, unsigned flags) {
     receive_size_ = size;
     shares_ = (flags & DMA_SHARED) != 0;
   }
-  if (send) send_areas_.push_back(&area);
+  if (send) send_areas_.add(area);
   return 0;
 }
 
@@ -74,7 +74,7 @@ int Socket::dissociate(Area& area, size_t size) noexcept {
     receive_size_ = 0;
     shares_ = false;
   }
-  if (found->send) send_areas_.erase(std::find(send_areas_.begin(), send_areas_.end(), &area));
+  if (found->send) send_areas_.remove(area);
   associated_.erase(found);
   area.dissociate();
   return 0;
@@ -133,7 +133,7 @@ void Socket::prepare_receive_memory(provider::Device& device) {
     own_area_ = Area::create(wanted);
     own_area_->associate();
     receive_area_ = own_area_;
-    send_areas_.push_back(own_area_);
+    send_areas_.add(*own_area_);
   }
   const size_t bytes = receive_size_ != 0 ? receive_size_ : options_.receive_bytes();
   const uint32_t slots = options_.slots_in(bytes);
@@ -187,13 +187,6 @@ int Socket::too_small_to_receive(size_t size) const noexcept {
         size_t{wire::kMinSlots + wire::kControlSlots} * options_.slot_size);
   }
   return -EINVAL;
-}
-
-Area* Socket::sending_area(const void* p) const noexcept {
-  for (Area* area : send_areas_) {
-    if (area->contains(p)) return area;
-  }
-  return nullptr;
 }
 
 }  // namespace sio::internal

@@ -137,7 +137,8 @@ bool Socket::may_deliver_at_once() const noexcept {
 
 // Where latency counts most messages are so: alone, at rest, and there is nothing else to be done
 // or to be told. What is not quite so is left to complete().
-bool Socket::complete_at_rest(wire::Work kind, uint32_t slot, const ibv_wc& wc) noexcept {
+[[gnu::hot]] bool Socket::complete_at_rest(wire::Work kind, uint32_t slot,
+                                           const ibv_wc& wc) noexcept {
   const bool arrival = kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
                        wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
   if (!arrival || phase_ != Phase::kOpen || !deliver_ || rare_.any()) return false;

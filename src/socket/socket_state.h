@@ -23,6 +23,7 @@
 #include "socket/options.h"
 #include "socket/outcomes.h"
 #include "socket/receiver.h"
+#include "socket/send_areas.h"
 #include "socket/sender.h"
 #include "socket/shared_receives.h"
 #include "wire/hello.h"
@@ -101,7 +102,7 @@ struct SocketState {
   std::unique_ptr<BulkPool> pool_;          // the same, for messages larger than a slot
   bool shares_ = false;                     // DMA_SHARED
   std::shared_ptr<SharedReceives> shared_;  // then, in place of these: once it is known where
-  std::vector<Area*> send_areas_;
+  SendAreas send_areas_;
   std::vector<Association> associated_;
   Area* own_area_ = nullptr;
 
