@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "options.h"
 
-#include <sio/base.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "common/help.h"
 #include "options_common.h"
 
 namespace sio_perf {
@@ -116,20 +115,14 @@ Parsed parse_options(int argc, char** argv) {
       "Start `sio_perf server` at one end and `sio_perf lat HOST` at the other.");
   Given given;
   app.require_subcommand(1);
-  app.set_version_flag("--version", "sio_perf of libsio " + std::to_string(SIO_VERSION_MAJOR) +
-                                        '.' + std::to_string(SIO_VERSION_MINOR) + '.' +
-                                        std::to_string(SIO_VERSION_PATCH) + '\n');
+  sio_tools::dress(app, "sio_perf");  // before there are commands, which take it from here
   for (const PeerName& of : kPeers) {
     add_server(app, of, given);
     for (const Command& command : kCommands) add_client(app, command, of, given);
     if (has_crowds(of)) add_crowd_clients(app, of, given.options);
   }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    // Of CLI11's statuses only that of --help is ours.
-    return {std::nullopt, app.exit(error) == 0 ? 0 : 2};
-  }
+  const int status = sio_tools::parse(app, argc, argv);
+  if (status >= 0) return {std::nullopt, status};
   return {given.options, 0};
 }
 

@@ -291,6 +291,13 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
     push(ring, EC_EOF, 0);
     end_told_ = true;
   }
+  // Who waits to send learns of the end from sio_send where EC_HUP does not come: when it was in
+  // order, or as long as messages are before it that nobody takes.
+  if (phase_ == Phase::kEnded && rare_.want_writable && (failure_ == 0 || !dry)) {
+    if (ring.full()) return false;
+    push(ring, EC_WRITABLE, 0);
+    rare_.want_writable = false;
+  }
   if (phase_ == Phase::kEnded && failure_ != 0 && dry && !hup_told_) {
     if (ring.full()) return false;
     push(ring, EC_HUP, failure_);

@@ -58,6 +58,55 @@ TEST_F(RegionTest, ALoneMessageReturnsItsSlotWhenReleased) {
   region->detach();
 }
 
+// Whatever the size of the slots: the slot of an address is found without a division.
+TEST_F(RegionTest, EachMessageIsFoundAndNothingBesideIt) {
+  for (const uint32_t size : {64u, 192u, 320u, 1024u, 1088u, 4032u, 8192u}) {
+    constexpr uint32_t kMany = 7;
+    Region* const other = Region::create(*area, size_t{kMany} * size, size, kMany);
+    for (uint32_t i = 0; i < kMany; ++i) {
+      other->deliver(i, size);
+      char* const p = other->slot(i);
+      EXPECT_EQ(area->release(p - 1, size), -EINVAL) << size << ' ' << i;
+      EXPECT_EQ(area->release(p + 1, size), -EINVAL) << size << ' ' << i;
+      EXPECT_EQ(area->release(p + size - 1, size), -EINVAL) << size << ' ' << i;
+      EXPECT_EQ(area->release(p, size - 1), -EINVAL) << size << ' ' << i;
+      EXPECT_EQ(area->release(p, size), 0) << size << ' ' << i;
+      EXPECT_EQ(area->release(p, size), -EINVAL) << size << ' ' << i;
+    }
+    EXPECT_EQ(other->returned(), kMany);
+    other->detach();
+  }
+  region->detach();
+}
+
+TEST_F(RegionTest, TheMessagesOfATrainAreHandedOutTogether) {
+  region->arrived(4, true);
+  region->prepare_to_hand_out(4, 2);
+  region->hand_out_prepared(4, 8, 10);
+  region->hand_out_prepared(4, 32, 20);
+  region->finish(4);
+  EXPECT_EQ(area->release(region->slot(4) + 32, 20), 0);
+  EXPECT_EQ(collect(), Slots{});
+  EXPECT_EQ(area->release(region->slot(4) + 8, 10), 0);
+  EXPECT_EQ(collect(), Slots{4});
+  region->detach();
+}
+
+// The last release was of another region, which may have gone.
+TEST_F(RegionTest, AMessageIsFoundAfterThoseOfOtherRegions) {
+  char* const p = lone(3, 100);
+  Region* const other = Region::create(*area, 8192, 1024, 8);
+  other->deliver(0, 5);
+  EXPECT_EQ(area->release(other->slot(0), 5), 0);
+  other->detach();
+  EXPECT_EQ(area->release(p, 100), 0);
+  void* block = nullptr;
+  EXPECT_EQ(area->reserve(&block, 100), 0);
+  EXPECT_EQ(area->release(block, 100), 0);
+  EXPECT_EQ(collect(), Slots{3});
+  region->detach();
+}
+
 TEST_F(RegionTest, AReleasedMessageKeepsTheSlotUntilTheDecoderHasFinished) {
   region->arrived(2, false);
   region->hand_out(2, 0, 7);

@@ -70,6 +70,12 @@ TEST(Immediate, ComesBackAsItWas) {
           EXPECT_EQ(imm.credits, credits);
           EXPECT_EQ(imm.grants, grants);
           EXPECT_EQ(imm.control, control);
+          uint32_t gave;
+          uint32_t gave_control;
+          const bool message = decode_message(encode_immediate(sent), gave, gave_control);
+          ASSERT_EQ(message, kind == Kind::kMessage && grants == 0);
+          EXPECT_EQ(gave, credits);
+          EXPECT_EQ(gave_control, control);
         }
       }
     }

@@ -28,5 +28,18 @@ TEST(WorkId, KeepsItsFieldsApartWhenACountRunsOver) {
   EXPECT_EQ(id.index, 2u);
 }
 
+TEST(WorkId, HasABaseThatAllOfItsConnectionsGenerationHave) {
+  const uint64_t base = encode_work_id({Work{}, kWorkIdMask, 9, 0});
+  for (const Work kind : {Work::kReceive, Work::kBulkSend}) {
+    const uint64_t id = encode_work_id({kind, kWorkIdMask, 9, 77});
+    EXPECT_EQ(base_of(id), base);
+    EXPECT_EQ(connection_of(id), 9u);
+  }
+  EXPECT_NE(base_of(encode_work_id({Work::kSend, kWorkIdMask, 8, 77})), base);
+  EXPECT_NE(base_of(encode_work_id({Work::kSend, kWorkIdMask - 1, 9, 77})), base);
+  EXPECT_EQ(next_generation(base), encode_work_id({Work{}, 0, 9, 0}));
+  EXPECT_EQ(next_generation(next_generation(base)), encode_work_id({Work{}, 1, 9, 0}));
+}
+
 }  // namespace
 }  // namespace sio::internal::wire
