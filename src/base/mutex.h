@@ -25,6 +25,10 @@ class Mutex {
   void unlock() noexcept {
     if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) wake();
   }
+  // Somebody may sleep until it is given back.
+  bool is_waited_for() const noexcept {
+    return state_.load(std::memory_order_relaxed) == kWaitedFor;
+  }
 
  private:
   // kWaitedFor: it is taken, and somebody may sleep until it is not.

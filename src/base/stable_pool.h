@@ -17,7 +17,7 @@ class StablePool {
   T* take() {
     const std::lock_guard lock(mutex_);
     if (free_.empty()) {
-      total_.reserve(total_.size() + 1);
+      if (total_.size() == total_.capacity()) total_.reserve(2 * total_.size() + 1);
       total_.push_back(new T);
       free_.reserve(total_.capacity());  // so that give_back never allocates
       return total_.back();

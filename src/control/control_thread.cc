@@ -12,6 +12,17 @@
 #include "base/thread.h"
 
 namespace sio::internal {
+namespace {
+
+// Nothing that it does is so urgent that a thread of the program has to make way for it, and mostly
+// that has a lock that this one would go for: it runs when there is a processor, or its turn has
+// come.
+void step_back() noexcept {
+  const sched_param none{};
+  [[maybe_unused]] const int result = pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}
+
+}  // namespace
 
 ControlThread& ControlThread::instance() {
   static ControlThread* const thread = new ControlThread;
@@ -151,6 +162,7 @@ void ControlThread::run_ready(const epoll_event* events, int n) {
 }
 
 void ControlThread::run() noexcept {
+  step_back();
   constexpr int kMostEvents = 32;
   epoll_event events[kMostEvents];
   for (;;) {

@@ -77,9 +77,10 @@ CompletionHub::Seat CompletionHub::take_seat(Queue& queue, uint32_t entries,
   if (free_places_.empty()) {
     if (places_.size() > wire::kWorkIdMask) throw_errno(EMFILE, "connections of a channel");
     // All that leave() and dispatch() push onto has its room now.
-    free_places_.reserve(places_.size() + 1);
-    touched_.reserve(places_.size() + 1);
-    held_.reserve(places_.size() + 1);
+    if (places_.size() == places_.capacity()) places_.reserve(2 * places_.size() + 1);
+    free_places_.reserve(places_.capacity());
+    touched_.reserve(places_.capacity());
+    held_.reserve(places_.capacity());
     const auto connection = static_cast<uint32_t>(places_.size());
     places_.push_back({nullptr, wire::encode_work_id({wire::Work{}, 0, connection, 0})});
     free_places_.push_back(connection);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "memory/slot.h"
 
-#include <array>
+#include <algorithm>
 #include <bit>
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -16,35 +17,39 @@ struct Shelf {
 
 std::mutex mutex;
 
-// By the power of two; under the mutex. Never destroyed.
-std::array<Shelf, 33>& shelves() {
-  static auto* shelves = new std::array<Shelf, 33>;
+// By capacity; under the mutex. Never destroyed.
+std::map<uint32_t, Shelf>& shelves() {
+  static auto* shelves = new std::map<uint32_t, Shelf>;
   return *shelves;
 }
 
-Shelf& shelf_for(uint32_t slots) {
-  return shelves()[static_cast<size_t>(std::bit_width(slots - 1))];
+// Eight sizes between one power of two and the next: few enough for arrays to be used again, and
+// an eighth at most is not used.
+uint32_t capacity_for(uint32_t slots) noexcept {
+  const uint32_t step = std::max(1u, std::bit_ceil(slots) / 16);
+  return (slots + step - 1) / step * step;
 }
 
 }  // namespace
 
 SlotArray* take_slot_array(uint32_t slots) {
   const std::lock_guard lock(mutex);
-  Shelf& shelf = shelf_for(slots);
+  const uint32_t capacity = capacity_for(slots);
+  Shelf& shelf = shelves()[capacity];
   if (!shelf.free.empty()) {
     SlotArray* array = shelf.free.back();
     shelf.free.pop_back();
     return array;
   }
-  shelf.all.reserve(shelf.all.size() + 1);
+  if (shelf.all.size() == shelf.all.capacity()) shelf.all.reserve(2 * shelf.all.size() + 1);
   shelf.free.reserve(shelf.all.capacity());
-  shelf.all.push_back(new SlotArray(std::bit_ceil(slots)));
+  shelf.all.push_back(new SlotArray(capacity));
   return shelf.all.back();
 }
 
 void give_back_slot_array(SlotArray* array) noexcept {
   const std::lock_guard lock(mutex);
-  shelf_for(array->capacity).free.push_back(array);
+  shelves().find(array->capacity)->second.free.push_back(array);
 }
 
 }  // namespace sio::internal

@@ -45,7 +45,7 @@ struct SlotArray {
   std::atomic<Region*> owner{nullptr};
 };
 
-// An array for `slots` or more (a power of two), all references and messages 0. Throws
+// An array for `slots` or a few more, all references and messages 0. Throws
 // std::bad_alloc.
 SlotArray* take_slot_array(uint32_t slots);
 void give_back_slot_array(SlotArray* array) noexcept;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "socket/dispatch.h"
 
+#include <array>
+#include <exception>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 
 #include "base/log.h"
@@ -36,19 +39,66 @@ bool find_target(uint64_t endpoint, Target& target) {
   return true;
 }
 
-void dispatch(provider::ConnectionEvent& event) {
-  Target target;
-  if (!find_target(event.endpoint, target)) return;
-  SocketGuard guard = SocketGuard::of(target.socket, target.generation);
-  // An endpoint on its way from a listener to a new socket is nobody's: what is told of it then
-  // shows in the call that takes it over.
-  if (guard && guard->owns_endpoint(event.endpoint)) guard->on_connection_event(event);
+// Tells sockets of what happened. Those of one channel that follow one another are told under one
+// lock, unless somebody waits for it: so a thread that sleeps there wakes once for all of them.
+class Teller {
+ public:
+  bool tell(provider::ConnectionEvent& event) {
+    Target target;
+    if (!find_target(event.endpoint, target)) return false;
+    // An endpoint on its way from a listener to a new socket is nobody's: what is told of it then
+    // shows in the call that takes it over.
+    if (!find(target) || !target.socket->owns_endpoint(event.endpoint)) return false;
+    target.socket->on_connection_event(event);
+    return true;
+  }
+
+ private:
+  // Whether it is still that socket; its channel is locked then.
+  bool find(const Target& target) {
+    if (guard_) {
+      ChannelGuard& channel = guard_->channel();
+      const bool here = target.socket->channel() == channel.get();
+      if (here && !channel->mutex().is_waited_for()) {
+        return target.socket->generation() == target.generation;
+      }
+    }
+    guard_.reset();  // two locks are never held at once
+    guard_.emplace(SocketGuard::of(target.socket, target.generation));
+    if (!*guard_) guard_.reset();
+    return guard_.has_value();
+  }
+
+  std::optional<SocketGuard> guard_;
+};
+
+// What fails (out of memory, say) is no reason to forget other events.
+template <typename Do>
+bool attempt(Do what) noexcept {
+  try {
+    return what();
+  } catch (const std::exception& error) {
+    LOG_ERROR("an event of a connection: %s", error.what());
+    return false;
+  }
 }
 
-void take_events() {
+// Returns whether there may be more. What happened is taken before anybody is told of it.
+bool take_some_events() {
+  constexpr size_t kMost = 32;
   provider::ConnectionManager& connections = provider::instance().connections();
-  provider::ConnectionEvent event;
-  while (connections.next_event(event)) dispatch(event);
+  std::array<provider::ConnectionEvent, kMost> events;
+  size_t n = 0;
+  while (n < kMost && attempt([&] { return connections.next_event(events[n]); })) ++n;
+  Teller teller;
+  for (size_t i = 0; i < n; ++i) attempt([&] { return teller.tell(events[i]); });
+  return n == kMost;
+}
+
+// In the control thread.
+void take_events() {
+  while (take_some_events()) {
+  }
 }
 
 }  // namespace

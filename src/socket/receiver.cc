@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "socket/receiver.h"
 
-#include <bit>
 #include <utility>
-
-#include "wire/hello.h"
 
 namespace sio::internal {
 
 Receiver::Receiver(Link& link, std::unique_ptr<Receives> receives, bool stream)
-    : link_(link), receives_(std::move(receives)), region_(&receives_->region()), stream_(stream) {
-  filled_.resize(std::bit_ceil(receives_->credits().most + wire::kControlSlots));
-}
+    : link_(link),
+      receives_(std::move(receives)),
+      region_(&receives_->region()),
+      stream_(stream),
+      filled_(receives_->filled()) {}
 
 // Without the bulk lane, which may have gone.
 Receiver::~Receiver() {
-  while (head_ != tail_) next_filled();
+  while (!filled_.empty()) next_filled();
 }
 
 void Receiver::fill(Filled filled) noexcept {
   receives_->completed();
   stream_ ? region_->arrived_bytes(filled.slot) : region_->arrived(filled.slot, filled.train);
-  filled_[tail_++ & (filled_.size() - 1)] = filled;
+  filled_.push(filled);
 }
 
 void Receiver::message(uint32_t slot, uint32_t length) noexcept { fill({slot, length, false}); }
@@ -38,7 +37,8 @@ bool Receiver::train(uint32_t slot, uint32_t length) noexcept {
 
 // The decoder is done with the slot at the head.
 void Receiver::next_filled() noexcept {
-  region_->finish(filled_[head_++ & (filled_.size() - 1)].slot);
+  region_->finish(filled_.front().slot);
+  filled_.pop();
   reading_ = false;
 }
 
@@ -47,8 +47,8 @@ bool Receiver::peek(IncomingMessage& message) noexcept {
     message = next_;
     return true;
   }
-  if (head_ == tail_ || broken_) return false;
-  const Filled& filled = head();
+  if (filled_.empty() || broken_) return false;
+  const Filled& filled = filled_.front();
   if (!filled.train) {
     next_ = {region_->slot(filled.slot), filled.length, filled.slot, 0};
   } else if (!at_announcement_) {
@@ -108,7 +108,7 @@ bool Receiver::take(const IncomingMessage& message) noexcept {
   }
   have_next_ = false;
   count(message.length);
-  if (!head().train || reader_.at_end()) next_filled();
+  if (!filled_.front().train || reader_.at_end()) next_filled();
   // The announcement may have been the last of its slot, which then has returned without anybody
   // having been told.
   return grants || (large && receives_->has_returned(false));
@@ -116,7 +116,7 @@ bool Receiver::take(const IncomingMessage& message) noexcept {
 
 void Receiver::drop_all() noexcept {
   have_next_ = at_announcement_ = false;
-  while (head_ != tail_) next_filled();
+  while (!filled_.empty()) next_filled();
   if (bulk_ != nullptr) bulk_->drop_all();
   receives_->dropped();
 }

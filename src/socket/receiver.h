@@ -3,20 +3,20 @@
 // The receiving half of a connection: slots and the messages in them. Used under the channel's
 // lock.
 //
-// 1. Each slot is posted, filled (in filled_, in the order of arrival), handed out, or returned
+// 1. Each slot is posted, filled (filled.h, in the order of arrival), handed out, or returned
 //    and waiting to be posted again (receives.h).
 // 2. Messages are handed out in the order of arrival. When the program does not take them they
-//    stay in filled_, which has room for every slot: nothing is lost and nothing grows.
+//    stay among those that are filled, where there is room for all that the peer may send.
 // 3. On a stream each slot has bytes, which are handed out in any portions.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "memory/region.h"
 #include "socket/bulk_receiver.h"
+#include "socket/filled.h"
 #include "socket/link.h"
 #include "socket/receives.h"
 #include "wire/frame.h"
@@ -70,7 +70,8 @@ class Receiver {
   // The next ones are those of a train, if so without peeking: use(message) gets the first of them,
   // `most` at most (more than 0), which are the program's now.
   bool in_train() const noexcept {
-    return !have_next_ && !at_announcement_ && head_ != tail_ && head().train && !broken_;
+    return !have_next_ && !at_announcement_ && !filled_.empty() && filled_.front().train &&
+           !broken_;
   }
   template <typename Use>
   void take_of_train(size_t most, Use use) noexcept;
@@ -81,9 +82,9 @@ class Receiver {
     slot == kNoSlot ? bulk_->take_back(offset) : region_->take_back(slot, offset);
   }
   bool broken() const noexcept { return broken_; }
-  bool empty() const noexcept { return !have_next_ && head_ == tail_; }
+  bool empty() const noexcept { return !have_next_ && filled_.empty(); }
   bool has_next() const noexcept {
-    return have_next_ || (head_ != tail_ && !broken_ && !waits_for_bulk());
+    return have_next_ || (!filled_.empty() && !broken_ && !waits_for_bulk());
   }
   // The next one was announced, and has not come yet.
   bool waits_for_bulk() const noexcept { return at_announcement_ && !bulk_->here(); }
@@ -98,18 +99,13 @@ class Receiver {
   Region* region() const noexcept { return region_; }
 
  private:
-  struct Filled {
-    uint32_t slot;
-    uint32_t length;
-    bool train;
-  };
+  using Filled = FilledSlots::Filled;
   void fill(Filled filled) noexcept;
   bool read_record(const Filled& filled, wire::Record& record) noexcept;
   void count(uint32_t length) noexcept {
     ++link_.info.messages_received;
     link_.info.bytes_received += length;
   }
-  const Filled& head() const noexcept { return filled_[head_ & (filled_.size() - 1)]; }
   void next_filled() noexcept;
 
   Link& link_;
@@ -117,9 +113,7 @@ class Receiver {
   Region* const region_;  // of these
   BulkReceiver* bulk_ = nullptr;
   const bool stream_;
-  std::vector<Filled> filled_;  // a ring with room for all slots that may be filled
-  uint32_t head_ = 0;
-  uint32_t tail_ = 0;
+  FilledSlots& filled_;           // of these, too
   wire::TrainReader reader_;      // of the train at the head
   bool reading_ = false;          // reader_ is set
   bool have_next_ = false;        // next_ was read and not taken
@@ -132,7 +126,7 @@ template <typename Use>
 void Receiver::take_of_train(size_t most, Use use) noexcept {
   constexpr size_t kAtOnce = 32;
   wire::Record records[kAtOnce];
-  const Filled filled = head();
+  const Filled filled = filled_.front();
   char* const data = region_->slot(filled.slot);
   uint32_t n = 0;
   bool whole = false;

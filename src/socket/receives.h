@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "memory/region.h"
+#include "socket/filled.h"
 #include "socket/link.h"
+#include "wire/hello.h"
 
 namespace sio::internal {
 
@@ -25,6 +27,8 @@ class Receives {
 
   Region& region() const noexcept { return region_; }
   const Credits& credits() const noexcept { return credits_; }
+  // Has room for what the peer has credits for.
+  FilledSlots& filled() noexcept { return filled_; }
 
   // The queue pair is there: posts what its peer may use first. 0 or -errno.
   virtual int begin() noexcept = 0;
@@ -53,14 +57,17 @@ class Receives {
   virtual bool has_returned(bool force) noexcept = 0;
 
  protected:
-  Receives(Link& link, Region& region, Credits credits) noexcept
+  // Throws ENOMEM.
+  Receives(Link& link, Region& region, Credits credits)
       : link_(link), region_(region), credits_(credits) {
     link_.peer_credits = credits.first;
+    if (!filled_.reserve(credits.first + wire::kControlSlots)) throw std::bad_alloc();
   }
 
   Link& link_;
   Region& region_;
   const Credits credits_;
+  FilledSlots filled_;
   uint32_t posted_ = 0;  // to the queue pair, not completed
 };
 

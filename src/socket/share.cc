@@ -84,8 +84,12 @@ int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
                                          uint32_t& control_credits) noexcept {
   data_credits = control_credits = 0;
   if (const int error = of_->repost()) return error;
-  data_credits = of_->leases_.grant(*this);
   control_credits = std::exchange(control_, 0);
+  if (!filled_.reserve(used() + of_->leases_.grantable(*this))) {
+    of_->attend(*this);  // no memory now: it is looked at again with the next slot that comes back
+    return 0;
+  }
+  data_credits = of_->leases_.grant(*this);
   if (of_->leases_.starved(*this)) of_->attend(*this);
   of_->serve();
   return 0;

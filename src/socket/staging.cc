@@ -3,6 +3,8 @@
 
 #include <exception>
 
+#include "base/log.h"
+
 namespace sio::internal {
 
 void StagingPool::grow() {
@@ -12,7 +14,8 @@ void StagingPool::grow() {
   chunk.memory = Mapping::for_area(bytes);
   chunk.region = device_.register_memory(chunk.memory.base(), bytes);
   chunk.buffers = std::make_unique<StagingBuffer[]>(kChunk);
-  free_.reserve((chunks_.size() + 1) * kChunk);
+  if (chunks_.size() == chunks_.capacity()) chunks_.reserve(2 * chunks_.size() + 1);
+  free_.reserve(chunks_.capacity() * kChunk);
   chunks_.push_back(std::move(chunk));
   Chunk& made = chunks_.back();
   for (uint32_t i = 0; i < kChunk; ++i) {
@@ -22,7 +25,7 @@ void StagingPool::grow() {
 }
 
 void StagingPool::join() {
-  if (free_.size() < without_ + 1) grow();
+  if (free_.size() < std::min(without_ + 1, kReserve)) grow();
   ++connections_;
   ++without_;
 }
@@ -32,20 +35,27 @@ void StagingPool::leave() noexcept {
   --without_;
 }
 
+bool StagingPool::try_to_grow() noexcept {
+  if (!may_grow()) return false;
+  try {
+    grow();
+  } catch (const std::exception& error) {
+    LOG_DEBUG("no memory for copies of messages: %s", error.what());
+    no_memory_ = true;
+    return false;
+  }
+  return true;
+}
+
 StagingBuffer* StagingPool::take(uint32_t& held) noexcept {
   if (held >= kMostPerConnection) return nullptr;
-  if (held > 0 && free_.size() <= without_) {
-    if (!may_grow()) return nullptr;
-    try {
-      grow();
-    } catch (const std::exception&) {
-      no_memory_ = true;  // it has others in flight, and goes on with these
-      return nullptr;
-    }
-  }
-  if (held++ == 0) --without_;
+  if (free_.size() <= kept_from(held) && !try_to_grow()) return nullptr;
   StagingBuffer* buffer = free_.back();
   free_.pop_back();
+  if (held++ == 0) {
+    --without_;
+    if (free_.size() < reserve()) try_to_grow();
+  }
   return buffer;
 }
 

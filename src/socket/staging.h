@@ -3,12 +3,15 @@
 // Registered memory for what is copied on its way out: messages from outside any area, and the
 // small ones that travel in a train. One pool per channel and device.
 //
-// 1. Each connection can always have one buffer: a pool never lends the buffers that the
-//    connections without one may still ask for. So none waits for another.
+// 1. Each connection can have one buffer, and none waits for another: a pool keeps kReserve of them
+//    (or as many as there are connections without one) for those that have none yet, and grows
+//    before it lends one of these to somebody who has. A connection that sends nothing costs none.
 // 2. A pool grows with use up to kMostPerConnection buffers for each connection, and does not
-//    shrink while the channel lives.
+//    shrink while the channel lives. It does so as soon as it falls short of the reserve, so that a
+//    lack of memory shows before anybody who has no buffer must wait for what others give back.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -31,22 +34,23 @@ class StagingPool {
  public:
   explicit StagingPool(provider::Device& device) noexcept : device_(device) {}
 
-  // A connection comes: makes sure of its buffer. Throws ENOMEM.
+  // A connection comes: makes sure of the reserve. Throws ENOMEM.
   void join();
   void leave() noexcept;
 
-  // `held`: how many the connection has. Null: it must wait for one of its own.
+  // `held`: how many the connection has. Null: it must wait until one comes back, mostly one of its
+  // own.
   StagingBuffer* take(uint32_t& held) noexcept;
   // Whether take() has one for it.
   bool may_take(uint32_t held) const noexcept {
-    if (held == 0) return true;
-    return held < kMostPerConnection && (free_.size() > without_ || may_grow());
+    return held < kMostPerConnection && (free_.size() > kept_from(held) || may_grow());
   }
   void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
 
  private:
   static constexpr uint32_t kMostPerConnection = 16;
   static constexpr uint32_t kChunk = 8;  // buffers
+  static constexpr uint32_t kReserve = kChunk;
 
   struct Chunk {
     Mapping memory;
@@ -58,6 +62,10 @@ class StagingPool {
     return !no_memory_ && chunks_.size() * kChunk < size_t{connections_} * kMostPerConnection;
   }
   void grow();
+  bool try_to_grow() noexcept;
+  uint32_t reserve() const noexcept { return std::min(without_, kReserve); }
+  // Buffers that are free, but not for a connection that has so many.
+  uint32_t kept_from(uint32_t held) const noexcept { return held == 0 ? 0 : reserve(); }
 
   provider::Device& device_;
   std::vector<Chunk> chunks_;

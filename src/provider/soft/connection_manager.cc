@@ -80,6 +80,16 @@ void SoftConnectionManager::tell(Kind kind, uint64_t serial, int error,
   tell(std::move(event));
 }
 
+void SoftConnectionManager::tell_first(ConnectionEvent event) noexcept {
+  try {
+    const std::lock_guard lock(events_mutex_);
+    events_.push_front(std::move(event));
+    if (events_.size() == 1) eventfd_write(told_.get(), 1);
+  } catch (const std::bad_alloc&) {
+    LOG_ERROR("soft: no memory to tell that a connection stands");
+  }
+}
+
 bool SoftConnectionManager::take_told(ConnectionEvent& event) {
   std::unique_lock lock(events_mutex_);
   if (events_.empty()) return false;

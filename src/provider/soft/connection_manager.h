@@ -51,6 +51,8 @@ class SoftConnectionManager final : public ConnectionManager {
   void tell(std::list<ConnectionEvent> events) noexcept;
   void tell(ConnectionEvent::Kind kind, uint64_t serial, int error = 0,
             std::vector<std::byte> data = {}) noexcept;
+  // Before all that waits to be told, of this endpoint at least.
+  void tell_first(ConnectionEvent event) noexcept;
 
   // For endpoints. 0 or -errno.
   uint64_t open();

@@ -226,7 +226,10 @@ void SoftConnectionManager::greeting_came(uint64_t serial, Conversation& one, Gr
     if (one.pair->start(std::move(one.stream), one.peer_number, true) != 0) {
       return refused(serial, one, ENOMEM, {});
     }
-    return tell(Kind::kEstablished, serial, 0, std::move(data));
+    // Another thread polls it already, and may have heard of its end.
+    ConnectionEvent event{Kind::kEstablished, serial};
+    event.data = std::move(data);
+    return tell_first(std::move(event));
   }
   const Conversation* listener = find(one.listener);
   if (kind != Greeting::Kind::kRequest || listener == nullptr ||

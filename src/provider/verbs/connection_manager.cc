@@ -16,10 +16,6 @@ using Kind = ConnectionEvent::Kind;
 constexpr int kRejectedNoListener = 8;
 constexpr int kRejectedByConsumer = 28;
 
-// What librdmacm says of a step that it takes in this process, when the answer comes, and that
-// failed: the errno is lost. The queue pair is in error already.
-constexpr int kFailedHere = -1;
-
 // How a failure is told that is not a reject. status is a negative errno for all of these.
 int failure_errno(rdma_cm_event_type type, int status) noexcept {
   if (status == -ENODEV) return ENODEV;  // an address that no RDMA device serves (127.0.0.1)
@@ -30,7 +26,7 @@ int failure_errno(rdma_cm_event_type type, int status) noexcept {
     case RDMA_CM_EVENT_UNREACHABLE:
       return ETIMEDOUT;
     default:
-      return status < 0 && status != kFailedHere ? -status : ECONNRESET;
+      return status < 0 ? -status : ECONNRESET;
   }
 }
 
@@ -103,12 +99,23 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       to.incoming = std::make_unique<VerbsEndpoint>(*this, from.id);
       to.data.assign(data, data + size);
       return true;
+    case RDMA_CM_EVENT_CONNECT_RESPONSE:
+      if (!endpoint->has_pair()) return false;  // it was given up
+      if (!endpoint->establish()) {
+        endpoint->fail_pair();
+        to.kind = Kind::kFailed;
+        to.error = ECONNRESET;
+        return true;
+      }
+      to.kind = Kind::kEstablished;
+      to.data.assign(data, data + size);
+      return true;
     case RDMA_CM_EVENT_ESTABLISHED:
-      endpoint->tune_queue_pair();
       to.kind = Kind::kEstablished;
       to.data.assign(data, data + size);
       return true;
     case RDMA_CM_EVENT_REJECTED:
+      endpoint->fail_pair();
       to.kind = Kind::kRefused;
       to.error = from.status == kRejectedNoListener || from.status == kRejectedByConsumer
                      ? ECONNREFUSED

@@ -18,16 +18,12 @@
 namespace sio::internal::provider::verbs {
 namespace {
 
-// The acknowledgement time-out is 4.096 us * 2^16 = 268 ms (InfiniBand specification 9.7.6.1.3);
-// with 6 retries a dead path is told after about 2 s. rdma_cm's own choice is 4 s. Not 7 retries:
+// With the acknowledgement time-out (queue_pair.cc) a dead path is told after about 2 s. Not 7:
 // the kernel's rxe takes that for "without end" (COMPST_ERROR_RETRY in its rxe_comp.c), as the
 // specification has it for RNR retries only.
-constexpr uint8_t kAckTimeout = 16;
 constexpr uint8_t kRetryCount = 6;
 // Without end; it never happens while credits are exact.
 constexpr uint8_t kRnrRetry = 7;
-// 0.64 ms; rdma_cm leaves 0, which means 655 ms (specification, table 45).
-constexpr uint8_t kMinRnrTimer = 12;
 
 // The kernel's ENOTSUPP, which no header of user space has: of IPv6 groups on RoCE v2, say.
 constexpr int kNotSupported = 524;
@@ -62,8 +58,11 @@ bool is_loopback(const sockaddr* address) noexcept {
   return ntohl(v4.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
 }
 
-rdma_conn_param connection_parameters(std::span<const std::byte> data) noexcept {
+rdma_conn_param connection_parameters(std::span<const std::byte> data,
+                                      const VerbsConnectedPair& pair) noexcept {
   rdma_conn_param param{};
+  param.qp_num = pair.number();
+  param.srq = pair.shares_receives() ? 1 : 0;
   param.private_data = data.data();
   param.private_data_len = static_cast<uint8_t>(data.size());
   param.retry_count = kRetryCount;
@@ -136,36 +135,42 @@ int VerbsEndpoint::resolve(const sockaddr* peer, int timeout_ms) noexcept {
 }
 
 int VerbsEndpoint::connect(std::span<const std::byte> data) noexcept {
-  uint8_t timeout = kAckTimeout;
-  rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-  rdma_conn_param param = connection_parameters(data);
   const std::lock_guard lock(manager_.answers());
+  if (for_datagrams()) {
+    rdma_conn_param param{};
+    return last_error(rdma_connect(id_, &param));
+  }
+  if (pair_ == nullptr) return -EINVAL;
+  rdma_conn_param param = connection_parameters(data, *pair_);
   return last_error(rdma_connect(id_, &param));
 }
 
 int VerbsEndpoint::accept(std::span<const std::byte> data) noexcept {
-  uint8_t timeout = kAckTimeout;
-  rdma_set_option(id_, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof timeout);
-  rdma_conn_param param = connection_parameters(data);
   const std::lock_guard lock(manager_.answers());
-  const int result = last_error(rdma_accept(id_, &param));
-  if (result == 0) tune_queue_pair();
-  return result;
+  if (pair_ == nullptr) return -EINVAL;
+  if (const int error = pair_->start()) return error;
+  rdma_conn_param param = connection_parameters(data, *pair_);
+  return last_error(rdma_accept(id_, &param));
+}
+
+bool VerbsEndpoint::establish() noexcept {
+  int error = -pair_->start();
+  if (error == 0 && rdma_establish(id_) != 0) error = errno;
+  if (error != 0) LOG_DEBUG("the peer's answer is of no use: %s", errno_text(error));
+  return error == 0;
+}
+
+void VerbsEndpoint::fail_pair() noexcept {
+  if (pair_ != nullptr) pair_->fail();
 }
 
 int VerbsEndpoint::reject(std::span<const std::byte> data) noexcept {
   return last_error(rdma_reject(id_, data.data(), static_cast<uint8_t>(data.size())));
 }
 
-int VerbsEndpoint::disconnect() noexcept { return last_error(rdma_disconnect(id_)); }
-
-void VerbsEndpoint::tune_queue_pair() noexcept {
-  if (id_->qp == nullptr) return;
-  ibv_qp_attr attributes{};
-  attributes.min_rnr_timer = kMinRnrTimer;
-  if (const int error = ibv_modify_qp(id_->qp, &attributes, IBV_QP_MIN_RNR_TIMER)) {
-    LOG_DEBUG("QP %u: min_rnr_timer not set: %s", id_->qp->qp_num, errno_text(error));
-  }
+int VerbsEndpoint::disconnect() noexcept {
+  fail_pair();
+  return last_error(rdma_disconnect(id_));
 }
 
 sockaddr_storage VerbsEndpoint::local_address() const noexcept {
@@ -201,11 +206,7 @@ PortInfo VerbsEndpoint::port_info() const {
     info.mtu = 128u << port.active_mtu;  // IBV_MTU_256 is 1
     return info;
   }
-  ibv_qp_attr attributes{};
-  ibv_qp_init_attr init{};
-  if (id_->qp != nullptr && ibv_query_qp(id_->qp, &attributes, IBV_QP_PATH_MTU, &init) == 0) {
-    info.mtu = 128u << attributes.path_mtu;
-  }
+  if (pair_ != nullptr) info.mtu = pair_->path_mtu();
   return info;
 }
 
@@ -218,11 +219,15 @@ const VerbsDevice& VerbsEndpoint::device_in_use() const {
 std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& queue,
                                                             const QueueSizes& sizes) {
   const VerbsDevice& on = device_in_use();
-  const ibv_qp_type type = for_datagrams() ? IBV_QPT_UD : IBV_QPT_RC;
   ibv_cq* cq = static_cast<VerbsCompletionQueue&>(queue).get();
+  std::mutex& guard = manager_.answers();
+  if (pair_ != nullptr) throw_errno(EINVAL, "a second queue pair of an endpoint");
+  if (for_datagrams()) {
+    return std::make_unique<VerbsDatagramPair>(id_, on.protection_domain(), cq, sizes, guard);
+  }
   try {
-    return std::make_unique<VerbsQueuePair>(id_, type, on.protection_domain(), cq, sizes,
-                                            manager_.answers());
+    return std::make_unique<VerbsConnectedPair>(id_, on.protection_domain(), cq, sizes, pair_,
+                                                guard);
   } catch (const std::system_error& error) {
     // The kernel drops what happens to an id before it is accepted; that the peer has given up
     // shows in that the id can not be used.

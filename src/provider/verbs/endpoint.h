@@ -7,6 +7,7 @@
 
 namespace sio::internal::provider::verbs {
 
+class VerbsConnectedPair;
 class VerbsConnectionManager;
 class VerbsDevice;
 
@@ -40,8 +41,13 @@ class VerbsEndpoint final : public Endpoint {
   std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) override;
   int join(const sockaddr* group, bool receive) noexcept override;
 
-  // The connection stands: what rdma_cm leaves at a default that hurts.
-  void tune_queue_pair() noexcept;
+  // The peer has accepted: true if so do we, and the connection stands; then the peer is told.
+  // Under the manager's answers(), as the next one.
+  bool establish() noexcept;
+  // The peer wants no connection, or no more of it.
+  void fail_pair() noexcept;
+  // Whether there is something that the peer's answer is for.
+  bool has_pair() const noexcept { return pair_ != nullptr; }
   int resolve_timeout_ms() const noexcept { return resolve_timeout_ms_; }
   bool for_datagrams() const noexcept { return id_->ps == RDMA_PS_UDP; }
   // Somebody asks for the queue pair here. Under the manager's answers().
@@ -55,6 +61,7 @@ class VerbsEndpoint final : public Endpoint {
   VerbsConnectionManager& manager_;
   rdma_cm_id* id_;
   const uint64_t serial_;
+  VerbsConnectedPair* pair_ = nullptr;  // of the connection, while there is one
   bool incoming_ = false;
   int resolve_timeout_ms_ = 0;
 };
