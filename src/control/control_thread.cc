@@ -16,9 +16,11 @@ namespace {
 
 // Nothing that it does is so urgent that a thread of the program has to make way for it, and mostly
 // that has a lock that this one would go for: it runs when there is a processor, or its turn has
-// come.
+// come. A program that has chosen another policy is left to it.
 void step_back() noexcept {
-  const sched_param none{};
+  int policy;
+  sched_param none{};
+  if (pthread_getschedparam(pthread_self(), &policy, &none) != 0 || policy != SCHED_OTHER) return;
   [[maybe_unused]] const int result = pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 }
 

@@ -162,8 +162,10 @@ class Area {
   std::atomic<size_t> size_{0};       // bytes, whole lines
   std::atomic<bool> writable_{true};
   std::array<std::atomic<uint32_t>, kMaxDevices> lkeys_{};
-  std::atomic<Region*> recent_{nullptr};  // of which a message was released, perhaps long ago
-  Blocks blocks_;                         // lookups without, changes with mutex_
+  // Of which a message was released, perhaps long ago. Apart from what everybody reads and nobody
+  // changes.
+  alignas(64) std::atomic<Region*> recent_{nullptr};
+  alignas(64) Blocks blocks_;  // lookups without, changes with mutex_
 
   Mutex mutex_;
   // All below: under mutex_.

@@ -83,8 +83,9 @@ bool attempt(Do what) noexcept {
   }
 }
 
-// Returns whether there may be more. What happened is taken before anybody is told of it.
-bool take_some_events() {
+// In the control thread, which has other things to do as well: some of them, and it comes back if
+// there are more. What happened is taken before anybody is told of it.
+void take_events() {
   constexpr size_t kMost = 32;
   provider::ConnectionManager& connections = provider::instance().connections();
   std::array<provider::ConnectionEvent, kMost> events;
@@ -92,13 +93,6 @@ bool take_some_events() {
   while (n < kMost && attempt([&] { return connections.next_event(events[n]); })) ++n;
   Teller teller;
   for (size_t i = 0; i < n; ++i) attempt([&] { return teller.tell(events[i]); });
-  return n == kMost;
-}
-
-// In the control thread.
-void take_events() {
-  while (take_some_events()) {
-  }
 }
 
 }  // namespace

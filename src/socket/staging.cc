@@ -25,7 +25,7 @@ void StagingPool::grow() {
 }
 
 void StagingPool::join() {
-  if (free_.size() < std::min(without_ + 1, kReserve)) grow();
+  if (free_.size() < without_ + 1) grow();
   ++connections_;
   ++without_;
 }
@@ -52,10 +52,7 @@ StagingBuffer* StagingPool::take(uint32_t& held) noexcept {
   if (free_.size() <= kept_from(held) && !try_to_grow()) return nullptr;
   StagingBuffer* buffer = free_.back();
   free_.pop_back();
-  if (held++ == 0) {
-    --without_;
-    if (free_.size() < reserve()) try_to_grow();
-  }
+  if (held++ == 0) --without_;
   return buffer;
 }
 

@@ -3,15 +3,13 @@
 // Registered memory for what is copied on its way out: messages from outside any area, and the
 // small ones that travel in a train. One pool per channel and device.
 //
-// 1. Each connection can have one buffer, and none waits for another: a pool keeps kReserve of them
-//    (or as many as there are connections without one) for those that have none yet, and grows
-//    before it lends one of these to somebody who has. A connection that sends nothing costs none.
+// 1. Each connection is sure of one buffer from the day it joins: whatever peers others wait for,
+// and
+//    however short memory is, it waits for its own peer alone.
 // 2. A pool grows with use up to kMostPerConnection buffers for each connection, and does not
-//    shrink while the channel lives. It does so as soon as it falls short of the reserve, so that a
-//    lack of memory shows before anybody who has no buffer must wait for what others give back.
+//    shrink while the channel lives.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -34,12 +32,11 @@ class StagingPool {
  public:
   explicit StagingPool(provider::Device& device) noexcept : device_(device) {}
 
-  // A connection comes: makes sure of the reserve. Throws ENOMEM.
+  // A connection comes: makes sure of its buffer. Throws ENOMEM.
   void join();
   void leave() noexcept;
 
-  // `held`: how many the connection has. Null: it must wait until one comes back, mostly one of its
-  // own.
+  // `held`: how many the connection has. Null: it must wait until one of its own comes back.
   StagingBuffer* take(uint32_t& held) noexcept;
   // Whether take() has one for it.
   bool may_take(uint32_t held) const noexcept {
@@ -50,7 +47,6 @@ class StagingPool {
  private:
   static constexpr uint32_t kMostPerConnection = 16;
   static constexpr uint32_t kChunk = 8;  // buffers
-  static constexpr uint32_t kReserve = kChunk;
 
   struct Chunk {
     Mapping memory;
@@ -63,15 +59,14 @@ class StagingPool {
   }
   void grow();
   bool try_to_grow() noexcept;
-  uint32_t reserve() const noexcept { return std::min(without_, kReserve); }
   // Buffers that are free, but not for a connection that has so many.
-  uint32_t kept_from(uint32_t held) const noexcept { return held == 0 ? 0 : reserve(); }
+  uint32_t kept_from(uint32_t held) const noexcept { return held == 0 ? 0 : without_; }
 
   provider::Device& device_;
   std::vector<Chunk> chunks_;
   std::vector<StagingBuffer*> free_;
   uint32_t connections_ = 0;
-  uint32_t without_ = 0;    // connections that hold none
+  uint32_t without_ = 0;    // connections that hold none; there are as many free ones at least
   bool no_memory_ = false;  // to grow; tried again when a buffer has come back
 };
 

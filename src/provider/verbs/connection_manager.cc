@@ -64,9 +64,10 @@ bool VerbsConnectionManager::next_event(ConnectionEvent& event) {
   rdma_cm_event* raw;
   const std::lock_guard lock(answers_);
   while (rdma_get_cm_event(events_, &raw) == 0) {
-    const bool told = translate(*raw, event);
-    rdma_ack_cm_event(raw);
-    if (told) return true;
+    // Whatever becomes of it: who destroys its id waits for that.
+    const std::unique_ptr<rdma_cm_event, int (*)(rdma_cm_event*)> acknowledged(raw,
+                                                                               rdma_ack_cm_event);
+    if (translate(*raw, event)) return true;
   }
   if (errno != EAGAIN && errno != EINTR) LOG_ERROR("rdma_get_cm_event: %s", errno_text(errno));
   return false;

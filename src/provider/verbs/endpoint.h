@@ -42,7 +42,7 @@ class VerbsEndpoint final : public Endpoint {
   int join(const sockaddr* group, bool receive) noexcept override;
 
   // The peer has accepted: true if so do we, and the connection stands; then the peer is told.
-  // Under the manager's answers(), as the next one.
+  // Under the manager's answers().
   bool establish() noexcept;
   // The peer wants no connection, or no more of it.
   void fail_pair() noexcept;

@@ -61,9 +61,11 @@ int enter(rdma_cm_id* id, ibv_qp* qp, ibv_qp_state state, Change change) noexcep
       break;
     case IBV_QPS_RTR:
       attributes.min_rnr_timer = kMinRnrTimer;
+      attributes.max_dest_rd_atomic = 0;  // nobody reads here; else it were what the peer asks for
       break;
     default:
       attributes.timeout = kAckTimeout;
+      attributes.max_rd_atomic = 0;
   }
   change(attributes);
   return ibv_modify_qp(qp, &attributes, mask);
