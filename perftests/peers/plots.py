@@ -27,13 +27,8 @@ SIZE_TICS = "set xtics ('64 B' 64, '256 B' 256, '1 KiB' 1024, '4 KiB' 4096, '16 
             "'256 KiB' 262144, '1 MiB' 1048576)"  # fmt: skip
 
 LABEL = 32  # characters of a peer's title, for which there is room
-# What is drawn of an operation: of perftests/run --peers, and of all else.
-DRAWN = {
-    "lat": ("latency", "p50"),
-    "lat-event": ("latency", "p50"),
-    "bw": ("bandwidth", "average"),
-    "rate": ("rate", "average"),
-}
+# What is drawn: as perftests/run --peers calls it, and without.
+MEDIANS, TAILS, BANDWIDTHS, RATES = ("latency", "p50"), ("p99",), ("bandwidth", "average"), ("rate", "average")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +65,9 @@ def data_block(name, rows):
     return [f"${name} << EOD", *(" ".join(map(str, row)) for row in rows), "EOD"]
 
 
-def over_size(records, op, title, unit):
+def over_size(records, op, metrics, title, unit):
     """Log axes; the legend is beside the data, not on it. Bars are quartiles of the rounds."""
-    series = by_peer(records, op, DRAWN[op])
+    series = by_peer(records, op, metrics)
     if not series:
         return None
     script = []
@@ -100,9 +95,9 @@ def over_size(records, op, title, unit):
     return Plot(op, title, script, 1000, 560, alt_of(title, unit, series))
 
 
-def bars(records, op, size, title, unit):
+def bars(records, op, metrics, size, title, unit):
     series = [(peer, label, [point for point in points if point[0] == size]) for peer, label, points in
-              by_peer(records, op, DRAWN[op])]  # fmt: skip
+              by_peer(records, op, metrics)]  # fmt: skip
     series = [one for one in series if one[2]]
     if not series:
         return None
@@ -137,8 +132,10 @@ def quoted_cell(text):
 
 def alt_of(title, unit, series):
     """The least and the largest size of each."""
-    ends = [f"{label}: " + " to ".join(f"{value:,.6g} of {size} bytes" for size, value, _, _ in dict.fromkeys((points[0], points[-1])))
-            for _, label, points in series]  # fmt: skip
+    ends = []
+    for _, label, points in series:
+        least_and_largest = dict.fromkeys((points[0], points[-1]))
+        ends.append(f"{label}: " + " to ".join(f"{value:,.6g} of {size} bytes" for size, value, _, _ in least_and_largest))
     return f"{title}, {unit}. {'; '.join(ends)}."
 
 
@@ -147,11 +144,13 @@ def plots_of(records):
     where = f"device {records[0]['device']}, both ends in one machine"
     half = "half a round trip, µs"
     plots = {
-        "latency-busy": over_size(records, "lat", f"Latency, busy poll ({where})", half),
-        "latency-events": over_size(records, "lat-event", f"Latency, asleep ({where})", half),
-        "bandwidth": over_size(records, "bw", f"Bandwidth, one way ({where})", "MiB/s"),
-        "rate": bars(records, "rate", 64, f"Messages of 64 bytes, one way ({where})", "messages/s"),
-        "rate-sizes": over_size(records, "rate", f"Messages, one way ({where})", "messages/s"),
+        "latency-busy": over_size(records, "lat", MEDIANS, f"Latency, busy poll ({where})", half),
+        "latency-events": over_size(records, "lat-event", MEDIANS, f"Latency, asleep ({where})", half),
+        "latency-busy-p99": over_size(records, "lat", TAILS, f"Latency of 99 in 100, busy poll ({where})", half),
+        "latency-events-p99": over_size(records, "lat-event", TAILS, f"Latency of 99 in 100, asleep ({where})", half),
+        "bandwidth": over_size(records, "bw", BANDWIDTHS, f"Bandwidth, one way ({where})", "MiB/s"),
+        "rate": bars(records, "rate", RATES, 64, f"Messages of 64 bytes, one way ({where})", "messages/s"),
+        "rate-sizes": over_size(records, "rate", RATES, f"Messages, one way ({where})", "messages/s"),
     }
     return {name: plot for name, plot in plots.items() if plot}
 

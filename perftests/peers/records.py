@@ -7,7 +7,7 @@ import platform
 
 TEXTS = ("peer", "op", "metric", "unit", "device")
 TITLES = {"sio": "libsio", "raw": "bare verbs", "tcp": "TCP sockets", "zmq": "ZeroMQ over TCP"}  # of records without one
-# Of the medians of perftests/run --peers alone. Those of one tuple are there together.
+# What not every record has; those of one tuple are there together.
 OPTIONAL = (("q1", "q3"), ("ratio", "ratio_low", "ratio_high"), ("rounds",), ("processors",))
 
 
