@@ -9,14 +9,14 @@
 
 namespace sio::internal {
 
-[[gnu::always_inline]] inline Sender::Plain Sender::send_plain(const void* data,
-                                                               size_t length) noexcept {
+[[gnu::always_inline]] inline Sender::Plain Sender::send_plain(const void* data, size_t length,
+                                                               bool alone) noexcept {
   if (length == 0 || !rest_.empty()) return Plain::kNot;
   if (train_.empty()) {
     const bool now = length <= plain_most_ && ahead_ + 2 < limits_.window && can_post_data();
     return now ? post_plain(data, static_cast<uint32_t>(length)) : Plain::kNot;
   }
-  if (window_open() || length > kCopyInTrain) return Plain::kNot;
+  if (alone || window_open() || length > kCopyInTrain) return Plain::kNot;
   const auto bytes = static_cast<uint32_t>(length);
   if (!train_.has_room(bytes, true)) return Plain::kNot;
   train_.add_copy(data, bytes);

@@ -78,7 +78,7 @@ class Sender {
     kInTrain,  // it leaves later: this holds
     kFailed,   // post_error() says why
   };
-  Plain send_plain(const void* data, size_t length) noexcept;
+  Plain send_plain(const void* data, size_t length, bool alone) noexcept;
 
   // Bytes of a stream; so far as they do not leave at once, all or none of them are accepted.
   int stream(const OutgoingMessage& message, bool alone, bool more) noexcept;
