@@ -24,6 +24,7 @@ class Uncalibrated(NotUnderstood):
 @dataclasses.dataclass(frozen=True)
 class Result:
     latency: float | None = None  # us
+    p99: float | None = None  # us: 99 of 100 latencies are below; where the program tells it
     rate: float | None = None  # messages/s
     messages: int | None = None  # round trips or messages that were made, where the program decides on them
 
@@ -115,7 +116,7 @@ def parse_perftest(text, extent):
     _expect("#bytes", numbers[0], extent.size)
     _expect("#iterations", numbers[1], extent.messages)
     if not stream:
-        return Result(latency=_positive("t_typical", numbers[4]))
+        return Result(latency=_positive("t_typical", numbers[4]), p99=_positive("99% percentile", numbers[7]))
     average, rate = _positive("BW average", numbers[3]), _positive("MsgRate", numbers[4]) * 1e6
     # Both are rounded, to 0.01 MiB/s and to 1 message/s; the one with more digits left is right.
     if abs(average - rate * extent.size / MIB) > 0.006 + 0.6 * extent.size / MIB:

@@ -18,10 +18,13 @@ class Samples:
 
     def __init__(self):
         self.values = {}  # microseconds or MiB/s
+        self.p99 = {}  # microseconds, where the peer tells them
         self.cpu = {}  # seconds of the client's, and for how many messages
 
-    def add(self, number, value, seconds, messages):
+    def add(self, number, value, p99, seconds, messages):
         self.values[number] = value
+        if p99 is not None:
+            self.p99[number] = p99
         self.cpu[number] = (seconds, messages)
 
 
@@ -90,7 +93,7 @@ class Measurements:
             return
         value = result.rate * size / foreign.MIB if kind == "stream" else result.latency
         self.samples.setdefault((kind, size, peer.name), Samples()).add(
-            number, value, seconds, peer.all_messages(extent, result))  # fmt: skip
+            number, value, result.p99, seconds, peer.all_messages(extent, result))  # fmt: skip
 
 
 def progress(options, text, last=False):

@@ -119,7 +119,7 @@ class Own(Peer):
             records = {record["metric"]: record["value"] for record in json.load(file)}
         if extent.kind == "stream":
             return Result(rate=records["average"] * foreign.MIB / extent.size), seconds
-        return Result(latency=records["p50"]), seconds
+        return Result(latency=records["p50"], p99=records["p99"]), seconds
 
     def run(self, extent):
         self.start()

@@ -19,25 +19,32 @@ def record(peer, op, size, metric, values, unit, device):
 
 
 def figures_of(measurements, device):
-    """The records of all medians, by (metric, size, peer): busy, events, stream, rate; and cpu-... of each of the first three."""
+    """The records of all medians, by (metric, size, peer): busy, events, stream, rate; p99-... of the first two, cpu-... of three."""
     found = {}
     for (kind, size, name), samples in measurements.samples.items():
         if not samples.values:
             continue
         peer = next(peer for peer in measurements.peers if peer.name == name)
         ours = measurements.samples.get((kind, size, "sio"), Samples())
-        ratio = sampling.ratio_interval(ours.values, samples.values) if name != "sio" else None
+        ratio = ratio_to(ours.values, samples.values, name)
         metric, unit = ("bandwidth", "MiB/s") if kind == "stream" else ("latency", "us")
         found[kind, size, name] = with_ratio(record(peer, OPS[kind], size, metric, samples.values, unit, device), ratio)
         if kind == "stream":
             rates = {number: value * foreign.MIB / size for number, value in samples.values.items()}
             found["rate", size, name] = with_ratio(record(peer, "rate", size, "rate", rates, "messages/s", device), ratio)
+        if samples.p99:
+            tail = record(peer, OPS[kind], size, "p99", samples.p99, unit, device)
+            found["p99-" + kind, size, name] = with_ratio(tail, ratio_to(ours.p99, samples.p99, name))
         if cpu := measurements.cpu_of(kind, size, peer):
             figure = record(peer, OPS[kind], size, "cpu", cpu, "us", device)
             # Else it is lost in what starting takes one time more and the other time less.
             if figure["q1"] > 0:
                 found["cpu-" + kind, size, name] = figure
     return found
+
+
+def ratio_to(ours, theirs, name):
+    return sampling.ratio_interval(ours, theirs) if name != "sio" else None
 
 
 def with_ratio(figure, ratio):
