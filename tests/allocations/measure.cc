@@ -11,7 +11,8 @@ void AllocationTest::SetUp() {
   if (!SIO_COUNTS_ALLOCATIONS) {
     GTEST_SKIP() << "allocations are the sanitizer's here: they are counted in builds without one";
   }
-  // Else a few pages that were touched may become a huge one meanwhile, which is resident as a whole.
+  // Else a few pages that were touched may become a huge one meanwhile, which is resident as a
+  // whole.
   prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (!have_address()) GTEST_SKIP() << "there is no RDMA device, and the provider is not soft";
 }
