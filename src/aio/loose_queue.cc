@@ -55,12 +55,13 @@ int start_thread(const sigevent& notice) noexcept {
   pthread_attr_init(&detached);
   pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
   const auto* const wish = static_cast<pthread_attr_t*>(notice.sigev_notify_attributes);
+  // Asked now: once the thread has called the program that may give up its attributes.
+  int state = PTHREAD_CREATE_DETACHED;
+  if (wish != nullptr) pthread_attr_getdetachstate(wish, &state);
   pthread_t thread;
   const int error = pthread_create(&thread, wish != nullptr ? wish : &detached, run_call, call);
   pthread_attr_destroy(&detached);
-  int state = PTHREAD_CREATE_DETACHED;
-  if (error == 0 && wish != nullptr) pthread_attr_getdetachstate(wish, &state);
-  if (state == PTHREAD_CREATE_JOINABLE) pthread_detach(thread);  // nobody knows it
+  if (error == 0 && state == PTHREAD_CREATE_JOINABLE) pthread_detach(thread);  // nobody knows it
   if (error != 0) delete call;
   return -error;
 }
