@@ -226,7 +226,7 @@ class Hoarder {
   void run() {
     bool end = false;
     while (!end) {
-      const auto event = channel_.try_next(milliseconds(held_.empty() ? 15'000 : 0));
+      const auto event = channel_.try_next(held_.empty() ? kSoon : kPatience);
       if (!event) {
         if (held_.empty()) fail("nothing comes any more");
         release(held_.size() / 2);
@@ -242,6 +242,9 @@ class Hoarder {
   }
 
  private:
+  // Longer than a sender takes that has credits, or one that is quick would never hoard.
+  static constexpr milliseconds kPatience{5};
+
   void hold(Message message) {
     in_.take(message);
     held_.push_back(std::move(message));

@@ -398,19 +398,23 @@ TEST_F(WireReceive, MessageTellsItsPiecesAndWhoSent) {
 // -------------------------------------------------------------------------------------- more
 
 TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
-  // Unless this thread loses the processor in between: what has waited for a millisecond leaves.
-  const auto in_one = [&] {
+  // What has waited for a millisecond leaves. So it does not count when this thread lost the
+  // processor in between.
+  const auto is_quick = [&] {
     const uint64_t before = pair_.near.info().sends_posted;
+    const auto start = Clock::now();
     for (const char* text : {"one", "two", "three"}) {
       pair_.near.send(text, MSG_MORE);
     }
     pair_.near.send("four");
+    const bool quick = Clock::now() - start < milliseconds(1);
     for (const char* text : {"one", "two", "three", "four"}) {
       EXPECT_EQ(pair_.far.receive().view(), text);
     }
-    return pair_.near.info().sends_posted == before + 1;
+    EXPECT_TRUE(!quick || pair_.near.info().sends_posted == before + 1);
+    return quick;
   };
-  EXPECT_TRUE(eventually(in_one));
+  EXPECT_TRUE(eventually(is_quick)) << "not once within a millisecond";
 }
 
 TEST_F(WireReceive, MoreLeavesThoughNothingFollows) {
