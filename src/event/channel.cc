@@ -58,7 +58,8 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
-  channel->empties_ = 0;
+  channel->empties_ = channel->looks_armed_ = 0;
+  channel->polling_spin_ = kLeastPollingSpin;
   channel->attached_ = 0;
   channel->cares_ = channel->lingering_ = channel->tended_ = channel->relied_on_ = 0;
   return channel;

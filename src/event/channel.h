@@ -197,6 +197,9 @@ class Channel : private Deferred {
 
  private:
   static constexpr int kMostReady = 64;
+  // A program that polls is not to pay for the arming (two system calls, and two more at the next
+  // completion) because one message took longer than others; so it is left alone for this long.
+  static constexpr milliseconds kLeastPollingSpin{1};
   // epoll_event.data of what is not a descriptor of the program.
   static constexpr uint64_t kOurs = uint64_t{1} << 63;
   static constexpr uint64_t kKick = kOurs;
@@ -229,6 +232,7 @@ class Channel : private Deferred {
   template <typename Ready>
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
   bool spinning() noexcept;
+  void learn_whether_it_polls() noexcept;
   void harvest() noexcept;
   void run() noexcept override;
   void look_at_requests() noexcept {
@@ -301,6 +305,8 @@ class Channel : private Deferred {
   size_t told_ = 0;        // ring_->pushed() when threads were last woken
   unsigned empties_ = 0;   // times in a row that it was seen empty
   TimePoint empty_since_{};
+  unsigned looks_armed_ = 0;  // how often it was seen empty since it was armed
+  milliseconds polling_spin_{};
   int attached_ = 0;
   int cares_ = 0;  // the sum of the next three
   int lingering_ = 0;

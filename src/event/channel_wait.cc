@@ -12,11 +12,12 @@
 namespace sio::internal {
 namespace {
 
-// A program that polls is not to pay for the arming (two system calls, and two more at the next
-// completion) because one message took longer than others; so it is left alone for this long at
-// least. Every so many sights of emptiness the clock is asked.
-constexpr milliseconds kPollingSpin{1};
+// Every so many sights of emptiness the clock is asked.
 constexpr unsigned kClockEvery = 16;
+// Whoever looks so often although it could sleep polls on: then it is left alone for twice as long,
+// so that one message in ten milliseconds costs it no arming either.
+constexpr unsigned kPollsOn = 64;
+constexpr milliseconds kMostPollingSpin{16};
 
 // In nanoseconds where the kernel can (5.11); else in milliseconds, rounded up so that a time-out
 // is never early.
@@ -38,16 +39,28 @@ bool Channel::spinning() noexcept {
   if (++empties_ % kClockEvery != 0) return spin_.limit() > nanoseconds(0);
   if (empties_ == kClockEvery) empty_since_ = Clock::now();
   // A hidden channel's descriptor is the socket's, which programs sleep on without asking for it.
-  const nanoseconds least = hidden() ? nanoseconds(0) : kPollingSpin;
+  const nanoseconds least = hidden() ? nanoseconds(0) : polling_spin_;
   const nanoseconds limit = std::max(least, spin_.limit());
   return Clock::now() - empty_since_ < limit;
 }
 
+// How long the next spin may be, by what the program did after the last one: it polled on, or
+// slept.
+void Channel::learn_whether_it_polls() noexcept {
+  const bool polled_on = std::exchange(looks_armed_, 0) >= kPollsOn;
+  polling_spin_ = polled_on ? std::min(2 * polling_spin_, kMostPollingSpin)
+                            : std::max(polling_spin_ / 2, kLeastPollingSpin);
+}
+
 bool Channel::saw_empty() noexcept {
   overflow_told_ = false;
-  if (is_armed()) return true;
+  if (is_armed()) {
+    ++looks_armed_;
+    return true;
+  }
   // While it spins the descriptor stays readable, or armed for all that could come.
   if (!hub_->armed_for_too_little() && spinning()) return true;
+  learn_whether_it_polls();
   arm();
   harvest();
   while (progress() && (hidden() ? !hidden_->readable() : ring_->empty())) arm();

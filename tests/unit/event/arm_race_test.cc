@@ -188,6 +188,45 @@ TEST_F(ArmRace, WakesForWhatArrivesAfterArming) {
   guard_.lock() = Channel::Lock(channel_.mutex());
 }
 
+// Who polls on when it could sleep is soon left alone: then what comes finds nothing armed.
+TEST_F(ArmRace, IsNotRunByWhoPolls) {
+  channel_.spin().set_limit(microseconds(50));
+  event_data_t event;
+  int armings = 0;
+  for (int i = 0; i < 12; ++i) {
+    if (i == 6) armings = device_.armings_;
+    const TimePoint end = Clock::now() + milliseconds(3);
+    while (Clock::now() < end) ASSERT_EQ(channel_.next_events(&event, 1), -EAGAIN);
+    device_.complete(device_.wr_id_);
+    ASSERT_EQ(channel_.next_events(&event, 1), 1) << i;
+  }
+  EXPECT_GT(armings, 0);
+  EXPECT_EQ(device_.armings_, armings);
+}
+
+// And who sleeps after the arming can soon sleep early again, though it polled before.
+TEST_F(ArmRace, IsRunEarlyForWhoSleeps) {
+  channel_.spin().set_limit(microseconds(50));
+  event_data_t event;
+  const auto armed_after = [&](milliseconds most) {
+    device_.complete(device_.wr_id_);
+    EXPECT_EQ(channel_.next_events(&event, 1), 1);
+    const int before = device_.armings_;
+    const TimePoint start = Clock::now();
+    while (device_.armings_ == before && Clock::now() - start < most) {
+      EXPECT_EQ(channel_.next_events(&event, 1), -EAGAIN);
+    }
+    return Clock::now() - start;
+  };
+  for (int i = 0; i < 6; ++i) {  // polls on
+    armed_after(milliseconds(100));
+    for (int n = 0; n < 100; ++n) EXPECT_EQ(channel_.next_events(&event, 1), -EAGAIN);
+  }
+  EXPECT_GE(armed_after(milliseconds(100)), milliseconds(16));
+  for (int i = 0; i < 6; ++i) armed_after(milliseconds(100));
+  EXPECT_LT(armed_after(milliseconds(100)), milliseconds(16));
+}
+
 TEST_F(ArmRace, LeavesTheDescriptorReadableOrArmedWheneverTheChannelWasSeenEmpty) {
   event_data_t event;
   channel_.arm_strictly();
