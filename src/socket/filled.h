@@ -20,6 +20,7 @@ class FilledSlots {
     bool train;
   };
 
+  uint32_t capacity() const noexcept { return static_cast<uint32_t>(ring_.size()); }
   // Room for n in all; false: there is no memory for it.
   bool reserve(uint32_t n) noexcept { return n <= ring_.size() || enlarge(std::bit_ceil(n)); }
 

@@ -61,8 +61,8 @@ uint32_t Leases::grantable(const Lease& lease) const noexcept {
   return base - used + more;
 }
 
-uint32_t Leases::grant(Lease& lease) noexcept {
-  const uint32_t credits = grantable(lease);
+uint32_t Leases::grant(Lease& lease, uint32_t most) noexcept {
+  const uint32_t credits = std::min(grantable(lease), most);
   if (credits > 0) change(lease, [&] { lease.out += credits; });
   return credits;
 }

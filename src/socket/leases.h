@@ -62,9 +62,9 @@ class Leases {
   // A slot came back.
   void returned(Lease& lease) noexcept;
 
-  // Credits that it may be given now. grant() gives them.
+  // Credits that it may be given now. grant() gives them, `most` at most.
   uint32_t grantable(const Lease& lease) const noexcept;
-  uint32_t grant(Lease& lease) noexcept;
+  uint32_t grant(Lease& lease, uint32_t most = kMost) noexcept;
   // Its peer waits for more credits than it may be given, or soon will. (One may be of no use to
   // it, while one for control is owed to it.)
   bool starved(const Lease& lease) const noexcept {

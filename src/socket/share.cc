@@ -85,11 +85,11 @@ int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
   data_credits = control_credits = 0;
   if (const int error = of_->repost()) return error;
   control_credits = std::exchange(control_, 0);
-  if (!filled_.reserve(used() + of_->leases_.grantable(*this))) {
-    of_->attend(*this);  // no memory now: it is looked at again with the next slot that comes back
-    return 0;
-  }
-  data_credits = of_->leases_.grant(*this);
+  // Without memory for more what there is must do. It is enough for a peer that has run dry when
+  // all slots have come back, and if they have not the next one that does brings us here again.
+  filled_.reserve(used() + of_->leases_.grantable(*this));
+  const uint32_t room = filled_.capacity() - std::min(filled_.capacity(), used());
+  data_credits = of_->leases_.grant(*this, room);
   if (of_->leases_.starved(*this)) of_->attend(*this);
   of_->serve();
   return 0;

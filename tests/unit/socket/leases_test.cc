@@ -54,6 +54,23 @@ TEST(LeasesTest, OfAPeerThatHasRunDryGrowAsLongAsAnythingIsFree) {
   EXPECT_GT(lease.held, 10u);
 }
 
+// There was no memory for more.
+TEST(LeasesTest, AreGrantedInPartAndTheRestLater) {
+  Leases leases(1000);
+  Lease lease;
+  ASSERT_TRUE(leases.open(lease));
+  for (uint32_t left = lease.out; left > 0; --left) leases.arrived(lease);
+  for (uint32_t left = lease.held; left > 0; --left) leases.returned(lease);
+  const uint32_t all = leases.grantable(lease);
+  ASSERT_GT(all, 2u);
+  const uint32_t free = leases.free();
+  EXPECT_EQ(leases.grant(lease, 0), 0u);
+  EXPECT_EQ(leases.grant(lease, 2), 2u);
+  EXPECT_EQ(lease.out, 2u);
+  EXPECT_LE(leases.free(), free);
+  EXPECT_EQ(leases.grant(lease), all - 2);
+}
+
 TEST(LeasesTest, BeginSmall) {
   Leases leases(1000);
   Lease lease;
