@@ -9,6 +9,7 @@
 
 #include "api/boundary.h"
 #include "socket/socket.h"
+#include "stats/publisher.h"
 
 using namespace sio::internal;
 
@@ -75,6 +76,7 @@ int sio_socket(int domain, int type, int protocol) {
       return -ESOCKTNOSUPPORT;
     }
     if (protocol != 0) return -EPROTONOSUPPORT;
+    stats::keep_figures();
     return Socket::create(domain, kind, (flags & SOCK_NONBLOCK) != 0);
   });
 }

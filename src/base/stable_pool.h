@@ -32,6 +32,12 @@ class StablePool {
     free_.push_back(object);
   }
 
+  // The i-th of all, whoever uses it now; null: there are not so many.
+  T* made(size_t i) noexcept {
+    const std::lock_guard lock(mutex_);
+    return i < total_.size() ? total_[i] : nullptr;
+  }
+
  private:
   std::mutex mutex_;
   std::vector<T*> free_;

@@ -84,6 +84,7 @@ const std::vector<Row>& rows() {
       number("send-window", &Settings::send_window, 1, 4096),
       number("ring-entries", &Settings::ring_entries, 2, 1u << 24, kPowerOfTwo),
       number("default-area", &Settings::default_area, 0, uint64_t{1} << 40),
+      number("stats", &Settings::stats, 0, 1),
       word("log", &Settings::log, {"error", "warn", "info", "debug", "none"}),
   };
   return *table;

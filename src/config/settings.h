@@ -23,6 +23,7 @@ struct Settings {
   uint32_t send_window = 4;            // SENDs in flight above which small messages gather
   uint32_t ring_entries = 1024;        // events of a channel's own ring
   uint64_t default_area = 0;           // bytes of a socket's own area; 0: its receive memory
+  uint32_t stats = 0;                  // 1: figures are kept for sio_stat
   std::string log = "warn";
 };
 

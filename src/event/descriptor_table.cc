@@ -35,4 +35,16 @@ void DescriptorTable::clear(int fd) noexcept {
   }
 }
 
+uint32_t DescriptorTable::count_channels() const noexcept {
+  uint32_t count = 0;
+  for (const std::atomic<Chunk*>& place : chunks_) {
+    const Chunk* const chunk = place.load(std::memory_order_acquire);
+    if (chunk == nullptr) continue;
+    // Relaxed: a number, no more.
+    for (const Entry& entry : *chunk)
+      count += entry[kChannel].load(std::memory_order_relaxed) != nullptr ? 1 : 0;
+  }
+  return count;
+}
+
 }  // namespace sio::internal

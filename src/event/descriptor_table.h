@@ -24,6 +24,9 @@ class DescriptorTable {
   void set(int fd, Socket* socket) { store(fd, kSocket, socket); }
   void clear(int fd) noexcept;
 
+  // Of the program's. Looks at all that there is.
+  uint32_t count_channels() const noexcept;
+
  private:
   enum Type { kChannel, kSocket, kTypes };
   static constexpr int kChunkBits = 10;

@@ -60,6 +60,17 @@ bool AreaTable::overlaps(const void* p, size_t size) noexcept {
   return false;
 }
 
+void AreaTable::count(uint32_t& areas, uint64_t& bytes) noexcept {
+  areas = 0;
+  bytes = 0;
+  const uint32_t made = object_count.load(std::memory_order_acquire);  // as in find()
+  for (uint32_t i = 0; i < made; ++i) {
+    const size_t size = objects[i].load(std::memory_order_relaxed)->size();
+    areas += size > 0 ? 1 : 0;
+    bytes += size;
+  }
+}
+
 Area* AreaTable::take(dma_mem_t& handle) {
   const std::lock_guard lock(mutex);
   uint32_t number = 0;

@@ -24,6 +24,9 @@ class AreaTable {
   // Whether some area has any of these bytes.
   static bool overlaps(const void* p, size_t size) noexcept;
 
+  // How many areas there are, and their bytes. Lock-free: near enough while some come and go.
+  static void count(uint32_t& areas, uint64_t& bytes) noexcept;
+
   // An Area object that nobody uses, and the handle for it. Throws EMFILE, std::bad_alloc.
   static Area* take(dma_mem_t& handle);
   static void give_back(dma_mem_t handle) noexcept;

@@ -103,6 +103,9 @@ class Region {
   // How many wait to be collected.
   uint32_t returned() const noexcept;
 
+  // How many have something in them that is not the library's to post again.
+  uint32_t held() const noexcept { return received_ - returned(); }
+
   // Whether any does. If not, the next one calls fn (set_on_returned) whatever the threshold.
   bool watch() noexcept;
 

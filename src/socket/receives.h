@@ -45,6 +45,9 @@ class Receives {
   // Slots went back to the region, of which nobody was told.
   virtual void dropped() noexcept {}
 
+  // Slots with what the program has, or has to take.
+  virtual uint32_t held() const noexcept { return region_.held(); }
+
   // Nothing is to be flushed any more.
   bool drained() const noexcept { return posted_ == 0; }
 

@@ -176,6 +176,7 @@ class Sender {
   bool nothing_posted() const noexcept { return posted_ == completed_; }
   uint32_t in_flight() const noexcept { return posted_ - completed_; }
   uint32_t credits() const noexcept { return data_credits_; }
+  uint32_t unsent() const noexcept { return train_.messages() + (rest_.empty() ? 0 : 1); }
   // Whether a send() that was refused, of a message with so many records, may now succeed.
   bool has_room(uint32_t records) const noexcept;
 

@@ -22,6 +22,7 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   int post_returned(bool force, uint32_t& data_credits,
                     uint32_t& control_credits) noexcept override;
   bool has_returned(bool force) noexcept override;
+  uint32_t held() const noexcept override { return Lease::held; }
 
   // A receive of its queue pair has completed.
   void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;

@@ -30,6 +30,7 @@
 #include "event/channel.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
+#include "stats/page.h"
 
 namespace sio::internal {
 
@@ -70,6 +71,11 @@ class Socket final : public EventSource,
   // -- socket_options.cc
   int get_option(int level, int option, void* value, socklen_t* length);
   int set_option(int level, int option, const void* value, socklen_t length);
+
+  // -- socket_figures.cc
+  // What sio_stat shows; without any lock. `figures`: as they were last, which saves asking for
+  // what can not have changed. False: it is in no use now.
+  bool report(stats::SocketFigures& figures) const;
 
   // -- socket_connect.cc. Blocking calls take the guard, which they let go of while they wait.
   int bind(const sockaddr* address);
@@ -157,6 +163,12 @@ class Socket final : public EventSource,
     return rare_.connect_waits && !channel()->hidden();
   }
   sio_info info() const;
+  void describe_port(sio_info& info) const;
+  void describe_traffic(sio_info& info) const noexcept;
+  bool knows_port(const stats::SocketFigures& figures) const noexcept;
+  stats::State state() const noexcept;
+  InetAddress peer_name() const noexcept;
+  void report_directions(stats::SocketFigures& figures) const noexcept;
 
   static Socket* make(int domain, int type, bool nonblock, const SocketOptions& options);
   void enter(Channel& channel) noexcept;

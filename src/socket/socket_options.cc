@@ -126,26 +126,6 @@ void Socket::connect_is_known() noexcept {
   rare_.connect_waits = false;
 }
 
-sio_info Socket::info() const {
-  sio_info info = link_.info;
-  if (endpoint_ != nullptr && link_.queue_pair != nullptr) {
-    const provider::PortInfo port = endpoint_->port_info();
-    std::strncpy(info.device, port.device.c_str(), sizeof info.device - 1);
-    std::strncpy(info.gid, port.gid.c_str(), sizeof info.gid - 1);
-    info.port = port.port;
-    info.gid_index = port.gid_index;
-    info.mtu = port.mtu;
-    info.qp_num = link_.queue_pair->number();
-    info.max_inline = link_.queue_pair->max_inline();
-  }
-  if (datagram_ != nullptr) info.sends_in_flight = datagram_->sender.in_flight();
-  if (sender_ != nullptr && sender_->opened()) {
-    info.credits = sender_->credits();
-    info.sends_in_flight = sender_->in_flight();
-  }
-  return info;
-}
-
 int Socket::set_option(int level, int option, const void* value, socklen_t length) {
   if (level == SOL_SOCKET && option == SO_LINGER) {
     linger wish;
