@@ -74,8 +74,9 @@ class Socket final : public EventSource,
 
   // -- socket_figures.cc
   // What sio_stat shows; without any lock. `figures`: as they were last, which saves asking for
-  // what can not have changed. False: it is in no use now.
-  bool report(stats::SocketFigures& figures) const;
+  // what can not have changed.
+  enum class Reported { kReported, kUnused, kBusy };
+  Reported report(stats::SocketFigures& figures) const;
 
   // -- socket_connect.cc. Blocking calls take the guard, which they let go of while they wait.
   int bind(const sockaddr* address);

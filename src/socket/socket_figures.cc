@@ -39,6 +39,16 @@ uint64_t now_ns() noexcept {
   return static_cast<uint64_t>(nanoseconds(Clock::now().time_since_epoch()).count());
 }
 
+// Who polls has the lock nearly always, and whoever sleeps until it is free costs that thread a
+// system call each time, and mostly finds it taken again. A moment between two calls is soon found.
+std::unique_lock<Mutex> lock_briefly(Mutex& mutex) noexcept {
+  constexpr microseconds kPatience{20};
+  std::unique_lock lock(mutex, std::try_to_lock);
+  const TimePoint end = Clock::now() + kPatience;
+  while (!lock && Clock::now() < end) lock.try_lock();
+  return lock;
+}
+
 }  // namespace
 
 void Socket::describe_port(sio_info& info) const {
@@ -117,12 +127,13 @@ bool Socket::knows_port(const stats::SocketFigures& figures) const noexcept {
          figures.info.qp_num == link_.queue_pair->number();
 }
 
-bool Socket::report(stats::SocketFigures& figures) const {
+Socket::Reported Socket::report(stats::SocketFigures& figures) const {
   Channel* const in = channel();
-  if (in == nullptr) return false;
+  if (in == nullptr) return Reported::kUnused;
   // To look changes nothing in the channel, so nobody need hear that it was locked.
-  const std::lock_guard lock(in->mutex());
-  if (channel() != in) return false;  // on its way to another
+  const std::unique_lock lock = lock_briefly(in->mutex());
+  if (!lock) return Reported::kBusy;
+  if (channel() != in) return Reported::kBusy;  // on its way to another
   stats::SocketFigures now{};
   now.generation = generation();
   now.time_ns = now_ns();
@@ -139,7 +150,7 @@ bool Socket::report(stats::SocketFigures& figures) const {
   knows_port(figures) ? copy_port(figures.info, now.info) : describe_port(now.info);
   describe_traffic(now.info);
   figures = now;
-  return true;
+  return Reported::kReported;
 }
 
 }  // namespace sio::internal

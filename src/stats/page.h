@@ -68,11 +68,9 @@ struct Totals {
   uint64_t passes;    // how often all was written
   uint64_t time_ns;   // when it last was
   uint32_t entries;   // used up to now: those that follow were never written
-  uint32_t sockets;   // among them
   uint32_t left_out;  // sockets for which there was no entry
   uint32_t channels;  // of the program's
   uint32_t areas;     // of registered memory
-  uint32_t reserved;
   uint64_t area_bytes;
 };
 

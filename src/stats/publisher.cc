@@ -19,6 +19,10 @@ constexpr milliseconds kPause{100};
 constexpr int kLeastPauses = 19;
 // Sockets that are looked at before others have their turn in the control thread.
 constexpr uint32_t kAtOnce = 64;
+// One whose channel is in use all the time is looked at again so often in a pass, so much later;
+// those that were not seen then stay as they were until the next pass.
+constexpr int kMostRetries = 16;
+constexpr milliseconds kRetry{1};
 
 uint64_t to_ns(TimePoint time) noexcept {
   return static_cast<uint64_t>(nanoseconds(time.time_since_epoch()).count());
@@ -27,8 +31,9 @@ uint64_t to_ns(TimePoint time) noexcept {
 class Publisher {
  public:
   void begin() {
-    began_ = Clock::now();
+    worked_ = {};
     next_ = 0;
+    retries_ = 0;
     const uint64_t passes = totals_.passes;
     totals_ = {};
     totals_.passes = passes;
@@ -36,41 +41,69 @@ class Publisher {
   }
 
  private:
+  enum class Then { kNextOnes, kRetry, kEnd };
+
   void go_on() {
-    for (uint32_t i = 0; i < kAtOnce; ++i, ++next_) {
-      Socket* const socket = socket_pool().made(next_);
-      if (socket == nullptr) return end();
-      look_at(*socket);
+    const TimePoint start = Clock::now();
+    const Then then = look_at_some();
+    worked_ += Clock::now() - start;
+    ControlThread& thread = ControlThread::instance();
+    switch (then) {
+      case Then::kNextOnes:
+        return thread.post([this] { go_on(); });
+      case Then::kRetry:
+        thread.at(Clock::now() + kRetry, [this] { go_on(); });
+        return;
+      case Then::kEnd:
+        end();
+        const auto pause = std::max<Clock::duration>(kPause, kLeastPauses * worked_);
+        thread.at(Clock::now() + pause, [this] { begin(); });
     }
-    ControlThread::instance().post([this] { go_on(); });
   }
 
-  void look_at(const Socket& socket) {
+  Then look_at_some() {
+    for (uint32_t i = 0; i < kAtOnce; ++i, ++next_) {
+      const Socket* const socket = socket_pool().made(next_);
+      if (socket == nullptr) return Then::kEnd;
+      if (!look_at(*socket) && retries_++ < kMostRetries) return Then::kRetry;
+    }
+    return Then::kNextOnes;
+  }
+
+  // False: it was busy.
+  bool look_at(const Socket& socket) {
     if (next_ >= kMostSockets) {
       totals_.left_out += socket.channel() != nullptr ? 1 : 0;
-      return;
+      return true;
     }
     totals_.entries = next_ + 1;
     SocketFigures figures = page_.figures(next_);
-    if (!socket.report(figures)) return page_.clear(next_);
-    page_.put(next_, figures);
-    ++totals_.sockets;
+    switch (socket.report(figures)) {
+      case Socket::Reported::kReported:
+        page_.put(next_, figures);
+        return true;
+      case Socket::Reported::kUnused:
+        page_.clear(next_);
+        return true;
+      case Socket::Reported::kBusy:
+        break;
+    }
+    return false;
   }
 
-  void end() {
-    const TimePoint now = Clock::now();
+  void end() noexcept {
     ++totals_.passes;
-    totals_.time_ns = to_ns(now);
+    totals_.time_ns = to_ns(Clock::now());
     totals_.channels = DescriptorTable::instance().count_channels();
     AreaTable::count(totals_.areas, totals_.area_bytes);
     page_.put(totals_);
-    const TimePoint next = now + std::max<Clock::duration>(kPause, kLeastPauses * (now - began_));
-    ControlThread::instance().at(next, [this] { begin(); });
   }
 
   PageWriter page_;
-  TimePoint began_;  // the pass that is under way
+  // Of the pass that is under way.
+  Clock::duration worked_{};
   uint32_t next_ = 0;
+  int retries_ = 0;
   Totals totals_{};
 };
 
