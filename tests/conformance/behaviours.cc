@@ -105,7 +105,7 @@ namespace {
 Behaviour find_behaviour(const std::string& name) {
   for (const auto* table :
        {&flow_behaviours(), &life_behaviours(), &system_behaviours(), &raw_behaviours(),
-        &crowd_behaviours(), &stream_behaviours(), &datagram_behaviours()}) {
+        &crowd_behaviours(), &stream_behaviours(), &datagram_behaviours(), &figures_behaviours()}) {
     for (const NamedBehaviour& one : *table) {
       if (name == one.name) return one.run;
     }

@@ -40,6 +40,7 @@ const Behaviours& raw_behaviours();       // behaviours_raw.cc
 const Behaviours& crowd_behaviours();     // behaviours_crowd.cc
 const Behaviours& stream_behaviours();    // behaviours_stream.cc
 const Behaviours& datagram_behaviours();  // behaviours_datagram.cc
+const Behaviours& figures_behaviours();   // behaviours_figures.cc
 
 [[gnu::format(printf, 1, 2)]] void say(const char* format, ...);
 

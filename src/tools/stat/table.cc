@@ -8,10 +8,10 @@ namespace sio_stat {
 namespace {
 
 // Columns of a number; one more is between two of them.
-constexpr int kAmount = 7;
+constexpr int kAmount = 6;
 constexpr int kCount = 6;
 
-// At most kAmount columns: 99999, 123.4k, 1.234M.
+// At most kAmount columns: 99999, 123.4k, 1.2M.
 std::string amount(double value) {
   constexpr const char* kUnits[] = {"", "k", "M", "G", "T", "P", "E"};
   size_t unit = 0;
@@ -70,15 +70,18 @@ std::string head(bool totals, size_t address) {
   left(line, "type", 6);
   left(line, "state", 7);
   left(line, "peer", address);
-  for (const char* const name : {"sent", "bytes", "recvd", "bytes"})
-    right(line, totals ? name : std::string(name) + "/s", kAmount);
+  if (totals) {
+    for (const char* const name : {"sent", "bytes", "recvd", "bytes"}) right(line, name, kAmount);
+  } else {
+    for (const char* const name : {"sent/s", "B/s", "recv/s", "B/s"}) right(line, name, kAmount);
+  }
   right(line, "unsent", kCount);
   right(line, "flight", kCount);
   right(line, "credit", kCount);
   right(line, "held", 4);
   right(line, "stalls", kCount);
   right(line, "bulk", 5);
-  return line + " error";
+  return line.substr(1) + " error";
 }
 
 std::string amounts_of(const Line& of, bool totals) {
@@ -115,7 +118,7 @@ std::string row(const Line& of, bool totals, size_t address) {
   right(line, whole(info.credit_stalls + info.bulk_stalls), kCount);
   right(line, whole(info.bulk_sent + info.bulk_received), 5);
   const std::string error = name_of_error(info.error);
-  return error.empty() ? line : line + ' ' + error;
+  return line.substr(1) + (error.empty() ? "" : ' ' + error);
 }
 
 double traffic(const Line& of) {
