@@ -13,6 +13,8 @@ using Json = nlohmann::ordered_json;
 Json or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 Json or_null(int descriptor) { return descriptor < 0 ? Json() : Json(descriptor); }
 
+double seconds(uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
 Json of(const std::optional<Rates>& rates) {
   if (!rates) return nullptr;
   return {{"messages_sent", rates->messages_sent},
@@ -63,7 +65,8 @@ Json of(const sio_info& info) {
 
 Json of(const Line& line) {
   const stats::SocketFigures& figures = line.figures;
-  return {{"fd", or_null(figures.fd)},
+  return {{"time", seconds(figures.time_ns)},
+          {"fd", or_null(figures.fd)},
           {"channel", or_null(figures.channel)},
           {"type", name_of_type(figures.type)},
           {"state", name_of_state(figures.state)},
@@ -84,7 +87,7 @@ std::string json(const Report& report) {
   for (const Line& line : report.sockets) sockets.push_back(of(line));
   const Json all = {{"pid", report.pid},
                     {"version", report.version},
-                    {"time", static_cast<double>(report.totals.time_ns) * 1e-9},
+                    {"time", seconds(report.totals.time_ns)},
                     {"channels", report.totals.channels},
                     {"areas", report.totals.areas},
                     {"area_bytes", report.totals.area_bytes},
