@@ -86,7 +86,8 @@ PageReader Process::page() const {
       why = "the figures of " + name_ + ": " + failure.what();
     }
   }
-  throw Failure(why);
+  // One that nobody has waited for has no descriptors any more.
+  throw Failure(ends_within(std::chrono::milliseconds(0)) ? name_ + " has ended" : why);
 }
 
 bool Process::ends_within(std::chrono::milliseconds time) const {
