@@ -1,0 +1,813 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+--
+-- Shows in Wireshark and tshark what libsio says on the wire: docs/protocol.md. It follows Wireshark's own dissector of
+-- InfiniBand and RoCE, which knows packets, queue pairs and the connection manager, and takes from it what is in a SEND.
+--
+-- An RC packet names only the queue pair that it goes to. Whose that is the greetings say, in the connection manager's
+-- request and reply, and lane frames of the bulk lane's. So all that is known of a packet depends on those before it: it
+-- is found out once, when Wireshark goes through the capture in order, and kept (`seen`) for when it shows the packet again.
+--
+-- Bytes of a capture are anybody's. Each range is taken of bytes that are there, what does not fit is said in expert
+-- information, and nothing is believed of a length but that the bytes may be there.
+
+local sio = Proto("sio", "libsio")
+
+sio.prefs.guess = Pref.bool("Connections whose greeting is not in the capture", true,
+  "Take a connection for libsio's by a frame that is hardly anything else's")
+sio.prefs.datagrams = Pref.bool("Datagrams", true,
+  "Take UD packets with immediate data and the connection manager's key for libsio's")
+
+-- --- Fields ------------------------------------------------------------------------------------------------------------
+
+local kinds = { [1] = "message", [2] = "train", [3] = "credit", [4] = "end", [5] = "lane" }
+local MESSAGE, TRAIN, CREDIT, END, LANE = 1, 2, 3, 4, 5
+local types = { [1] = "sequenced messages", [2] = "stream" }
+local STREAM = 2
+local reasons = {
+  [1] = "another version", [2] = "another type", [3] = "a figure out of range", [4] = "too many wait already",
+  [5] = "the listener was closed", [6] = "not a libsio greeting",
+}
+local ends = { [1] = "the end that connected", [2] = "the end that accepted" }
+
+local field = {
+  connection = ProtoField.uint32("sio.connection", "Connection"),
+  from = ProtoField.uint8("sio.from", "From", base.DEC, ends),
+  kind = ProtoField.uint32("sio.kind", "Kind", base.DEC, kinds, 0xf0000000),
+  grants = ProtoField.uint32("sio.grants", "Grants", base.DEC, nil, 0x0fff0000),
+  control = ProtoField.uint32("sio.control", "Control credits", base.DEC, nil, 0x0000e000),
+  credits = ProtoField.uint32("sio.credits", "Credits", base.DEC, nil, 0x00001fff),
+  credits_left = ProtoField.int32("sio.credits.left", "Credits that the sender has left"),
+  control_left = ProtoField.int32("sio.control.left", "Control credits that the sender has left"),
+  length = ProtoField.uint32("sio.length", "Payload of the SEND"),
+  segment = ProtoField.string("sio.segment", "Packet of a longer SEND"),
+  magic = ProtoField.bytes("sio.magic", "Magic"),
+  version = ProtoField.uint16("sio.version", "Version"),
+  type = ProtoField.uint16("sio.type", "Type", base.DEC, types),
+  features = ProtoField.uint32("sio.features", "Features", base.HEX),
+  slot_size = ProtoField.uint32("sio.slot_size", "Slot size"),
+  slots = ProtoField.uint32("sio.slots", "Slots"),
+  control_slots = ProtoField.uint32("sio.control_slots", "Control slots"),
+  largest = ProtoField.uint64("sio.largest", "Largest message"),
+  more_slots = ProtoField.uint32("sio.more_slots", "More slots"),
+  reason = ProtoField.uint16("sio.reason", "Reason", base.DEC, reasons),
+  message_number = ProtoField.uint32("sio.message.number", "Number"),
+  message_length = ProtoField.uint32("sio.message.length", "Length"),
+  message_data = ProtoField.bytes("sio.message.data", "Data"),
+  record_kind = ProtoField.uint32("sio.record", "Record", base.DEC, { [0] = "message", [1] = "announcement" }),
+  padding = ProtoField.bytes("sio.padding", "Padding"),
+  stream_offset = ProtoField.uint64("sio.stream.offset", "Offset in the stream"),
+  announced = ProtoField.uint32("sio.announced", "Announced length"),
+  announced_in = ProtoField.framenum("sio.announced_in", "Announced in", base.NONE, frametype.REQUEST),
+  granted_in = ProtoField.framenum("sio.granted_in", "Granted in", base.NONE, frametype.RESPONSE),
+  complete_in = ProtoField.framenum("sio.complete_in", "Complete in"),
+  lane_qp = ProtoField.uint32("sio.lane.qp", "Queue pair of the bulk lane", base.HEX),
+  lane_psn = ProtoField.uint32("sio.lane.psn", "First packet sequence number", base.HEX),
+  bulk_offset = ProtoField.uint32("sio.bulk.offset", "Offset in the message"),
+  bulk_data = ProtoField.bytes("sio.bulk.data", "Data"),
+  port = ProtoField.uint16("sio.datagram.port", "Port that it comes from"),
+  sequence = ProtoField.uint16("sio.datagram.sequence", "Sequence number"),
+  group_port = ProtoField.uint16("sio.datagram.group_port", "Port that it is for"),
+  datagram_data = ProtoField.bytes("sio.datagram.data", "Data"),
+  missing = ProtoField.uint32("sio.datagram.missing", "Missing before it"),
+}
+sio.fields = field
+
+local expert = {
+  malformed = ProtoExpert.new("sio.malformed", "Malformed", expert.group.MALFORMED, expert.severity.ERROR),
+  forbidden = ProtoExpert.new("sio.forbidden", "A peer may not do this", expert.group.PROTOCOL, expert.severity.ERROR),
+  refused = ProtoExpert.new("sio.refused", "Refused", expert.group.RESPONSE_CODE, expert.severity.NOTE),
+  broken = ProtoExpert.new("sio.disconnect", "Disconnect without an end", expert.group.RESPONSE_CODE, expert.severity.WARN),
+  again = ProtoExpert.new("sio.again", "Seen before", expert.group.SEQUENCE, expert.severity.NOTE),
+  early = ProtoExpert.new("sio.early", "Out of order", expert.group.SEQUENCE, expert.severity.WARN),
+  uncaptured = ProtoExpert.new("sio.uncaptured", "Not in the capture", expert.group.SEQUENCE, expert.severity.WARN),
+  not_ready = ProtoExpert.new("sio.not_ready", "Receiver not ready", expert.group.SEQUENCE, expert.severity.WARN),
+  lost = ProtoExpert.new("sio.datagram.lost", "Datagrams missing", expert.group.SEQUENCE, expert.severity.NOTE),
+}
+sio.experts = expert
+
+-- What Wireshark's own dissectors have found in the packet.
+local found = {
+  ip_src = Field.new("ip.src"), ip_dst = Field.new("ip.dst"),
+  ipv6_src = Field.new("ipv6.src"), ipv6_dst = Field.new("ipv6.dst"),
+  opcode = Field.new("infiniband.bth.opcode"), qp = Field.new("infiniband.bth.destqp"),
+  psn = Field.new("infiniband.bth.psn"), solicited = Field.new("infiniband.bth.se"),
+  pad = Field.new("infiniband.bth.padcnt"), immediate = Field.new("infiniband.immdt"),
+  key = Field.new("infiniband.deth.q_key"), syndrome = Field.new("infiniband.aeth.syndrome"),
+  write_length = Field.new("infiniband.reth.dmalen"), attribute = Field.new("infiniband.mad.attributeid"),
+  req_id = Field.new("infiniband.cm.req"), req_qp = Field.new("infiniband.cm.req.localqpn"),
+  req_psn = Field.new("infiniband.cm.req.startpsn"), rep_for = Field.new("infiniband.cm.rep.remotecommid"),
+  rep_qp = Field.new("infiniband.cm.rep.localqpn"), rep_psn = Field.new("infiniband.cm.rep.startpsn"),
+  dreq_qp = Field.new("infiniband.cm.req.remoteqpneecn"), -- sic
+}
+
+local function value(name)
+  local info = found[name]()
+  return info and info.value
+end
+
+local function number(name)
+  return tonumber(tostring(value(name)))
+end
+
+-- Not pinfo.src: the connection manager's packets have InfiniBand's addresses there.
+local function addresses(pinfo)
+  local from = value("ip_src") or value("ipv6_src") or pinfo.src
+  local to = value("ip_dst") or value("ipv6_dst") or pinfo.dst
+  return tostring(from), tostring(to)
+end
+
+-- The 32 bits, where they are in the packet; nil without.
+local function immediate()
+  local info = found.immediate()
+  local range = info and info.range
+  return range and range:len() >= 4 and range(0, 4) or nil
+end
+
+-- --- What is known of connections --------------------------------------------------------------------------------------
+
+-- A flow is one direction of a queue pair: {connection, from (1 or 2, see `ends`), lane (boolean), expected (the next packet
+-- sequence number), reverse (flow), partial (ByteArray of a SEND whose last packet is to come), told (bytes of it)}.
+local flows        -- address/queue pair number that it goes to -> flow; false: another program's
+local requests     -- address/communication id of a request -> its connection
+local connections  -- how many
+local seen         -- packet's number -> what was found out
+local destinations -- of datagrams: sender and destination -> the next sequence number
+
+function sio.init()
+  flows, requests, connections, seen, destinations = {}, {}, 0, {}, {}
+end
+
+local function key(address, id)
+  return address .. "/" .. tostring(id)
+end
+
+-- An end: what it greeted with (nil: not known), its credits (nil likewise), and what it has sent.
+local function new_end()
+  return { messages = 0, bytes = 0, announced = {}, granted = 0, arrived = 0, ended = false }
+end
+
+local function new_connection()
+  local connection = { number = connections, ends = { new_end(), new_end() } }
+  connections = connections + 1
+  return connection
+end
+
+local function new_flow(connection, from, lane, expected)
+  return { connection = connection, from = from, lane = lane, expected = expected }
+end
+
+local function pair(one, other)
+  one.reverse, other.reverse = other, one
+end
+
+-- Packets that are not in the capture may have been anything: nothing can be said of the credits any more.
+local function forget_credits(connection)
+  for _, one in ipairs(connection.ends) do one.credits, one.control = nil, nil end
+end
+
+local function count(n, what)
+  return n .. " " .. what .. (n == 1 and "" or "s")
+end
+
+-- --- The connection manager: greetings, refusals and disconnects -------------------------------------------------------
+
+local REQUEST, REJECT, REPLY, DISCONNECT = 0x10, 0x12, 0x13, 0x15
+local MAGIC = "73696F00"
+local GREETING, REFUSAL = 36, 8
+
+-- One end's greeting as the protocol has it, 36 bytes. Figures out of their range are only said to be so.
+local function add_greeting(tvb, tree)
+  local greeting = {
+    version = tvb(4, 2):uint(), type = tvb(6, 2):uint(), slot_size = tvb(12, 4):uint(), slots = tvb(16, 4):uint(),
+    control_slots = tvb(20, 4):uint(), largest = tvb(24, 8):uint64():tonumber(), more_slots = tvb(32, 4):uint(),
+  }
+  tree:add(field.magic, tvb(0, 4))
+  tree:add(field.version, tvb(4, 2))
+  tree:add(field.type, tvb(6, 2))
+  tree:add(field.features, tvb(8, 4))
+  local places = {
+    tree:add(field.slot_size, tvb(12, 4)), tree:add(field.slots, tvb(16, 4)), tree:add(field.control_slots, tvb(20, 4)),
+    tree:add(field.largest, tvb(24, 8)), tree:add(field.more_slots, tvb(32, 4)),
+  }
+  local sound = {
+    greeting.slot_size >= 256 and greeting.slot_size <= 65536 and greeting.slot_size % 64 == 0,
+    greeting.slots >= 2 and greeting.slots <= 4096, greeting.control_slots == 4,
+    greeting.largest >= greeting.slot_size, greeting.slots + greeting.more_slots <= 4096,
+  }
+  for i, place in ipairs(places) do
+    if not sound[i] then place:add_proto_expert_info(expert.forbidden, "Out of range") end
+  end
+  greeting.sound = greeting.version == 1 and sound[1] and sound[2] and sound[3] and sound[4] and sound[5]
+  return greeting
+end
+
+-- A request that is sent again is the same connection's.
+local function requested(from, greeting)
+  local id, qp = key(from, number("req_id")), number("req_qp")
+  local connection = requests[id]
+  if connection and connection.request_qp == qp and not connection.ends[2].greeting then return connection end
+  connection = new_connection()
+  connection.request_qp, connection.type = qp, greeting.type
+  connection.ends[1].greeting = greeting
+  requests[id] = connection
+  -- Its sequence number is what the other end is to begin with.
+  connection.to_client = new_flow(connection, 2, false, number("req_psn"))
+  flows[key(from, qp)] = connection.to_client
+  return connection
+end
+
+local function replied(from, to, greeting)
+  local connection = requests[key(to, number("rep_for"))]
+  if not connection or connection.ends[2].greeting then return connection end
+  local client, server = connection.ends[1], connection.ends[2]
+  server.greeting = greeting
+  if client.greeting.sound and greeting.sound then
+    client.credits, client.control = greeting.slots, greeting.control_slots
+    server.credits, server.control = client.greeting.slots, client.greeting.control_slots
+  end
+  local to_server = new_flow(connection, 1, false, number("rep_psn"))
+  flows[key(from, number("rep_qp"))] = to_server
+  pair(connection.to_client, to_server)
+  return connection
+end
+
+-- Of a connection of another program no packet is to be taken for ours.
+local function other_program(attribute, from)
+  local qp = attribute == REQUEST and number("req_qp") or attribute == REPLY and number("rep_qp")
+  if qp then flows[key(from, qp)] = false end
+end
+
+local function add_connection(tree, connection, from)
+  if not connection then return end
+  tree:add(field.connection, connection.number):set_generated()
+  if from then tree:add(field.from, from):set_generated() end
+end
+
+local function show_greeting(tvb, pinfo, tree, attribute)
+  local from, to = addresses(pinfo)
+  local ours = tree:add(sio, tvb(0, GREETING), "libsio, greeting")
+  local greeting = add_greeting(tvb, ours)
+  if not pinfo.visited then
+    seen[pinfo.number] = { connection = attribute == REQUEST and requested(from, greeting) or replied(from, to, greeting) }
+  end
+  add_connection(ours, seen[pinfo.number].connection, attribute == REQUEST and 1 or 2)
+  pinfo.cols.info:append(string.format(", libsio: %s, %s of %d bytes", types[greeting.type] or "unknown type",
+    count(greeting.slots, "slot"), greeting.slot_size))
+end
+
+local function show_refusal(tvb, pinfo, tree)
+  local ours = tree:add(sio, tvb(0, REFUSAL), "libsio, refusal")
+  ours:add(field.magic, tvb(0, 4))
+  ours:add(field.version, tvb(4, 2))
+  local reason = reasons[tvb(6, 2):uint()] or "unknown reason"
+  ours:add(field.reason, tvb(6, 2)):add_proto_expert_info(expert.refused, "Refused: " .. reason)
+  pinfo.cols.info:append(", libsio: " .. reason)
+end
+
+-- The private data of a disconnect is not libsio's, but that one comes before the end is.
+local function show_disconnect(tvb, pinfo, tree)
+  if not pinfo.visited then
+    local _, to = addresses(pinfo)
+    local flow = flows[key(to, number("dreq_qp"))]
+    seen[pinfo.number] = flow and { flow = flow, ended = flow.connection.ends[flow.from].ended }
+  end
+  local known = seen[pinfo.number]
+  if not known then return false end
+  local ours = tree:add(sio, tvb(0, 0), "libsio, disconnect")
+  add_connection(ours, known.flow.connection, known.flow.from)
+  if not known.ended then ours:add_proto_expert_info(expert.broken) end
+  return true
+end
+
+local function connection_manager(tvb, pinfo, tree)
+  local attribute = number("attribute")
+  if attribute == DISCONNECT then return show_disconnect(tvb, pinfo, tree) end
+  if attribute ~= REQUEST and attribute ~= REPLY and attribute ~= REJECT then return false end
+  local is_ours = tvb:len() >= REFUSAL and tvb(0, 4):bytes():tohex() == MAGIC
+  if is_ours and attribute == REJECT then
+    show_refusal(tvb, pinfo, tree)
+  elseif is_ours and tvb:len() >= GREETING then
+    show_greeting(tvb, pinfo, tree, attribute)
+  else
+    if not pinfo.visited then other_program(attribute, (addresses(pinfo))) end
+    return false
+  end
+  return true
+end
+
+-- --- Frames ------------------------------------------------------------------------------------------------------------
+
+-- The immediate data, as numbers.
+local function decode_immediate(range)
+  return {
+    kind = range:bitfield(0, 4), grants = range:bitfield(4, 12), control = range:bitfield(16, 3),
+    credits = range:bitfield(19, 13),
+  }
+end
+
+-- The records of a train, each {at, length, announced}, and what is wrong with what follows them.
+local function records_of(tvb)
+  local records, at, size = {}, 0, tvb:len()
+  if size == 0 then return records, "A train without records" end
+  while at < size do
+    if size - at < 8 then return records, "Less than a record's header is left" end
+    local length, word = tvb(at, 4):uint(), tvb(at + 4, 4):uint()
+    if word > 1 then return records, "The second word is neither zero nor one" end
+    local whole = 8
+    if word == 0 then whole = 8 + math.max(8, math.ceil(length / 8) * 8) end
+    if whole > size - at then return records, "The record is longer than the train" end
+    records[#records + 1] = { at = at, length = length, announced = word == 1, size = whole }
+    at = at + whole
+  end
+  return records
+end
+
+-- What the frame itself is, whoever sent it when: {imm, records, wrong (text)}.
+local function parse_frame(tvb, imm_range)
+  local frame = { imm = decode_immediate(imm_range), records = {} }
+  local kind = frame.imm.kind
+  if not kinds[kind] then
+    frame.wrong = "Unknown kind"
+  elseif kind == TRAIN then
+    frame.records, frame.wrong = records_of(tvb)
+  elseif (kind == CREDIT or kind == END) and tvb:len() > 0 then
+    frame.wrong = "A payload, where none may be"
+  elseif kind == LANE then
+    if tvb:len() ~= 8 then
+      frame.wrong = "A lane frame has 8 bytes"
+    elseif tvb(0, 1):uint() + tvb(4, 1):uint() > 0 then
+      frame.wrong = "A number of more than 24 bits"
+    end
+  end
+  return frame
+end
+
+-- The rules that a frame breaks given what came before it. Each check has a text, and applies when what it needs is known.
+local function count_credits(connection, from, imm, fault)
+  local me, peer = connection.ends[from], connection.ends[3 - from]
+  if not me.credits or not peer.credits then return end
+  if imm.kind == MESSAGE or imm.kind == TRAIN then
+    if me.credits < 1 then fault("Sent without a credit") end
+    me.credits = me.credits - 1
+  else
+    if me.credits + me.control < 1 then fault("Sent while no receive is posted for it") end
+    me.control = me.control - 1
+  end
+  peer.credits, peer.control = peer.credits + imm.credits, peer.control + imm.control
+  if peer.credits > me.greeting.slots + me.greeting.more_slots then fault("More credits than were used") end
+  if peer.control > me.greeting.control_slots then fault("More control credits than were used") end
+end
+
+local function count_grants(connection, from, packet, grants, fault)
+  local peer, granted = connection.ends[3 - from], {}
+  for _ = 1, grants do
+    local announcement = peer.announced[peer.granted + 1]
+    if not announcement then
+      -- Of a connection that is known from its beginning; else the announcement may have been before the capture.
+      if peer.credits then fault("More grants than messages were announced") end
+      break
+    end
+    announcement.granted_in = packet
+    peer.granted = peer.granted + 1
+    granted[#granted + 1] = announcement
+  end
+  return granted
+end
+
+local function check_announcement(connection, from, length, fault)
+  local me, peer = connection.ends[from], connection.ends[3 - from]
+  if not peer.greeting then return end
+  if me.credits and not me.lane then fault("An announcement before the lane frame") end
+  if length <= peer.greeting.slot_size then fault("An announcement of a message that fits into a slot") end
+  if length > math.min(peer.greeting.largest, 2 ^ 30) then fault("An announcement of a message that is too long") end
+  if me.credits and #me.announced - me.granted > 64 then fault("One announcement too many") end
+end
+
+-- Numbers the messages; an announced one has the number of its place.
+local function count_messages(connection, from, packet, frame, size, fault)
+  local me = connection.ends[from]
+  local first = { number = me.messages + 1, offset = me.bytes }
+  if frame.imm.kind == MESSAGE then
+    me.messages, me.bytes = me.messages + 1, me.bytes + size
+  end
+  for _, record in ipairs(frame.records) do
+    me.messages, me.bytes = me.messages + 1, me.bytes + record.length
+    if record.announced then
+      record.announcement = { number = me.messages, length = record.length, announced_in = packet, came = 0 }
+      me.announced[#me.announced + 1] = record.announcement
+      check_announcement(connection, from, record.length, fault)
+    end
+  end
+  return first
+end
+
+local function check_stream(frame, size, fault)
+  if frame.imm.kind == TRAIN or frame.imm.kind == LANE then fault("On a stream there are no trains and lanes") end
+  if frame.imm.grants > 0 then fault("On a stream there are no grants") end
+  if frame.imm.kind == MESSAGE and size == 0 then fault("On a stream no message is empty") end
+end
+
+-- The lane's flow to the end that has said where it is; its sequence numbers begin where the other end has said.
+local function found_lane(connection, from, address, tvb, fault)
+  local me, peer = connection.ends[from], connection.ends[3 - from]
+  if me.lane then return fault("A second lane frame") end
+  me.lane = { flow = new_flow(connection, 3 - from, true), psn = tvb(5, 3):uint() }
+  flows[key(address, tvb(1, 3):uint())] = me.lane.flow
+  if peer.lane then
+    me.lane.flow.expected, peer.lane.flow.expected = peer.lane.psn, me.lane.psn
+    pair(me.lane.flow, peer.lane.flow)
+  end
+end
+
+-- All that a new frame changes; what is shown of it is kept in the frame.
+local function follow_frame(flow, frame, tvb, pinfo)
+  local connection, from, imm = flow.connection, flow.from, frame.imm
+  local me, peer = connection.ends[from], connection.ends[3 - from]
+  frame.faults = {}
+  local function fault(text) frame.faults[#frame.faults + 1] = text end
+  if me.ended and imm.kind ~= CREDIT and imm.kind ~= LANE then fault("After the end") end
+  if peer.greeting and tvb:len() > peer.greeting.slot_size then fault("A payload larger than the slot") end
+  if connection.type == STREAM then check_stream(frame, tvb:len(), fault) end
+  count_credits(connection, from, imm, fault)
+  frame.granted = count_grants(connection, from, pinfo.number, imm.grants, fault)
+  frame.first = count_messages(connection, from, pinfo.number, frame, tvb:len(), fault)
+  if imm.kind == LANE and not frame.wrong then found_lane(connection, from, (addresses(pinfo)), tvb, fault) end
+  if imm.kind == END then me.ended = true end
+  frame.credits_left, frame.control_left = me.credits, me.control
+end
+
+-- --- Frames, shown -----------------------------------------------------------------------------------------------------
+
+local function data_of(tvb, at, length)
+  return length > 0 and tvb(at, length) or nil
+end
+
+local function add_immediate(tree, range, frame)
+  tree:add(field.kind, range)
+  tree:add(field.grants, range)
+  tree:add(field.control, range)
+  tree:add(field.credits, range)
+  if frame.credits_left then
+    tree:add(field.credits_left, frame.credits_left):set_generated()
+    tree:add(field.control_left, frame.control_left):set_generated()
+  end
+  for _, announcement in ipairs(frame.granted or {}) do
+    tree:add(field.announced_in, announcement.announced_in):set_generated()
+  end
+end
+
+local function add_number(tree, n)
+  if n then tree:add(field.message_number, n):set_generated() end
+end
+
+local function add_announcement(tree, tvb, record, n)
+  local place = tree:add(tvb(record.at, 8), string.format("Announcement of %s", count(record.length, "byte")))
+  add_number(place, n)
+  place:add(field.announced, tvb(record.at, 4))
+  place:add(field.record_kind, tvb(record.at + 4, 4))
+  local announcement = record.announcement
+  if not announcement then return end
+  if announcement.granted_in then place:add(field.granted_in, announcement.granted_in):set_generated() end
+  if announcement.complete_in then place:add(field.complete_in, announcement.complete_in):set_generated() end
+end
+
+local function add_record(tree, tvb, record, n)
+  if record.announced then return add_announcement(tree, tvb, record, n) end
+  local place = tree:add(tvb(record.at, record.size), string.format("Message of %s", count(record.length, "byte")))
+  add_number(place, n)
+  place:add(field.message_length, tvb(record.at, 4))
+  place:add(field.record_kind, tvb(record.at + 4, 4))
+  local data = data_of(tvb, record.at + 8, record.length)
+  if data then place:add(field.message_data, data) end
+  local padding = data_of(tvb, record.at + 8 + record.length, record.size - 8 - record.length)
+  if padding then place:add(field.padding, padding) end
+end
+
+local function add_payload(tree, tvb, frame, connection)
+  local kind, first = frame.imm.kind, frame.first
+  if kind == MESSAGE then
+    if connection.type == STREAM then
+      if first then tree:add(field.stream_offset, UInt64(first.offset)):set_generated() end
+    else
+      add_number(tree, first and first.number)
+    end
+    tree:add(field.message_length, tvb:len()):set_generated()
+    if tvb:len() > 0 then tree:add(field.message_data, tvb()) end
+  elseif kind == LANE and not frame.wrong then
+    tree:add(field.lane_qp, tvb(0, 4))
+    tree:add(field.lane_psn, tvb(4, 4))
+  end
+  for i, record in ipairs(frame.records) do add_record(tree, tvb, record, first and first.number + i - 1) end
+end
+
+-- A train in a few words: how many messages and bytes, and what it announces.
+local function train_text(frame)
+  local messages, bytes, announced = 0, 0, {}
+  for _, record in ipairs(frame.records) do
+    if record.announced then
+      announced[#announced + 1] = record.length
+    else
+      messages, bytes = messages + 1, bytes + record.length
+    end
+  end
+  local text = {}
+  if messages > 0 then text[1] = string.format("%s, %s", count(messages, "message"), count(bytes, "byte")) end
+  if #announced > 4 then
+    text[#text + 1] = "announces " .. count(#announced, "message")
+  elseif #announced > 0 then
+    text[#text + 1] = "announces " .. table.concat(announced, ", ") .. " bytes"
+  end
+  return "Train: " .. table.concat(text, ", ")
+end
+
+local function frame_text(frame, tvb, connection)
+  local imm, text = frame.imm
+  if imm.kind == MESSAGE then
+    text = (connection.type == STREAM and "Stream, " or "Message, ") .. count(tvb:len(), "byte")
+  elseif imm.kind == TRAIN then
+    text = train_text(frame)
+  elseif imm.kind == LANE and not frame.wrong then
+    text = string.format("Lane at queue pair 0x%06x", tvb(0, 4):uint())
+  else
+    text = imm.kind == CREDIT and "Credit" or imm.kind == END and "End" or imm.kind == LANE and "Lane" or "Unknown kind"
+  end
+  if imm.credits > 0 then text = text .. ", returns " .. count(imm.credits, "credit") end
+  if imm.control > 0 then text = text .. ", returns " .. imm.control .. " for control" end
+  if imm.grants > 0 then text = text .. ", grants " .. imm.grants end
+  return text
+end
+
+local function show_frame(tvb, pinfo, tree, known, imm_range)
+  local frame, flow = known.frame, known.flow
+  local text = frame_text(frame, tvb, flow.connection)
+  local ours = tree:add(sio, tvb(), "libsio, " .. text)
+  add_connection(ours, flow.connection, flow.from)
+  add_immediate(ours, imm_range, frame)
+  ours:add(field.length, tvb:len()):set_generated()
+  add_payload(ours, tvb, frame, flow.connection)
+  if frame.wrong then ours:add_proto_expert_info(expert.malformed, frame.wrong) end
+  for _, fault in ipairs(frame.faults or {}) do ours:add_proto_expert_info(expert.forbidden, fault) end
+  return ours, text
+end
+
+-- --- The bulk lane -----------------------------------------------------------------------------------------------------
+
+local PIECE = 2 ^ 20
+
+-- Takes the bytes of a packet for the first announced message that is not complete yet.
+local function follow_bulk(flow, known, size, is_last, packet)
+  local me = flow.connection.ends[flow.from]
+  local announcement = me.announced[me.arrived + 1]
+  flow.told = (flow.told or 0) + size
+  if announcement then
+    known.announcement, known.offset = announcement, announcement.came
+    announcement.came = announcement.came + size
+    local due = math.min(PIECE, announcement.length - (announcement.came - flow.told))
+    if flow.told > due or (is_last and flow.told ~= due) then known.fault = "A SEND of another length than is due" end
+    if not announcement.granted_in then known.fault = "A message that was not granted" end
+  elseif me.credits then
+    known.fault = "A message that was not announced"
+  end
+  if is_last then flow.told = 0 end
+  if announcement and is_last and announcement.came >= announcement.length then
+    announcement.complete_in = packet
+    me.arrived = me.arrived + 1
+    known.complete = true
+  end
+end
+
+local function bulk_text(known, size)
+  local announcement = known.announcement
+  if not announcement then return "Bulk lane, " .. count(size, "byte") end
+  return string.format("Bulk lane, message %d, %d of %s%s", announcement.number, math.min(known.offset + size, announcement.length),
+    count(announcement.length, "byte"), known.complete and ", complete" or "")
+end
+
+local function show_bulk(tvb, pinfo, tree, known)
+  local text = bulk_text(known, tvb:len())
+  local ours = tree:add(sio, tvb(), "libsio, " .. text)
+  local announcement = known.announcement
+  add_connection(ours, known.flow.connection, known.flow.from)
+  if known.part ~= "only" then ours:add(field.segment, known.part):set_generated() end
+  if announcement then
+    add_number(ours, announcement.number)
+    ours:add(field.bulk_offset, known.offset):set_generated()
+    ours:add(field.announced_in, announcement.announced_in):set_generated()
+    if announcement.granted_in then ours:add(field.granted_in, announcement.granted_in):set_generated() end
+    if announcement.complete_in then ours:add(field.complete_in, announcement.complete_in):set_generated() end
+  end
+  if tvb:len() > 0 then ours:add(field.bulk_data, tvb()) end
+  if known.fault then ours:add_proto_expert_info(expert.forbidden, known.fault) end
+  return ours, text
+end
+
+-- --- RC packets --------------------------------------------------------------------------------------------------------
+
+-- opcode -> which packet of a SEND it is, and whether it has immediate data
+local sends = {
+  [0] = { "first" }, [1] = { "middle" }, [2] = { "last" }, [3] = { "last", true }, [4] = { "only" }, [5] = { "only", true },
+}
+local WRITE_ONLY, ACKNOWLEDGE = 0x0a, 0x11
+local LARGEST_SLOT = 65536
+
+-- Order: "new"; "again": seen before, the sender sends again what it takes for lost; "early": one before it is missing, so the
+-- receiver drops it and the sender will send it again. What was missing only in the capture the acknowledgement tells.
+local function order_of(flow, psn)
+  local ahead = flow.expected and (psn - flow.expected) % 0x1000000 or 0
+  if ahead >= 0x800000 then return "again" end
+  if ahead > 0 then return "early" end
+  flow.expected = (psn + 1) % 0x1000000
+  return "new"
+end
+
+-- The whole SEND as bytes, of its last packet; nil if its first is not in the capture.
+local function assemble(flow, part, tvb)
+  if part == "first" then
+    flow.partial = tvb:bytes()
+  elseif flow.partial and flow.partial:len() + tvb:len() <= LARGEST_SLOT then
+    flow.partial:append(tvb:bytes())
+  else
+    flow.partial = nil
+  end
+  if part ~= "last" then return nil end
+  local whole = flow.partial
+  flow.partial = nil
+  return whole
+end
+
+-- A frame that hardly anything else is makes an unknown flow one of ours: one that is solicited and has its form. A message
+-- has no form.
+local function guess(tvb, to, has_immediate, part)
+  local imm_range = immediate()
+  if not sio.prefs.guess or not has_immediate or part ~= "only" or not imm_range or not value("solicited") then return nil end
+  local frame = parse_frame(tvb, imm_range)
+  if frame.wrong or frame.imm.kind == MESSAGE then return nil end
+  if frame.imm.kind == CREDIT and imm_range:bitfield(4, 28) == 0 then return nil end
+  local flow = new_flow(new_connection(), 1, false)
+  flows[key(to, number("qp"))] = flow
+  return flow
+end
+
+-- What is wrong with an opcode as such.
+local function opcode_fault(opcode, flow, part, has_immediate)
+  if opcode == WRITE_ONLY and (number("write_length") or 0) == 0 then return nil end
+  if not part then return "Neither a SEND nor an empty RDMA WRITE" end
+  if flow.lane and has_immediate then return "Immediate data on the bulk lane" end
+  if not flow.lane and not has_immediate and (part == "only" or part == "last") then
+    return "A SEND without immediate data"
+  end
+end
+
+-- Finds out what a packet is: the first time, in the order of the capture.
+local function follow(tvb, pinfo, opcode)
+  local _, to = addresses(pinfo)
+  local part, has_immediate = table.unpack(sends[opcode] or {})
+  local flow = flows[key(to, number("qp"))]
+  if flow == nil then flow = guess(tvb, to, has_immediate, part) end
+  if not flow then return nil end
+  local known = { flow = flow, part = part, order = order_of(flow, number("psn")) }
+  known.opcode_fault = opcode_fault(opcode, flow, part, has_immediate)
+  if not part then return known end
+  if flow.lane then
+    if known.order == "new" then follow_bulk(flow, known, tvb:len(), part == "last" or part == "only", pinfo.number) end
+    return known
+  end
+  local imm_range = has_immediate and immediate()
+  local whole = tvb
+  if part ~= "only" then
+    known.whole = known.order == "new" and assemble(flow, part, tvb) or nil
+    whole = known.whole and known.whole:tvb("libsio SEND")
+  end
+  if imm_range and whole then
+    known.frame = parse_frame(whole, imm_range)
+    if known.order == "new" then follow_frame(flow, known.frame, whole, pinfo) end
+  end
+  return known
+end
+
+local function show_other(tvb, tree, known, opcode)
+  local text = opcode == WRITE_ONLY and "Keepalive" or "Packet of another kind"
+  if known.part then text = string.format("%s packet of a SEND, %s", known.part, count(tvb:len(), "byte")) end
+  local ours = tree:add(sio, tvb(), "libsio, " .. text)
+  add_connection(ours, known.flow.connection, known.flow.from)
+  if known.part then ours:add(field.segment, known.part):set_generated() end
+  return ours, text
+end
+
+local function show(tvb, pinfo, tree, known, opcode)
+  if known.flow.lane and known.part then return show_bulk(tvb, pinfo, tree, known) end
+  local whole = known.whole and known.whole:tvb("libsio SEND") or tvb
+  if known.frame then return show_frame(whole, pinfo, tree, known, immediate()) end
+  return show_other(tvb, tree, known, opcode)
+end
+
+local function rc_packet(tvb, pinfo, tree, opcode)
+  if not pinfo.visited then seen[pinfo.number] = follow(tvb, pinfo, opcode) end
+  local known = seen[pinfo.number]
+  if not known then return false end
+  local ours, text = show(tvb, pinfo, tree, known, opcode)
+  if known.opcode_fault then ours:add_proto_expert_info(expert.forbidden, known.opcode_fault) end
+  if known.order == "again" then
+    ours:add_proto_expert_info(expert.again)
+    text = "[again] " .. text
+  elseif known.order == "early" then
+    ours:add_proto_expert_info(expert.early, "One before it is missing: the receiver drops it")
+    text = "[out of order] " .. text
+  end
+  pinfo.cols.protocol:set("libsio")
+  pinfo.cols.info:set(text)
+  return true
+end
+
+-- --- Datagrams ---------------------------------------------------------------------------------------------------------
+
+local UD_SEND_WITH_IMMEDIATE = 0x65
+local CM_KEY = 0x01234567
+local EVERYBODY = 0xffffff -- the queue pair of a group
+
+-- How many between the last one and this are missing: sequence numbers go from 65535 to 1.
+local function follow_datagram(from, port, to, sequence)
+  local id = table.concat({ from, port, to }, " ")
+  local expected = destinations[id]
+  local ahead = expected and sequence > 0 and (sequence - expected) % 65535 or 0
+  if ahead >= 32768 then return 0 end -- late, or a duplicate
+  destinations[id] = sequence == 65535 and 1 or sequence + 1
+  return ahead
+end
+
+local function show_datagram(tvb, pinfo, tree, imm_range)
+  local port, sequence = imm_range(0, 2):uint(), imm_range(2, 2):uint()
+  local is_group = number("qp") == EVERYBODY
+  local size = tvb:len() - (is_group and 2 or 0)
+  local text = string.format("Datagram %d from port %d, %s", sequence, port, count(math.max(size, 0), "byte"))
+  local ours = tree:add(sio, tvb(), "libsio, " .. text)
+  ours:add(field.port, imm_range(0, 2))
+  ours:add(field.sequence, imm_range(2, 2))
+  if size > 0 then ours:add(field.datagram_data, tvb(0, size)) end
+  local to = number("qp")
+  if size < 0 then
+    ours:add_proto_expert_info(expert.malformed, "No port that it is for")
+  elseif is_group then
+    ours:add(field.group_port, tvb(size, 2))
+    to = tvb(size, 2):uint()
+    text = text .. " for port " .. to
+  end
+  if not pinfo.visited then
+    local from, address = addresses(pinfo)
+    seen[pinfo.number] = follow_datagram(from, port, address .. " " .. to, sequence)
+  end
+  local missing = seen[pinfo.number]
+  if type(missing) == "number" and missing > 0 then
+    ours:add(field.missing, missing):set_generated():add_proto_expert_info(expert.lost)
+  end
+  pinfo.cols.protocol:set("libsio")
+  pinfo.cols.info:set(text)
+end
+
+local function ud_packet(tvb, pinfo, tree)
+  local imm_range = immediate()
+  if not sio.prefs.datagrams or not imm_range or number("key") ~= CM_KEY or imm_range(0, 2):uint() == 0 then return false end
+  show_datagram(tvb, pinfo, tree, imm_range)
+  return true
+end
+
+-- --- Registration ------------------------------------------------------------------------------------------------------
+
+local function payload(tvb, pinfo, tree)
+  local opcode = number("opcode")
+  if opcode == UD_SEND_WITH_IMMEDIATE then return ud_packet(tvb, pinfo, tree) end
+  if opcode and opcode < 0x20 then return rc_packet(tvb, pinfo, tree, opcode) end
+  return false
+end
+
+-- Acknowledgements have no payload, so they come this way. An ACK of packets that were not seen says that the capture lacks
+-- them: what was "early" since then was not.
+function sio.dissector(tvb, pinfo, tree)
+  if number("opcode") ~= ACKNOWLEDGE then return end
+  if not pinfo.visited then
+    local _, to = addresses(pinfo)
+    local flow = flows[key(to, number("qp"))]
+    local acknowledged, syndrome = flow and flow.reverse, number("syndrome") or 0
+    if not acknowledged then return end
+    local known = { flow = flow, not_ready = math.floor(syndrome / 32) == 1 }
+    local ahead = acknowledged.expected and (number("psn") - acknowledged.expected) % 0x1000000
+    if math.floor(syndrome / 32) == 0 and ahead and ahead < 0x800000 then
+      acknowledged.expected, acknowledged.partial = (number("psn") + 1) % 0x1000000, nil
+      forget_credits(flow.connection)
+      known.uncaptured = ahead + 1
+    end
+    if known.uncaptured or known.not_ready then seen[pinfo.number] = known end
+  end
+  local known = seen[pinfo.number]
+  if not known then return end
+  local ours = tree:add(sio, tvb(0, 0), "libsio, acknowledgement")
+  add_connection(ours, known.flow.connection, known.flow.from)
+  if known.not_ready then ours:add_proto_expert_info(expert.not_ready) end
+  if known.uncaptured then
+    ours:add_proto_expert_info(expert.uncaptured, count(known.uncaptured, "packet") .. " not in the capture")
+  end
+end
+
+sio:register_heuristic("infiniband.mad.cm.private", connection_manager)
+sio:register_heuristic("infiniband.payload", payload)
+register_postdissector(sio)
