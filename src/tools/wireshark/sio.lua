@@ -667,20 +667,12 @@ local function follow(tvb, pinfo, opcode)
   if not flow then return nil end
   local known = { flow = flow, part = part, order = order_of(flow, number("psn")) }
   known.opcode_fault = opcode_fault(opcode, flow, part, has_immediate)
-  if not part then return known end
   if flow.lane then
-    if known.order == "new" then follow_bulk(flow, known, tvb:len(), part == "last" or part == "only", pinfo.number) end
-    return known
-  end
-  local imm_range = has_immediate and immediate()
-  local whole = tvb
-  if part ~= "only" then
-    known.whole = known.order == "new" and assemble(flow, part, tvb) or nil
-    whole = known.whole and known.whole:tvb("libsio SEND")
-  end
-  if imm_range and whole then
-    known.frame = parse_frame(whole, imm_range)
-    if known.order == "new" then follow_frame(flow, known.frame, whole, pinfo) end
+    local is_last = part == "last" or part == "only"
+    if part and known.order == "new" then follow_bulk(flow, known, tvb:len(), is_last, pinfo.number) end
+  elseif part then
+    if part ~= "only" and known.order == "new" then known.whole = assemble(flow, part, tvb) end
+    known.is_frame = has_immediate and immediate() ~= nil and (part == "only" or known.whole ~= nil)
   end
   return known
 end
@@ -696,9 +688,13 @@ end
 
 local function show(tvb, pinfo, tree, known, opcode)
   if known.flow.lane and known.part then return show_bulk(tvb, pinfo, tree, known) end
+  if not known.is_frame then return show_other(tvb, tree, known, opcode) end
   local whole = known.whole and known.whole:tvb("libsio SEND") or tvb
-  if known.frame then return show_frame(whole, pinfo, tree, known, immediate()) end
-  return show_other(tvb, tree, known, opcode)
+  if not known.frame then
+    known.frame = parse_frame(whole, immediate())
+    if known.order == "new" then follow_frame(known.flow, known.frame, whole, pinfo) end
+  end
+  return show_frame(whole, pinfo, tree, known, immediate())
 end
 
 local function rc_packet(tvb, pinfo, tree, opcode)
@@ -773,8 +769,14 @@ end
 
 -- --- Registration ------------------------------------------------------------------------------------------------------
 
-local function payload(tvb, pinfo, tree)
-  local opcode = number("opcode")
+-- What follows the payload up to a multiple of 4 is not the program's.
+local function without_padding(tvb)
+  local size = tvb:len() - (number("pad") or 0)
+  return size > 0 and size < tvb:len() and tvb(0, size):tvb() or tvb
+end
+
+local function payload(padded, pinfo, tree)
+  local opcode, tvb = number("opcode"), without_padding(padded)
   if opcode == UD_SEND_WITH_IMMEDIATE then return ud_packet(tvb, pinfo, tree) end
   if opcode and opcode < 0x20 then return rc_packet(tvb, pinfo, tree, opcode) end
   return false
