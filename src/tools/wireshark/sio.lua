@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 --
--- Shows in Wireshark and tshark what libsio says on the wire: docs/protocol.md. It follows Wireshark's own dissector of
--- InfiniBand and RoCE, which knows packets, queue pairs and the connection manager, and takes from it what is in a SEND.
+-- Shows in Wireshark and tshark what libsio says on the wire: docs/protocol.md. Wireshark's own dissector of InfiniBand and
+-- RoCE does the rest, and asks this one what a packet's payload is, and the connection manager's private data.
 --
 -- An RC packet names only the queue pair that it goes to. Whose that is the greetings say, in the connection manager's
--- request and reply, and lane frames of the bulk lane's. So all that is known of a packet depends on those before it: it
--- is found out once, when Wireshark goes through the capture in order, and kept (`seen`) for when it shows the packet again.
+-- request and reply, and of the bulk lane the lane frames. So all that is known of a packet depends on those before it: it
+-- is found out once, as the packets of the capture come by in their order, and kept (`seen`) for when one is shown again.
 --
 -- Bytes of a capture are anybody's. Each range is taken of bytes that are there, what does not fit is said in expert
 -- information, and nothing is believed of a length but that the bytes may be there.
@@ -85,19 +85,25 @@ local expert = {
 }
 sio.experts = expert
 
--- What Wireshark's own dissectors have found in the packet.
+-- --- The packet's headers ----------------------------------------------------------------------------------------------
+
+local FIRST, MIDDLE, LAST, LAST_IMMEDIATE, ONLY, ONLY_IMMEDIATE, WRITE_ONLY, ACKNOWLEDGE = 0, 1, 2, 3, 4, 5, 10, 17
+local UD_ONLY_IMMEDIATE = 0x65
+
+-- What the dissectors before this one have found. (Not by calling Wireshark's dissector from here, with the headers read
+-- before: the exceptions by which it ends at a packet that was cut would pass through Lua, and leave its stack as it was.)
 local found = {
-  ip_src = Field.new("ip.src"), ip_dst = Field.new("ip.dst"),
-  ipv6_src = Field.new("ipv6.src"), ipv6_dst = Field.new("ipv6.dst"),
-  opcode = Field.new("infiniband.bth.opcode"), qp = Field.new("infiniband.bth.destqp"),
-  psn = Field.new("infiniband.bth.psn"), solicited = Field.new("infiniband.bth.se"),
-  pad = Field.new("infiniband.bth.padcnt"), immediate = Field.new("infiniband.immdt"),
-  key = Field.new("infiniband.deth.q_key"), syndrome = Field.new("infiniband.aeth.syndrome"),
-  write_length = Field.new("infiniband.reth.dmalen"), attribute = Field.new("infiniband.mad.attributeid"),
-  req_id = Field.new("infiniband.cm.req"), req_qp = Field.new("infiniband.cm.req.localqpn"),
-  req_psn = Field.new("infiniband.cm.req.startpsn"), rep_for = Field.new("infiniband.cm.rep.remotecommid"),
-  rep_qp = Field.new("infiniband.cm.rep.localqpn"), rep_psn = Field.new("infiniband.cm.rep.startpsn"),
-  dreq_qp = Field.new("infiniband.cm.req.remoteqpneecn"), -- sic
+  ip_src = Field.new("ip.src"), ip_dst = Field.new("ip.dst"), ipv6_src = Field.new("ipv6.src"), ipv6_dst = Field.new("ipv6.dst"),
+  opcode = Field.new("infiniband.bth.opcode"), qp = Field.new("infiniband.bth.destqp"), psn = Field.new("infiniband.bth.psn"),
+  solicited = Field.new("infiniband.bth.se"), pad = Field.new("infiniband.bth.padcnt"),
+  immediate = Field.new("infiniband.immdt"), key = Field.new("infiniband.deth.q_key"),
+  syndrome = Field.new("infiniband.aeth.syndrome"), write_length = Field.new("infiniband.reth.dmalen"),
+  attribute = Field.new("infiniband.mad.attributeid"),
+  request_id = Field.new("infiniband.cm.req"), request_qp = Field.new("infiniband.cm.req.localqpn"),
+  request_psn = Field.new("infiniband.cm.req.startpsn"),
+  reply_to = Field.new("infiniband.cm.rep.remotecommid"), reply_qp = Field.new("infiniband.cm.rep.localqpn"),
+  reply_psn = Field.new("infiniband.cm.rep.startpsn"),
+  disconnected_qp = Field.new("infiniband.cm.req.remoteqpneecn"), -- of the disconnect, whatever its name says
 }
 
 local function value(name)
@@ -109,18 +115,26 @@ local function number(name)
   return tonumber(tostring(value(name)))
 end
 
--- Not pinfo.src: the connection manager's packets have InfiniBand's addresses there.
-local function addresses(pinfo)
-  local from = value("ip_src") or value("ipv6_src") or pinfo.src
-  local to = value("ip_dst") or value("ipv6_dst") or pinfo.dst
-  return tostring(from), tostring(to)
+-- Not pinfo's: the connection manager's packets have InfiniBand's addresses there.
+local function source(pinfo)
+  return tostring(value("ip_src") or value("ipv6_src") or pinfo.src)
 end
 
--- The 32 bits, where they are in the packet; nil without.
-local function immediate()
+local function target(pinfo)
+  return tostring(value("ip_dst") or value("ipv6_dst") or pinfo.dst)
+end
+
+-- The packet that is looked at; nil: not a whole one of InfiniBand, or there are no fields, as when nobody wants any.
+local function read_packet(pinfo)
+  local opcode, qp, psn = number("opcode"), number("qp"), number("psn")
+  if not opcode or not qp or not psn then return nil end
   local info = found.immediate()
   local range = info and info.range
-  return range and range:len() >= 4 and range(0, 4) or nil
+  return {
+    from = source(pinfo), to = target(pinfo), opcode = opcode, solicited = value("solicited"), pad = number("pad") or 0,
+    qp = qp, psn = psn, immediate = range and range:len() >= 4 and range(0, 4) or nil,
+    key = number("key"), syndrome = number("syndrome"), write_length = number("write_length"),
+  }
 end
 
 -- --- What is known of connections --------------------------------------------------------------------------------------
@@ -135,6 +149,13 @@ local destinations -- of datagrams: sender and destination -> the next sequence 
 
 function sio.init()
   flows, requests, connections, seen, destinations = {}, {}, 0, {}, {}
+end
+
+-- What find() says of the packet, which it is asked the first time. (pinfo.visited would not do: see read_packet.)
+local function once(pinfo, find)
+  local n = pinfo.number
+  if seen[n] == nil then seen[n] = find() or false end
+  return seen[n]
 end
 
 local function key(address, id)
@@ -160,8 +181,9 @@ local function pair(one, other)
   one.reverse, other.reverse = other, one
 end
 
--- Packets that are not in the capture may have been anything: nothing can be said of the credits any more.
-local function forget_credits(connection)
+-- Packets that are not in the capture may have been anything: nothing that is counted can be said any more.
+local function forget_counts(connection)
+  connection.uncertain = true
   for _, one in ipairs(connection.ends) do one.credits, one.control = nil, nil end
 end
 
@@ -192,7 +214,7 @@ local function add_greeting(tvb, tree)
   local sound = {
     greeting.slot_size >= 256 and greeting.slot_size <= 65536 and greeting.slot_size % 64 == 0,
     greeting.slots >= 2 and greeting.slots <= 4096, greeting.control_slots == 4,
-    greeting.largest >= greeting.slot_size, greeting.slots + greeting.more_slots <= 4096,
+    greeting.largest >= greeting.slot_size, greeting.slots > 4096 or greeting.slots + greeting.more_slots <= 4096,
   }
   for i, place in ipairs(places) do
     if not sound[i] then place:add_proto_expert_info(expert.forbidden, "Out of range") end
@@ -202,8 +224,8 @@ local function add_greeting(tvb, tree)
 end
 
 -- A request that is sent again is the same connection's.
-local function requested(from, greeting)
-  local id, qp = key(from, number("req_id")), number("req_qp")
+local function requested(packet, greeting)
+  local id, qp = key(packet.from, number("request_id")), number("request_qp")
   local connection = requests[id]
   if connection and connection.request_qp == qp and not connection.ends[2].greeting then return connection end
   connection = new_connection()
@@ -211,13 +233,13 @@ local function requested(from, greeting)
   connection.ends[1].greeting = greeting
   requests[id] = connection
   -- Its sequence number is what the other end is to begin with.
-  connection.to_client = new_flow(connection, 2, false, number("req_psn"))
-  flows[key(from, qp)] = connection.to_client
+  connection.to_client = new_flow(connection, 2, false, number("request_psn"))
+  flows[key(packet.from, qp)] = connection.to_client
   return connection
 end
 
-local function replied(from, to, greeting)
-  local connection = requests[key(to, number("rep_for"))]
+local function replied(packet, greeting)
+  local connection = requests[key(packet.to, number("reply_to"))]
   if not connection or connection.ends[2].greeting then return connection end
   local client, server = connection.ends[1], connection.ends[2]
   server.greeting = greeting
@@ -225,16 +247,16 @@ local function replied(from, to, greeting)
     client.credits, client.control = greeting.slots, greeting.control_slots
     server.credits, server.control = client.greeting.slots, client.greeting.control_slots
   end
-  local to_server = new_flow(connection, 1, false, number("rep_psn"))
-  flows[key(from, number("rep_qp"))] = to_server
+  local to_server = new_flow(connection, 1, false, number("reply_psn"))
+  flows[key(packet.from, number("reply_qp"))] = to_server
   pair(connection.to_client, to_server)
   return connection
 end
 
 -- Of a connection of another program no packet is to be taken for ours.
-local function other_program(attribute, from)
-  local qp = attribute == REQUEST and number("req_qp") or attribute == REPLY and number("rep_qp")
-  if qp then flows[key(from, qp)] = false end
+local function other_program(packet, attribute)
+  local qp = attribute == REQUEST and number("request_qp") or attribute == REPLY and number("reply_qp")
+  if qp then flows[key(packet.from, qp)] = false end
 end
 
 local function add_connection(tree, connection, from)
@@ -243,14 +265,13 @@ local function add_connection(tree, connection, from)
   if from then tree:add(field.from, from):set_generated() end
 end
 
-local function show_greeting(tvb, pinfo, tree, attribute)
-  local from, to = addresses(pinfo)
+local function show_greeting(tvb, pinfo, tree, packet, attribute)
   local ours = tree:add(sio, tvb(0, GREETING), "libsio, greeting")
   local greeting = add_greeting(tvb, ours)
-  if not pinfo.visited then
-    seen[pinfo.number] = { connection = attribute == REQUEST and requested(from, greeting) or replied(from, to, greeting) }
-  end
-  add_connection(ours, seen[pinfo.number].connection, attribute == REQUEST and 1 or 2)
+  local known = once(pinfo, function()
+    return { connection = (attribute == REQUEST and requested or replied)(packet, greeting) }
+  end)
+  add_connection(ours, known.connection, attribute == REQUEST and 1 or 2)
   pinfo.cols.info:append(string.format(", libsio: %s, %s of %d bytes", types[greeting.type] or "unknown type",
     count(greeting.slots, "slot"), greeting.slot_size))
 end
@@ -265,13 +286,11 @@ local function show_refusal(tvb, pinfo, tree)
 end
 
 -- The private data of a disconnect is not libsio's, but that one comes before the end is.
-local function show_disconnect(tvb, pinfo, tree)
-  if not pinfo.visited then
-    local _, to = addresses(pinfo)
-    local flow = flows[key(to, number("dreq_qp"))]
-    seen[pinfo.number] = flow and { flow = flow, ended = flow.connection.ends[flow.from].ended }
-  end
-  local known = seen[pinfo.number]
+local function show_disconnect(tvb, pinfo, tree, packet)
+  local known = once(pinfo, function()
+    local flow = flows[key(packet.to, number("disconnected_qp"))]
+    return flow and { flow = flow, ended = flow.connection.ends[flow.from].ended }
+  end)
   if not known then return false end
   local ours = tree:add(sio, tvb(0, 0), "libsio, disconnect")
   add_connection(ours, known.flow.connection, known.flow.from)
@@ -280,16 +299,17 @@ local function show_disconnect(tvb, pinfo, tree)
 end
 
 local function connection_manager(tvb, pinfo, tree)
-  local attribute = number("attribute")
-  if attribute == DISCONNECT then return show_disconnect(tvb, pinfo, tree) end
+  local packet, attribute = read_packet(pinfo), number("attribute")
+  if not packet then return false end
+  if attribute == DISCONNECT then return show_disconnect(tvb, pinfo, tree, packet) end
   if attribute ~= REQUEST and attribute ~= REPLY and attribute ~= REJECT then return false end
   local is_ours = tvb:len() >= REFUSAL and tvb(0, 4):bytes():tohex() == MAGIC
   if is_ours and attribute == REJECT then
     show_refusal(tvb, pinfo, tree)
   elseif is_ours and tvb:len() >= GREETING then
-    show_greeting(tvb, pinfo, tree, attribute)
+    show_greeting(tvb, pinfo, tree, packet, attribute)
   else
-    if not pinfo.visited then other_program(attribute, (addresses(pinfo))) end
+    once(pinfo, function() other_program(packet, attribute) end)
     return false
   end
   return true
@@ -360,7 +380,7 @@ end
 
 local function count_grants(connection, from, packet, grants, fault)
   local peer, granted = connection.ends[3 - from], {}
-  for _ = 1, grants do
+  for _ = 1, connection.uncertain and 0 or grants do
     local announcement = peer.announced[peer.granted + 1]
     if not announcement then
       -- Of a connection that is known from its beginning; else the announcement may have been before the capture.
@@ -398,7 +418,7 @@ local function count_messages(connection, from, packet, frame, size, fault)
       check_announcement(connection, from, record.length, fault)
     end
   end
-  return first
+  return not connection.uncertain and first or nil
 end
 
 local function check_stream(frame, size, fault)
@@ -420,7 +440,7 @@ local function found_lane(connection, from, address, tvb, fault)
 end
 
 -- All that a new frame changes; what is shown of it is kept in the frame.
-local function follow_frame(flow, frame, tvb, pinfo)
+local function follow_frame(flow, frame, tvb, packet, number_of_packet)
   local connection, from, imm = flow.connection, flow.from, frame.imm
   local me, peer = connection.ends[from], connection.ends[3 - from]
   frame.faults = {}
@@ -429,9 +449,9 @@ local function follow_frame(flow, frame, tvb, pinfo)
   if peer.greeting and tvb:len() > peer.greeting.slot_size then fault("A payload larger than the slot") end
   if connection.type == STREAM then check_stream(frame, tvb:len(), fault) end
   count_credits(connection, from, imm, fault)
-  frame.granted = count_grants(connection, from, pinfo.number, imm.grants, fault)
-  frame.first = count_messages(connection, from, pinfo.number, frame, tvb:len(), fault)
-  if imm.kind == LANE and not frame.wrong then found_lane(connection, from, (addresses(pinfo)), tvb, fault) end
+  frame.granted = count_grants(connection, from, number_of_packet, imm.grants, fault)
+  frame.first = count_messages(connection, from, number_of_packet, frame, tvb:len(), fault)
+  if imm.kind == LANE and not frame.wrong then found_lane(connection, from, packet.from, tvb, fault) end
   if imm.kind == END then me.ended = true end
   frame.credits_left, frame.control_left = me.credits, me.control
 end
@@ -557,7 +577,7 @@ local PIECE = 2 ^ 20
 -- Takes the bytes of a packet for the first announced message that is not complete yet.
 local function follow_bulk(flow, known, size, is_last, packet)
   local me = flow.connection.ends[flow.from]
-  local announcement = me.announced[me.arrived + 1]
+  local announcement = not flow.connection.uncertain and me.announced[me.arrived + 1] or nil
   flow.told = (flow.told or 0) + size
   if announcement then
     known.announcement, known.offset = announcement, announcement.came
@@ -603,11 +623,10 @@ end
 
 -- --- RC packets --------------------------------------------------------------------------------------------------------
 
--- opcode -> which packet of a SEND it is, and whether it has immediate data
-local sends = {
-  [0] = { "first" }, [1] = { "middle" }, [2] = { "last" }, [3] = { "last", true }, [4] = { "only" }, [5] = { "only", true },
+-- opcode -> which packet of a SEND it is
+local parts = {
+  [FIRST] = "first", [MIDDLE] = "middle", [LAST] = "last", [LAST_IMMEDIATE] = "last", [ONLY] = "only", [ONLY_IMMEDIATE] = "only",
 }
-local WRITE_ONLY, ACKNOWLEDGE = 0x0a, 0x11
 local LARGEST_SLOT = 65536
 
 -- Order: "new"; "again": seen before, the sender sends again what it takes for lost; "early": one before it is missing, so the
@@ -637,48 +656,44 @@ end
 
 -- A frame that hardly anything else is makes an unknown flow one of ours: one that is solicited and has its form. A message
 -- has no form.
-local function guess(tvb, to, has_immediate, part)
-  local imm_range = immediate()
-  if not sio.prefs.guess or not has_immediate or part ~= "only" or not imm_range or not value("solicited") then return nil end
-  local frame = parse_frame(tvb, imm_range)
+local function guess(tvb, packet)
+  if not sio.prefs.guess or packet.opcode ~= ONLY_IMMEDIATE or not packet.immediate or not packet.solicited then return nil end
+  local frame = parse_frame(tvb, packet.immediate)
   if frame.wrong or frame.imm.kind == MESSAGE then return nil end
-  if frame.imm.kind == CREDIT and imm_range:bitfield(4, 28) == 0 then return nil end
+  if frame.imm.kind == CREDIT and packet.immediate:bitfield(4, 28) == 0 then return nil end
   local flow = new_flow(new_connection(), 1, false)
-  flows[key(to, number("qp"))] = flow
+  flows[key(packet.to, packet.qp)] = flow
   return flow
 end
 
 -- What is wrong with an opcode as such.
-local function opcode_fault(opcode, flow, part, has_immediate)
-  if opcode == WRITE_ONLY and (number("write_length") or 0) == 0 then return nil end
+local function opcode_fault(packet, flow, part)
+  if packet.opcode == WRITE_ONLY and packet.write_length == 0 then return nil end
   if not part then return "Neither a SEND nor an empty RDMA WRITE" end
-  if flow.lane and has_immediate then return "Immediate data on the bulk lane" end
-  if not flow.lane and not has_immediate and (part == "only" or part == "last") then
-    return "A SEND without immediate data"
-  end
+  if flow.lane and packet.immediate then return "Immediate data on the bulk lane" end
+  if not flow.lane and (packet.opcode == ONLY or packet.opcode == LAST) then return "A SEND without immediate data" end
 end
 
 -- Finds out what a packet is: the first time, in the order of the capture.
-local function follow(tvb, pinfo, opcode)
-  local _, to = addresses(pinfo)
-  local part, has_immediate = table.unpack(sends[opcode] or {})
-  local flow = flows[key(to, number("qp"))]
-  if flow == nil then flow = guess(tvb, to, has_immediate, part) end
+local function follow(tvb, packet, number_of_packet)
+  local flow = flows[key(packet.to, packet.qp)]
+  if flow == nil then flow = guess(tvb, packet) end
   if not flow then return nil end
-  local known = { flow = flow, part = part, order = order_of(flow, number("psn")) }
-  known.opcode_fault = opcode_fault(opcode, flow, part, has_immediate)
+  local part = parts[packet.opcode]
+  local known = { flow = flow, part = part, order = order_of(flow, packet.psn) }
+  known.opcode_fault = opcode_fault(packet, flow, part)
   if flow.lane then
     local is_last = part == "last" or part == "only"
-    if part and known.order == "new" then follow_bulk(flow, known, tvb:len(), is_last, pinfo.number) end
+    if part and known.order == "new" then follow_bulk(flow, known, tvb:len(), is_last, number_of_packet) end
   elseif part then
     if part ~= "only" and known.order == "new" then known.whole = assemble(flow, part, tvb) end
-    known.is_frame = has_immediate and immediate() ~= nil and (part == "only" or known.whole ~= nil)
+    known.is_frame = packet.immediate and (part == "only" or known.whole ~= nil)
   end
   return known
 end
 
-local function show_other(tvb, tree, known, opcode)
-  local text = opcode == WRITE_ONLY and "Keepalive" or "Packet of another kind"
+local function show_other(tvb, tree, packet, known)
+  local text = packet.opcode == WRITE_ONLY and "Keepalive" or "Packet of another kind"
   if known.part then text = string.format("%s packet of a SEND, %s", known.part, count(tvb:len(), "byte")) end
   local ours = tree:add(sio, tvb(), "libsio, " .. text)
   add_connection(ours, known.flow.connection, known.flow.from)
@@ -686,22 +701,21 @@ local function show_other(tvb, tree, known, opcode)
   return ours, text
 end
 
-local function show(tvb, pinfo, tree, known, opcode)
+local function show(tvb, pinfo, tree, packet, known)
   if known.flow.lane and known.part then return show_bulk(tvb, pinfo, tree, known) end
-  if not known.is_frame then return show_other(tvb, tree, known, opcode) end
+  if not known.is_frame then return show_other(tvb, tree, packet, known) end
   local whole = known.whole and known.whole:tvb("libsio SEND") or tvb
   if not known.frame then
-    known.frame = parse_frame(whole, immediate())
-    if known.order == "new" then follow_frame(known.flow, known.frame, whole, pinfo) end
+    known.frame = parse_frame(whole, packet.immediate)
+    if known.order == "new" then follow_frame(known.flow, known.frame, whole, packet, pinfo.number) end
   end
-  return show_frame(whole, pinfo, tree, known, immediate())
+  return show_frame(whole, pinfo, tree, known, packet.immediate)
 end
 
-local function rc_packet(tvb, pinfo, tree, opcode)
-  if not pinfo.visited then seen[pinfo.number] = follow(tvb, pinfo, opcode) end
-  local known = seen[pinfo.number]
+local function rc_packet(tvb, pinfo, tree, packet)
+  local known = once(pinfo, function() return follow(tvb, packet, pinfo.number) end)
   if not known then return false end
-  local ours, text = show(tvb, pinfo, tree, known, opcode)
+  local ours, text = show(tvb, pinfo, tree, packet, known)
   if known.opcode_fault then ours:add_proto_expert_info(expert.forbidden, known.opcode_fault) end
   if known.order == "again" then
     ours:add_proto_expert_info(expert.again)
@@ -715,9 +729,35 @@ local function rc_packet(tvb, pinfo, tree, opcode)
   return true
 end
 
+-- An ACK of packets that were not seen says that the capture lacks them: what was "early" since then was not.
+local function follow_acknowledgement(packet)
+  local flow = flows[key(packet.to, packet.qp)]
+  local acknowledged = flow and flow.reverse
+  if not acknowledged then return nil end
+  local known, code = { flow = flow }, math.floor((packet.syndrome or 0) / 32)
+  local ahead = acknowledged.expected and (packet.psn - acknowledged.expected) % 0x1000000
+  if code == 0 and ahead and ahead < 0x800000 then
+    acknowledged.expected, acknowledged.partial = (packet.psn + 1) % 0x1000000, nil
+    forget_counts(flow.connection)
+    known.uncaptured = ahead + 1
+  end
+  known.not_ready = code == 1
+  return (known.uncaptured or known.not_ready) and known
+end
+
+local function show_acknowledgement(tvb, pinfo, tree, packet)
+  local known = once(pinfo, function() return follow_acknowledgement(packet) end)
+  if not known then return end
+  local ours = tree:add(sio, tvb(0, 0), "libsio, acknowledgement")
+  add_connection(ours, known.flow.connection, known.flow.from)
+  if known.not_ready then ours:add_proto_expert_info(expert.not_ready) end
+  if known.uncaptured then
+    ours:add_proto_expert_info(expert.uncaptured, count(known.uncaptured, "packet") .. " not in the capture")
+  end
+end
+
 -- --- Datagrams ---------------------------------------------------------------------------------------------------------
 
-local UD_SEND_WITH_IMMEDIATE = 0x65
 local CM_KEY = 0x01234567
 local EVERYBODY = 0xffffff -- the queue pair of a group
 
@@ -731,16 +771,17 @@ local function follow_datagram(from, port, to, sequence)
   return ahead
 end
 
-local function show_datagram(tvb, pinfo, tree, imm_range)
+local function show_datagram(tvb, pinfo, tree, packet)
+  local imm_range = packet.immediate
   local port, sequence = imm_range(0, 2):uint(), imm_range(2, 2):uint()
-  local is_group = number("qp") == EVERYBODY
+  local is_group = packet.qp == EVERYBODY
   local size = tvb:len() - (is_group and 2 or 0)
   local text = string.format("Datagram %d from port %d, %s", sequence, port, count(math.max(size, 0), "byte"))
   local ours = tree:add(sio, tvb(), "libsio, " .. text)
   ours:add(field.port, imm_range(0, 2))
   ours:add(field.sequence, imm_range(2, 2))
   if size > 0 then ours:add(field.datagram_data, tvb(0, size)) end
-  local to = number("qp")
+  local to = packet.qp
   if size < 0 then
     ours:add_proto_expert_info(expert.malformed, "No port that it is for")
   elseif is_group then
@@ -748,68 +789,46 @@ local function show_datagram(tvb, pinfo, tree, imm_range)
     to = tvb(size, 2):uint()
     text = text .. " for port " .. to
   end
-  if not pinfo.visited then
-    local from, address = addresses(pinfo)
-    seen[pinfo.number] = follow_datagram(from, port, address .. " " .. to, sequence)
-  end
-  local missing = seen[pinfo.number]
-  if type(missing) == "number" and missing > 0 then
+  local missing = once(pinfo, function() return follow_datagram(packet.from, port, packet.to .. " " .. to, sequence) end)
+  if missing > 0 then
     ours:add(field.missing, missing):set_generated():add_proto_expert_info(expert.lost)
   end
   pinfo.cols.protocol:set("libsio")
   pinfo.cols.info:set(text)
 end
 
-local function ud_packet(tvb, pinfo, tree)
-  local imm_range = immediate()
-  if not sio.prefs.datagrams or not imm_range or number("key") ~= CM_KEY or imm_range(0, 2):uint() == 0 then return false end
-  show_datagram(tvb, pinfo, tree, imm_range)
+local function ud_packet(tvb, pinfo, tree, packet)
+  local tag = packet.immediate
+  if not sio.prefs.datagrams or not tag or packet.key ~= CM_KEY or tag(0, 2):uint() == 0 then return false end
+  show_datagram(tvb, pinfo, tree, packet)
   return true
 end
 
 -- --- Registration ------------------------------------------------------------------------------------------------------
 
 -- What follows the payload up to a multiple of 4 is not the program's.
-local function without_padding(tvb)
-  local size = tvb:len() - (number("pad") or 0)
+local function without_padding(tvb, pad)
+  local size = tvb:len() - pad
   return size > 0 and size < tvb:len() and tvb(0, size):tvb() or tvb
 end
 
-local function payload(padded, pinfo, tree)
-  local opcode, tvb = number("opcode"), without_padding(padded)
-  if opcode == UD_SEND_WITH_IMMEDIATE then return ud_packet(tvb, pinfo, tree) end
-  if opcode and opcode < 0x20 then return rc_packet(tvb, pinfo, tree, opcode) end
+local function payload(tvb, pinfo, tree)
+  local packet = read_packet(pinfo)
+  if not packet then return false end
+  tvb = without_padding(tvb, packet.pad)
+  if packet.opcode == UD_ONLY_IMMEDIATE then return ud_packet(tvb, pinfo, tree, packet) end
+  if packet.opcode < 0x20 then return rc_packet(tvb, pinfo, tree, packet) end
   return false
 end
 
--- Acknowledgements have no payload, so they come this way. An ACK of packets that were not seen says that the capture lacks
--- them: what was "early" since then was not.
+-- Acknowledgements have no payload, so they come this way.
 function sio.dissector(tvb, pinfo, tree)
-  if number("opcode") ~= ACKNOWLEDGE then return end
-  if not pinfo.visited then
-    local _, to = addresses(pinfo)
-    local flow = flows[key(to, number("qp"))]
-    local acknowledged, syndrome = flow and flow.reverse, number("syndrome") or 0
-    if not acknowledged then return end
-    local known = { flow = flow, not_ready = math.floor(syndrome / 32) == 1 }
-    local ahead = acknowledged.expected and (number("psn") - acknowledged.expected) % 0x1000000
-    if math.floor(syndrome / 32) == 0 and ahead and ahead < 0x800000 then
-      acknowledged.expected, acknowledged.partial = (number("psn") + 1) % 0x1000000, nil
-      forget_credits(flow.connection)
-      known.uncaptured = ahead + 1
-    end
-    if known.uncaptured or known.not_ready then seen[pinfo.number] = known end
-  end
-  local known = seen[pinfo.number]
-  if not known then return end
-  local ours = tree:add(sio, tvb(0, 0), "libsio, acknowledgement")
-  add_connection(ours, known.flow.connection, known.flow.from)
-  if known.not_ready then ours:add_proto_expert_info(expert.not_ready) end
-  if known.uncaptured then
-    ours:add_proto_expert_info(expert.uncaptured, count(known.uncaptured, "packet") .. " not in the capture")
-  end
+  local packet = read_packet(pinfo)
+  if packet and packet.opcode == ACKNOWLEDGE then show_acknowledgement(tvb, pinfo, tree, packet) end
 end
 
 sio:register_heuristic("infiniband.mad.cm.private", connection_manager)
 sio:register_heuristic("infiniband.payload", payload)
 register_postdissector(sio)
+-- Somebody who wants fields: so they are there when Wireshark reads the capture, and not only when it shows a packet.
+Listener.new("frame")
