@@ -29,8 +29,8 @@ constexpr uint16_t kDatagrams = 7002;
 constexpr const char* kGroup = "239.255.8.1";
 
 constexpr size_t kLargest = 3 << 20;
-constexpr size_t kSlots = (64 + 4) * 8192;
-constexpr size_t kReceive = kSlots + 2 * kLargest;
+constexpr int kSlots = 8;  // few, so that credits come back
+constexpr size_t kReceive = (kSlots + 4) * 8192 + 2 * kLargest;
 constexpr size_t kSend = 8 << 20;
 
 // Empty; with padding; of one packet; of several; a slot full; small ones, which gather in trains;
@@ -108,7 +108,7 @@ sio::Socket listening(const char* ip, uint16_t port, int type, const sio::Area& 
                       const sio::Area& receive_area) {
   sio::Socket listener(AF_INET, type);  // what it accepts has these areas, too
   listener.associate(send_area, 0, DMA_SEND).associate(receive_area, kReceive, DMA_RECV);
-  listener.bind(address_of(ip, port)).listen();
+  listener.set(SIO_RECV_SLOTS, kSlots).bind(address_of(ip, port)).listen();
   return listener;
 }
 
@@ -155,7 +155,7 @@ void use_messages(const char* ip, const sio::Area& area) {
   const sio::Area for_messages(kReceive);
   sio::Socket socket(AF_INET);
   socket.associate(area, 0, DMA_SEND).associate(for_messages, kReceive, DMA_RECV);
-  socket.set(SIO_KEEPALIVE_MS, 100);
+  socket.set(SIO_RECV_SLOTS, kSlots).set(SIO_KEEPALIVE_MS, 100);
   connect_in_time(socket, address_of(ip, kMessages));
   std::this_thread::sleep_for(500ms);  // nothing is said, but by the keepalive
   send_messages(socket, area, sizes_to_server());
