@@ -10,6 +10,10 @@
 -- Bytes of a capture are anybody's. Each range is taken of bytes that are there, what does not fit is said in expert
 -- information, and nothing is believed of a length but that the bytes may be there.
 
+-- Installed, and named on the command line as well.
+local is_there, dissector = pcall(Dissector.get, "sio")
+if is_there and dissector then return end
+
 local sio = Proto("sio", "libsio")
 
 sio.prefs.guess = Pref.bool("Connections whose greeting is not in the capture", true,
