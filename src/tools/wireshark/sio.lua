@@ -83,7 +83,7 @@ local expert = {
   broken = ProtoExpert.new("sio.disconnect", "Disconnect without an end", expert.group.RESPONSE_CODE, expert.severity.WARN),
   again = ProtoExpert.new("sio.again", "Seen before", expert.group.SEQUENCE, expert.severity.NOTE),
   early = ProtoExpert.new("sio.early", "Out of order", expert.group.SEQUENCE, expert.severity.WARN),
-  uncaptured = ProtoExpert.new("sio.uncaptured", "Not in the capture", expert.group.SEQUENCE, expert.severity.WARN),
+  uncaptured = ProtoExpert.new("sio.uncaptured", "What this acknowledges is not in the capture", expert.group.SEQUENCE, expert.severity.WARN),
   not_ready = ProtoExpert.new("sio.not_ready", "Receiver not ready", expert.group.SEQUENCE, expert.severity.WARN),
   lost = ProtoExpert.new("sio.datagram.lost", "Datagrams missing", expert.group.SEQUENCE, expert.severity.NOTE),
 }
@@ -144,7 +144,8 @@ end
 -- --- What is known of connections --------------------------------------------------------------------------------------
 
 -- A flow is one direction of a queue pair: {connection, from (1 or 2, see `ends`), lane (boolean), expected (the next packet
--- sequence number), reverse (flow), partial (ByteArray of a SEND whose last packet is to come), told (bytes of it)}.
+-- sequence number), reverse (flow), early (see find_order), partial (ByteArray of a SEND whose last packet is to come), told (bytes
+-- of it)}.
 local flows        -- address/queue pair number that it goes to -> flow; false: another program's
 local requests     -- address/communication id of a request -> its connection
 local connections  -- how many
@@ -555,8 +556,10 @@ local function frame_text(frame, tvb, connection)
   else
     text = imm.kind == CREDIT and "Credit" or imm.kind == END and "End" or imm.kind == LANE and "Lane" or "Unknown kind"
   end
-  if imm.credits > 0 then text = text .. ", returns " .. count(imm.credits, "credit") end
-  if imm.control > 0 then text = text .. ", returns " .. imm.control .. " for control" end
+  local returned = {}
+  if imm.credits > 0 then returned[1] = count(imm.credits, "credit") end
+  if imm.control > 0 then returned[#returned + 1] = count(imm.control, "control credit") end
+  if #returned > 0 then text = text .. ", returns " .. table.concat(returned, " and ") end
   if imm.grants > 0 then text = text .. ", grants " .. imm.grants end
   return text
 end
@@ -633,14 +636,21 @@ local parts = {
 }
 local LARGEST_SLOT = 65536
 
--- Order: "new"; "again": seen before, the sender sends again what it takes for lost; "early": one before it is missing, so the
--- receiver drops it and the sender will send it again. What was missing only in the capture the acknowledgement tells.
-local function order_of(flow, psn)
+-- known.order is "new"; "again": seen before, the sender sends again what it takes for lost; "early": one before it is missing, so
+-- the receiver drops it and the sender will send it again; "unknown": it seemed so, but the missing one only is not in the
+-- capture, as an acknowledgement tells.
+local function find_order(flow, psn, known)
   local ahead = flow.expected and (psn - flow.expected) % 0x1000000 or 0
-  if ahead >= 0x800000 then return "again" end
-  if ahead > 0 then return "early" end
-  flow.expected = (psn + 1) % 0x1000000
-  return "new"
+  if ahead >= 0x800000 then
+    known.order = "again"
+  elseif ahead > 0 then
+    known.order = "early"
+    flow.early = flow.early or {}
+    flow.early[#flow.early + 1] = known
+  else
+    known.order, flow.early = "new", nil
+    flow.expected = (psn + 1) % 0x1000000
+  end
 end
 
 -- The whole SEND as bytes, of its last packet; nil if its first is not in the capture.
@@ -684,7 +694,8 @@ local function follow(tvb, packet, number_of_packet)
   if flow == nil then flow = guess(tvb, packet) end
   if not flow then return nil end
   local part = parts[packet.opcode]
-  local known = { flow = flow, part = part, order = order_of(flow, packet.psn) }
+  local known = { flow = flow, part = part }
+  find_order(flow, packet.psn, known)
   known.opcode_fault = opcode_fault(packet, flow, part)
   if flow.lane then
     local is_last = part == "last" or part == "only"
@@ -738,15 +749,16 @@ local function follow_acknowledgement(packet)
   local flow = flows[key(packet.to, packet.qp)]
   local acknowledged = flow and flow.reverse
   if not acknowledged then return nil end
-  local known, code = { flow = flow }, math.floor((packet.syndrome or 0) / 32)
+  local code = math.floor((packet.syndrome or 0) / 32)
   local ahead = acknowledged.expected and (packet.psn - acknowledged.expected) % 0x1000000
-  if code == 0 and ahead and ahead < 0x800000 then
+  local uncaptured = code == 0 and ahead and ahead < 0x800000
+  if uncaptured then
     acknowledged.expected, acknowledged.partial = (packet.psn + 1) % 0x1000000, nil
+    for _, known in ipairs(acknowledged.early or {}) do known.order = "unknown" end
+    acknowledged.early = nil
     forget_counts(flow.connection)
-    known.uncaptured = ahead + 1
   end
-  known.not_ready = code == 1
-  return (known.uncaptured or known.not_ready) and known
+  return (uncaptured or code == 1) and { flow = flow, uncaptured = uncaptured, not_ready = code == 1 }
 end
 
 local function show_acknowledgement(tvb, pinfo, tree, packet)
@@ -755,9 +767,7 @@ local function show_acknowledgement(tvb, pinfo, tree, packet)
   local ours = tree:add(sio, tvb(0, 0), "libsio, acknowledgement")
   add_connection(ours, known.flow.connection, known.flow.from)
   if known.not_ready then ours:add_proto_expert_info(expert.not_ready) end
-  if known.uncaptured then
-    ours:add_proto_expert_info(expert.uncaptured, count(known.uncaptured, "packet") .. " not in the capture")
-  end
+  if known.uncaptured then ours:add_proto_expert_info(expert.uncaptured) end
 end
 
 -- --- Datagrams ---------------------------------------------------------------------------------------------------------
