@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """RoCE v2 packets of libsio's connections, made by hand, and what tshark says of a capture of them with src/tools/wireshark/sio.lua."""
+import ipaddress
 import os
 import pathlib
 import struct
@@ -34,8 +35,14 @@ def greeting(kind=1, slot_size=8192, slots=64, largest=1 << 20, more=0, version=
     return MAGIC + struct.pack('>HHIIIIQI', version, kind, 0, slot_size, slots, control, largest, more)
 
 
-def address(host):
-    return bytes(int(part) for part in host.split('.'))
+def ip_header(source, target, size):
+    """With Ethernet's, of a UDP packet of so many bytes."""
+    source, target = ipaddress.ip_address(source), ipaddress.ip_address(target)
+    if source.version == 4:
+        header = struct.pack('>BBHHHBBH', 0x45, 0, 20 + size, 0, 0x4000, 64, 17, 0)
+    else:
+        header = struct.pack('>IHBB', 6 << 28, size, 17, 64)
+    return bytes(12) + (b'\x08\x00' if source.version == 4 else b'\x86\xdd') + header + source.packed + target.packed
 
 
 class Capture:
@@ -52,8 +59,7 @@ class Capture:
         crc = bytes(4)  # which Wireshark does not check
         udp = base + headers + payload + bytes(pad) + crc
         udp = struct.pack('>HHHH', 50000, 4791, 8 + len(udp), 0) + udp
-        ip = struct.pack('>BBHHHBBH', 0x45, 0, 20 + len(udp), 0, 0x4000, 64, 17, 0) + address(source) + address(target)
-        self.packets.append(bytes(12) + b'\x08\x00' + ip + udp)
+        self.packets.append(ip_header(source, target, len(udp)) + udp)
         return len(self.packets)
 
     def write(self, path):
@@ -68,8 +74,9 @@ class Connection:
 
     numbers = 0x100
 
-    def __init__(self, capture, hello=None, answer=None, connect=True):
+    def __init__(self, capture, hello=None, answer=None, connect=True, hosts=HOSTS):
         self.capture = capture
+        self.hosts = hosts
         self.number = Connection.numbers
         Connection.numbers += 0x100
         self.next = {1: self.number << 4, 2: 0xffffff}  # the second overflows at once
@@ -85,14 +92,15 @@ class Connection:
     def _manager(self, end, attribute, data):
         mad = struct.pack('>BBBBHHQHHI', 1, 7, 2, 3, 0, 0, self.number, attribute, 0, 0) + data
         datagram = struct.pack('>II', 0x80010000, 1)
-        return self.capture.add(HOSTS[end], HOSTS[3 - end], (UD_ONLY, 1, 0, datagram), mad.ljust(256, b'\0'))
+        return self.capture.add(self.hosts[end], self.hosts[3 - end], (UD_ONLY, 1, 0, datagram), mad.ljust(256, b'\0'))
 
     def request(self, private):
         service = 0x0000000001061b58  # RDMA_PS_TCP, port 7000
         data = struct.pack('>IIQQII', self.number + 1, 0, service, 0, 0, 0) + struct.pack('>I', self.qp(1) << 8)
         data = data.ljust(44, b'\0') + struct.pack('>I', self.next[2] << 8)  # what the other end is to begin with
-        address_part = struct.pack('>BBH', 0, 4 << 4, 50000) + bytes(12) + address(HOSTS[1]) + bytes(12) + address(HOSTS[2])
-        return self._manager(1, REQUEST, data.ljust(140, b'\0') + address_part + private)
+        both = [ipaddress.ip_address(host) for host in self.hosts.values()]
+        of_manager = struct.pack('>BBH', 0, both[0].version << 4, 50000) + b''.join(one.packed.rjust(16, b'\0') for one in both)
+        return self._manager(1, REQUEST, data.ljust(140, b'\0') + of_manager + private)
 
     def reply(self, private):
         data = struct.pack('>IIIII', self.number + 2, self.number + 1, 0, self.qp(2) << 8, 0)
@@ -114,7 +122,7 @@ class Connection:
             psn = counter[end]
             counter[end] = (psn + 1) % (1 << 24)
         transport = (opcode, self.qp(3 - end, lane), psn, headers)
-        return self.capture.add(HOSTS[end], HOSTS[3 - end], transport, payload, solicited)
+        return self.capture.add(self.hosts[end], self.hosts[3 - end], transport, payload, solicited)
 
     def send(self, end, imm, payload=b'', lane=False):
         """A SEND in its packets; imm: None, or the four bytes."""

@@ -76,18 +76,22 @@ local field = {
 }
 sio.fields = field
 
-local expert = {
-  malformed = ProtoExpert.new("sio.malformed", "Malformed", expert.group.MALFORMED, expert.severity.ERROR),
-  forbidden = ProtoExpert.new("sio.forbidden", "A peer may not do this", expert.group.PROTOCOL, expert.severity.ERROR),
-  refused = ProtoExpert.new("sio.refused", "Refused", expert.group.RESPONSE_CODE, expert.severity.NOTE),
-  broken = ProtoExpert.new("sio.disconnect", "Disconnect without an end", expert.group.RESPONSE_CODE, expert.severity.WARN),
-  again = ProtoExpert.new("sio.again", "Seen before", expert.group.SEQUENCE, expert.severity.NOTE),
-  early = ProtoExpert.new("sio.early", "Out of order", expert.group.SEQUENCE, expert.severity.WARN),
-  uncaptured = ProtoExpert.new("sio.uncaptured", "What this acknowledges is not in the capture", expert.group.SEQUENCE, expert.severity.WARN),
-  not_ready = ProtoExpert.new("sio.not_ready", "Receiver not ready", expert.group.SEQUENCE, expert.severity.WARN),
-  lost = ProtoExpert.new("sio.datagram.lost", "Datagrams missing", expert.group.SEQUENCE, expert.severity.NOTE),
+local function finding(name, text, group, severity)
+  return ProtoExpert.new("sio." .. name, text, expert.group[group], expert.severity[severity])
+end
+local findings = {
+  malformed = finding("malformed", "Malformed", "MALFORMED", "ERROR"),
+  forbidden = finding("forbidden", "A peer may not do this", "PROTOCOL", "ERROR"),
+  version = finding("other_version", "Another version of the protocol", "UNDECODED", "NOTE"),
+  refused = finding("refused", "Refused", "RESPONSE_CODE", "NOTE"),
+  broken = finding("disconnect", "Disconnect without an end", "RESPONSE_CODE", "WARN"),
+  again = finding("again", "Seen before", "SEQUENCE", "NOTE"),
+  early = finding("early", "One before it is missing: the receiver drops it", "SEQUENCE", "WARN"),
+  uncaptured = finding("uncaptured", "What this acknowledges is not in the capture", "SEQUENCE", "WARN"),
+  not_ready = finding("not_ready", "Receiver not ready", "SEQUENCE", "WARN"),
+  lost = finding("datagram.lost", "Datagrams missing", "SEQUENCE", "NOTE"),
 }
-sio.experts = expert
+sio.experts = findings
 
 -- --- The packet's headers ----------------------------------------------------------------------------------------------
 
@@ -143,13 +147,13 @@ end
 
 -- --- What is known of connections --------------------------------------------------------------------------------------
 
--- A flow is one direction of a queue pair: {connection, from (1 or 2, see `ends`), lane (boolean), expected (the next packet
--- sequence number), reverse (flow), early (see find_order), partial (ByteArray of a SEND whose last packet is to come), told (bytes
--- of it)}.
+-- A flow is one direction of a queue pair: {connection, from (1 or 2, see `ends`), lane (boolean), expected (the next packet's
+-- sequence number), reverse (flow), early (see find_order)}; partial (ByteArray) is what has come of a SEND whose last packet is
+-- to come, told (bytes) the same of the lane's.
 local flows        -- address/queue pair number that it goes to -> flow; false: another program's
 local requests     -- address/communication id of a request -> its connection
 local connections  -- how many
-local seen         -- packet's number -> what was found out
+local seen         -- what a packet is and its number -> what was found out
 local destinations -- of datagrams: sender and destination -> the next sequence number
 
 function sio.init()
@@ -157,17 +161,17 @@ function sio.init()
 end
 
 -- What find() says of the packet, which it is asked the first time. (pinfo.visited would not do: see read_packet.)
-local function once(pinfo, find)
-  local n = pinfo.number
-  if seen[n] == nil then seen[n] = find() or false end
-  return seen[n]
+local function once(pinfo, what, find)
+  local id = what .. pinfo.number
+  if seen[id] == nil then seen[id] = find() or false end
+  return seen[id]
 end
 
 local function key(address, id)
   return address .. "/" .. tostring(id)
 end
 
--- An end: what it greeted with (nil: not known), its credits (nil likewise), and what it has sent.
+-- What an end has sent. Its greeting, its credits and its control credits are nil where they are not known.
 local function new_end()
   return { messages = 0, bytes = 0, announced = {}, granted = 0, arrived = 0, ended = false }
 end
@@ -200,16 +204,21 @@ end
 
 local REQUEST, REJECT, REPLY, DISCONNECT = 0x10, 0x12, 0x13, 0x15
 local MAGIC = "73696F00"
-local GREETING, REFUSAL = 36, 8
+local VERSION = 1
+local GREETING, REFUSAL = 36, 8 -- bytes
+
+local function add_version(tvb, tree)
+  tree:add(field.magic, tvb(0, 4))
+  return tree:add(field.version, tvb(4, 2))
+end
 
 -- One end's greeting as the protocol has it, 36 bytes. Figures out of their range are only said to be so.
 local function add_greeting(tvb, tree)
   local greeting = {
-    version = tvb(4, 2):uint(), type = tvb(6, 2):uint(), slot_size = tvb(12, 4):uint(), slots = tvb(16, 4):uint(),
+    type = tvb(6, 2):uint(), slot_size = tvb(12, 4):uint(), slots = tvb(16, 4):uint(),
     control_slots = tvb(20, 4):uint(), largest = tvb(24, 8):uint64():tonumber(), more_slots = tvb(32, 4):uint(),
   }
-  tree:add(field.magic, tvb(0, 4))
-  tree:add(field.version, tvb(4, 2))
+  add_version(tvb, tree)
   tree:add(field.type, tvb(6, 2))
   tree:add(field.features, tvb(8, 4))
   local places = {
@@ -222,9 +231,9 @@ local function add_greeting(tvb, tree)
     greeting.largest >= greeting.slot_size, greeting.slots > 4096 or greeting.slots + greeting.more_slots <= 4096,
   }
   for i, place in ipairs(places) do
-    if not sound[i] then place:add_proto_expert_info(expert.forbidden, "Out of range") end
+    if not sound[i] then place:add_proto_expert_info(findings.forbidden, "Out of range") end
   end
-  greeting.sound = greeting.version == 1 and sound[1] and sound[2] and sound[3] and sound[4] and sound[5]
+  greeting.sound = sound[1] and sound[2] and sound[3] and sound[4] and sound[5]
   return greeting
 end
 
@@ -273,7 +282,7 @@ end
 local function show_greeting(tvb, pinfo, tree, packet, attribute)
   local ours = tree:add(sio, tvb(0, GREETING), "libsio, greeting")
   local greeting = add_greeting(tvb, ours)
-  local known = once(pinfo, function()
+  local known = once(pinfo, "greeting", function()
     return { connection = (attribute == REQUEST and requested or replied)(packet, greeting) }
   end)
   add_connection(ours, known.connection, attribute == REQUEST and 1 or 2)
@@ -283,23 +292,29 @@ end
 
 local function show_refusal(tvb, pinfo, tree)
   local ours = tree:add(sio, tvb(0, REFUSAL), "libsio, refusal")
-  ours:add(field.magic, tvb(0, 4))
-  ours:add(field.version, tvb(4, 2))
+  add_version(tvb, ours)
   local reason = reasons[tvb(6, 2):uint()] or "unknown reason"
-  ours:add(field.reason, tvb(6, 2)):add_proto_expert_info(expert.refused, "Refused: " .. reason)
+  ours:add(field.reason, tvb(6, 2)):add_proto_expert_info(findings.refused, "Refused: " .. reason)
   pinfo.cols.info:append(", libsio: " .. reason)
+end
+
+-- What follows the version is of that version.
+local function show_other_version(tvb, pinfo, tree)
+  local version = tvb(4, 2):uint()
+  add_version(tvb, tree:add(sio, tvb(), "libsio, greeting")):add_proto_expert_info(findings.version)
+  pinfo.cols.info:append(", libsio: version " .. version)
 end
 
 -- The private data of a disconnect is not libsio's, but that one comes before the end is.
 local function show_disconnect(tvb, pinfo, tree, packet)
-  local known = once(pinfo, function()
+  local known = once(pinfo, "disconnect", function()
     local flow = flows[key(packet.to, number("disconnected_qp"))]
     return flow and { flow = flow, ended = flow.connection.ends[flow.from].ended }
   end)
   if not known then return false end
   local ours = tree:add(sio, tvb(0, 0), "libsio, disconnect")
   add_connection(ours, known.flow.connection, known.flow.from)
-  if not known.ended then ours:add_proto_expert_info(expert.broken) end
+  if not known.ended then ours:add_proto_expert_info(findings.broken) end
   return true
 end
 
@@ -311,11 +326,12 @@ local function connection_manager(tvb, pinfo, tree)
   local is_ours = tvb:len() >= REFUSAL and tvb(0, 4):bytes():tohex() == MAGIC
   if is_ours and attribute == REJECT then
     show_refusal(tvb, pinfo, tree)
-  elseif is_ours and tvb:len() >= GREETING then
+  elseif is_ours and tvb(4, 2):uint() == VERSION and tvb:len() >= GREETING then
     show_greeting(tvb, pinfo, tree, packet, attribute)
   else
-    once(pinfo, function() other_program(packet, attribute) end)
-    return false
+    once(pinfo, "other", function() other_program(packet, attribute) end)
+    if not is_ours then return false end
+    show_other_version(tvb, pinfo, tree)
   end
   return true
 end
@@ -367,7 +383,7 @@ local function parse_frame(tvb, imm_range)
   return frame
 end
 
--- The rules that a frame breaks given what came before it. Each check has a text, and applies when what it needs is known.
+-- These follow what a frame means given those before it, and tell fault() which rules it breaks, as far as that can be known.
 local function count_credits(connection, from, imm, fault)
   local me, peer = connection.ends[from], connection.ends[3 - from]
   if not me.credits or not peer.credits then return end
@@ -564,7 +580,7 @@ local function frame_text(frame, tvb, connection)
   return text
 end
 
-local function show_frame(tvb, pinfo, tree, known, imm_range)
+local function show_frame(tvb, tree, known, imm_range)
   local frame, flow = known.frame, known.flow
   local text = frame_text(frame, tvb, flow.connection)
   local ours = tree:add(sio, tvb(), "libsio, " .. text)
@@ -572,8 +588,8 @@ local function show_frame(tvb, pinfo, tree, known, imm_range)
   add_immediate(ours, imm_range, frame)
   ours:add(field.length, tvb:len()):set_generated()
   add_payload(ours, tvb, frame, flow.connection)
-  if frame.wrong then ours:add_proto_expert_info(expert.malformed, frame.wrong) end
-  for _, fault in ipairs(frame.faults or {}) do ours:add_proto_expert_info(expert.forbidden, fault) end
+  if frame.wrong then ours:add_proto_expert_info(findings.malformed, frame.wrong) end
+  for _, fault in ipairs(frame.faults or {}) do ours:add_proto_expert_info(findings.forbidden, fault) end
   return ours, text
 end
 
@@ -610,7 +626,7 @@ local function bulk_text(known, size)
     count(announcement.length, "byte"), known.complete and ", complete" or "")
 end
 
-local function show_bulk(tvb, pinfo, tree, known)
+local function show_bulk(tvb, tree, known)
   local text = bulk_text(known, tvb:len())
   local ours = tree:add(sio, tvb(), "libsio, " .. text)
   local announcement = known.announcement
@@ -624,7 +640,7 @@ local function show_bulk(tvb, pinfo, tree, known)
     if announcement.complete_in then ours:add(field.complete_in, announcement.complete_in):set_generated() end
   end
   if tvb:len() > 0 then ours:add(field.bulk_data, tvb()) end
-  if known.fault then ours:add_proto_expert_info(expert.forbidden, known.fault) end
+  if known.fault then ours:add_proto_expert_info(findings.forbidden, known.fault) end
   return ours, text
 end
 
@@ -717,26 +733,26 @@ local function show_other(tvb, tree, packet, known)
 end
 
 local function show(tvb, pinfo, tree, packet, known)
-  if known.flow.lane and known.part then return show_bulk(tvb, pinfo, tree, known) end
+  if known.flow.lane and known.part then return show_bulk(tvb, tree, known) end
   if not known.is_frame then return show_other(tvb, tree, packet, known) end
   local whole = known.whole and known.whole:tvb("libsio SEND") or tvb
   if not known.frame then
     known.frame = parse_frame(whole, packet.immediate)
     if known.order == "new" then follow_frame(known.flow, known.frame, whole, packet, pinfo.number) end
   end
-  return show_frame(whole, pinfo, tree, known, packet.immediate)
+  return show_frame(whole, tree, known, packet.immediate)
 end
 
 local function rc_packet(tvb, pinfo, tree, packet)
-  local known = once(pinfo, function() return follow(tvb, packet, pinfo.number) end)
+  local known = once(pinfo, "rc", function() return follow(tvb, packet, pinfo.number) end)
   if not known then return false end
   local ours, text = show(tvb, pinfo, tree, packet, known)
-  if known.opcode_fault then ours:add_proto_expert_info(expert.forbidden, known.opcode_fault) end
+  if known.opcode_fault then ours:add_proto_expert_info(findings.forbidden, known.opcode_fault) end
   if known.order == "again" then
-    ours:add_proto_expert_info(expert.again)
+    ours:add_proto_expert_info(findings.again)
     text = "[again] " .. text
   elseif known.order == "early" then
-    ours:add_proto_expert_info(expert.early, "One before it is missing: the receiver drops it")
+    ours:add_proto_expert_info(findings.early)
     text = "[out of order] " .. text
   end
   pinfo.cols.protocol:set("libsio")
@@ -762,12 +778,12 @@ local function follow_acknowledgement(packet)
 end
 
 local function show_acknowledgement(tvb, pinfo, tree, packet)
-  local known = once(pinfo, function() return follow_acknowledgement(packet) end)
+  local known = once(pinfo, "acknowledgement", function() return follow_acknowledgement(packet) end)
   if not known then return end
   local ours = tree:add(sio, tvb(0, 0), "libsio, acknowledgement")
   add_connection(ours, known.flow.connection, known.flow.from)
-  if known.not_ready then ours:add_proto_expert_info(expert.not_ready) end
-  if known.uncaptured then ours:add_proto_expert_info(expert.uncaptured) end
+  if known.not_ready then ours:add_proto_expert_info(findings.not_ready) end
+  if known.uncaptured then ours:add_proto_expert_info(findings.uncaptured) end
 end
 
 -- --- Datagrams ---------------------------------------------------------------------------------------------------------
@@ -797,15 +813,17 @@ local function show_datagram(tvb, pinfo, tree, packet)
   if size > 0 then ours:add(field.datagram_data, tvb(0, size)) end
   local to = packet.qp
   if size < 0 then
-    ours:add_proto_expert_info(expert.malformed, "No port that it is for")
+    ours:add_proto_expert_info(findings.malformed, "No port that it is for")
   elseif is_group then
     ours:add(field.group_port, tvb(size, 2))
     to = tvb(size, 2):uint()
     text = text .. " for port " .. to
   end
-  local missing = once(pinfo, function() return follow_datagram(packet.from, port, packet.to .. " " .. to, sequence) end)
+  local missing = once(pinfo, "datagram", function()
+    return follow_datagram(packet.from, port, packet.to .. " " .. to, sequence)
+  end)
   if missing > 0 then
-    ours:add(field.missing, missing):set_generated():add_proto_expert_info(expert.lost)
+    ours:add(field.missing, missing):set_generated():add_proto_expert_info(findings.lost)
   end
   pinfo.cols.protocol:set("libsio")
   pinfo.cols.info:set(text)
