@@ -158,7 +158,8 @@ def datagram(capture, source, target, tag, payload=b'', qp=0x33, key=0x01234567)
 def tshark(capture, *options):
     """What it says of a capture, with nothing of this machine's configuration. It may say no more than that on stderr."""
     environment = os.environ | {'HOME': '/nonexistent', 'XDG_CONFIG_HOME': '/nonexistent', 'WIRESHARK_PLUGIN_DIR': '/nonexistent'}
-    command = ['tshark', '-n', '-X', f'lua_script:{DISSECTOR}', '-r', str(capture), *options]
+    # The ports may be those of something else.
+    command = ['tshark', '-n', '-o', 'tcp.try_heuristic_first:TRUE', '-X', f'lua_script:{DISSECTOR}', '-r', str(capture), *options]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     said = [line for line in result.stderr.splitlines() if not line.startswith('Running as user "root"')]
     if result.returncode != 0 or said:

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 --
 -- Shows in Wireshark and tshark what libsio says on the wire: docs/protocol.md. Wireshark's own dissector of InfiniBand and
--- RoCE does the rest, and asks this one what a packet's payload is, and the connection manager's private data.
+-- RoCE does the rest, and asks this one what a packet's payload is, and the connection manager's private data. The soft
+-- provider's connections of TCP are dissected here from their first byte.
 --
 -- An RC packet names only the queue pair that it goes to. Whose that is the greetings say, in the connection manager's
 -- request and reply, and of the bulk lane the lane frames. So all that is known of a packet depends on those before it: it
@@ -32,6 +33,11 @@ local reasons = {
   [5] = "the listener was closed", [6] = "not a libsio greeting",
 }
 local ends = { [1] = "the end that connected", [2] = "the end that accepted" }
+
+local soft_opcodes = {
+  [1] = "ready", [2] = "SEND", [3] = "SEND with immediate data", [4] = "RDMA WRITE", [5] = "RDMA WRITE with immediate data",
+  [6] = "acknowledgement", [7] = "refusal",
+}
 
 local field = {
   connection = ProtoField.uint32("sio.connection", "Connection"),
@@ -73,6 +79,17 @@ local field = {
   group_port = ProtoField.uint16("sio.datagram.group_port", "Port that it is for"),
   datagram_data = ProtoField.bytes("sio.datagram.data", "Data"),
   missing = ProtoField.uint32("sio.datagram.missing", "Missing before it"),
+  soft_kind = ProtoField.uint8("sio.soft.kind", "Greeting", base.DEC, { [1] = "request", [2] = "accept", [3] = "reject" }),
+  soft_datagram = ProtoField.uint8("sio.soft.datagram", "Datagram", base.DEC,
+    { [1] = "message", [2] = "message with immediate data", [3] = "question", [4] = "answer" }),
+  soft_opcode = ProtoField.uint8("sio.soft.opcode", "Opcode", base.DEC, soft_opcodes),
+  soft_solicited = ProtoField.bool("sio.soft.solicited", "Solicited", 8, nil, 1),
+  soft_wanted = ProtoField.bool("sio.soft.wanted", "An acknowledgement is wanted", 8, nil, 2),
+  soft_lane = ProtoField.bool("sio.soft.lane", "Of the second queue pairs", 8, nil, 4),
+  soft_status = ProtoField.uint16("sio.soft.status", "Status of a refused request"),
+  soft_size = ProtoField.uint32("sio.soft.size", "Bytes of payload"),
+  soft_taken = ProtoField.uint32("sio.soft.taken", "Requests that the sender has taken"),
+  soft_qp = ProtoField.uint32("sio.soft.qp", "Queue pair of the sender"),
 }
 sio.fields = field
 
@@ -154,10 +171,11 @@ local flows        -- address/queue pair number that it goes to -> flow; false: 
 local requests     -- address/communication id of a request -> its connection
 local connections  -- how many
 local seen         -- what a packet is and its number -> what was found out
+local streams      -- of the soft provider: sender and receiver -> its flows
 local destinations -- of datagrams: sender and destination -> the next sequence number
 
 function sio.init()
-  flows, requests, connections, seen, destinations = {}, {}, 0, {}, {}
+  flows, requests, connections, seen, streams, destinations = {}, {}, 0, {}, {}, {}
 end
 
 -- What find() says of the packet, which it is asked the first time. (pinfo.visited would not do: see read_packet.)
@@ -252,15 +270,20 @@ local function requested(packet, greeting)
   return connection
 end
 
-local function replied(packet, greeting)
-  local connection = requests[key(packet.to, number("reply_to"))]
-  if not connection or connection.ends[2].greeting then return connection end
+-- The greeting of the end that accepts: now each knows its first credits.
+local function agree(connection, greeting)
   local client, server = connection.ends[1], connection.ends[2]
   server.greeting = greeting
   if client.greeting.sound and greeting.sound then
     client.credits, client.control = greeting.slots, greeting.control_slots
     server.credits, server.control = client.greeting.slots, client.greeting.control_slots
   end
+end
+
+local function replied(packet, greeting)
+  local connection = requests[key(packet.to, number("reply_to"))]
+  if not connection or connection.ends[2].greeting then return connection end
+  agree(connection, greeting)
   local to_server = new_flow(connection, 1, false, number("reply_psn"))
   flows[key(packet.from, number("reply_qp"))] = to_server
   pair(connection.to_client, to_server)
@@ -273,19 +296,23 @@ local function other_program(packet, attribute)
   if qp then flows[key(packet.from, qp)] = false end
 end
 
+-- Magic: hexadecimal digits. Least: bytes that there must be.
+local function begins_with(tvb, magic, least)
+  return tvb:len() >= least and tvb(0, #magic / 2):bytes():tohex() == magic
+end
+
 local function add_connection(tree, connection, from)
   if not connection then return end
   tree:add(field.connection, connection.number):set_generated()
   if from then tree:add(field.from, from):set_generated() end
 end
 
-local function show_greeting(tvb, pinfo, tree, packet, attribute)
+-- find(greeting) says whose connection it is, if that is known.
+local function show_greeting(tvb, pinfo, tree, from, find)
   local ours = tree:add(sio, tvb(0, GREETING), "libsio, greeting")
   local greeting = add_greeting(tvb, ours)
-  local known = once(pinfo, "greeting", function()
-    return { connection = (attribute == REQUEST and requested or replied)(packet, greeting) }
-  end)
-  add_connection(ours, known.connection, attribute == REQUEST and 1 or 2)
+  local known = once(pinfo, "greeting", function() return { connection = find(greeting) } end)
+  add_connection(ours, known.connection, from)
   pinfo.cols.info:append(string.format(", libsio: %s, %s of %d bytes", types[greeting.type] or "unknown type",
     count(greeting.slots, "slot"), greeting.slot_size))
 end
@@ -323,11 +350,13 @@ local function connection_manager(tvb, pinfo, tree)
   if not packet then return false end
   if attribute == DISCONNECT then return show_disconnect(tvb, pinfo, tree, packet) end
   if attribute ~= REQUEST and attribute ~= REPLY and attribute ~= REJECT then return false end
-  local is_ours = tvb:len() >= REFUSAL and tvb(0, 4):bytes():tohex() == MAGIC
+  local is_ours = begins_with(tvb, MAGIC, REFUSAL)
   if is_ours and attribute == REJECT then
     show_refusal(tvb, pinfo, tree)
   elseif is_ours and tvb(4, 2):uint() == VERSION and tvb:len() >= GREETING then
-    show_greeting(tvb, pinfo, tree, packet, attribute)
+    local from, find = 1, requested
+    if attribute == REPLY then from, find = 2, replied end
+    show_greeting(tvb, pinfo, tree, from, function(greeting) return find(packet, greeting) end)
   else
     once(pinfo, "other", function() other_program(packet, attribute) end)
     if not is_ours then return false end
@@ -836,6 +865,161 @@ local function ud_packet(tvb, pinfo, tree, packet)
   return true
 end
 
+-- --- The soft provider: connections of TCP ------------------------------------------------------------------------------
+
+local SOFT_MAGIC, SOFT_DATAGRAM_MAGIC = "73696F5301", "73696F44"
+local SOFT_HEADER, SOFT_DATAGRAM_HEADER = 16, 24
+local SOFT_REQUEST, SOFT_ACCEPT, SOFT_REJECT = 1, 2, 3
+local SOFT_SEND, SOFT_SEND_IMMEDIATE, SOFT_WRITE, SOFT_WRITE_IMMEDIATE, SOFT_REFUSAL = 2, 3, 4, 5, 7
+
+local soft = Proto("sio_soft", "libsio's soft provider")
+-- Frames of it that the packet being looked at has had: one packet may have any number.
+local soft_place = 0
+
+local function soft_key(from, from_port, to, to_port)
+  return table.concat({ tostring(from), from_port, tostring(to), to_port }, " ")
+end
+
+-- The two ways of a connection, each with the flow of its bulk lane.
+local function soft_requested(pinfo, greeting)
+  local connection = new_connection()
+  connection.type, connection.ends[1].greeting = greeting.type, greeting
+  for from = 1, 2 do
+    local flow = new_flow(connection, from, false)
+    flow.of_lane = new_flow(connection, from, true)
+    local id = from == 1 and soft_key(pinfo.src, pinfo.src_port, pinfo.dst, pinfo.dst_port) or
+      soft_key(pinfo.dst, pinfo.dst_port, pinfo.src, pinfo.src_port)
+    streams[id] = flow
+  end
+  return connection
+end
+
+local function soft_accepted(pinfo, greeting)
+  local flow = streams[soft_key(pinfo.src, pinfo.src_port, pinfo.dst, pinfo.dst_port)]
+  local connection = flow and flow.connection
+  if connection and not connection.ends[2].greeting then agree(connection, greeting) end
+  return connection
+end
+
+local function show_soft_greeting(tvb, pinfo, tree)
+  local kind, private = tvb(5, 1):uint(), tvb(SOFT_HEADER):tvb()
+  local place = tree:add(soft, tvb(), "libsio's soft provider, greeting")
+  place:add(field.soft_kind, tvb(5, 1))
+  place:add(field.soft_qp, tvb(8, 4))
+  pinfo.cols.info:set(kind == SOFT_REQUEST and "Request" or kind == SOFT_ACCEPT and "Accept" or "Reject")
+  if kind == SOFT_REJECT then
+    if begins_with(private, MAGIC, REFUSAL) then show_refusal(private, pinfo, tree) end
+  elseif begins_with(private, MAGIC, GREETING) then
+    local find = kind == SOFT_REQUEST and soft_requested or soft_accepted
+    show_greeting(private, pinfo, tree, kind, function(greeting) return find(pinfo, greeting) end)
+  end
+end
+
+local function add_soft_header(tvb, tree)
+  local opcode = tvb(0, 1):uint()
+  local place = tree:add(soft, tvb(0, SOFT_HEADER), "libsio's soft provider, " .. (soft_opcodes[opcode] or "unknown opcode"))
+  place:add(field.soft_opcode, tvb(0, 1))
+  place:add(field.soft_solicited, tvb(1, 1))
+  place:add(field.soft_wanted, tvb(1, 1))
+  place:add(field.soft_lane, tvb(1, 1))
+  if opcode == SOFT_REFUSAL then place:add(field.soft_status, tvb(2, 2)):add_proto_expert_info(findings.refused) end
+  place:add(field.soft_size, tvb(4, 4))
+  place:add(field.soft_taken, tvb(12, 4))
+  return place
+end
+
+-- A SEND or RDMA WRITE, found out as a packet of RC that is the only one: TCP has put all in order.
+local function soft_follow(tvb, pinfo, opcode, is_lane)
+  local flow = streams[soft_key(pinfo.src, pinfo.src_port, pinfo.dst, pinfo.dst_port)]
+  if not flow then return nil end
+  local known = { flow = is_lane and flow.of_lane or flow, part = opcode <= SOFT_SEND_IMMEDIATE and "only" or nil, order = "new" }
+  if opcode == SOFT_WRITE_IMMEDIATE then
+    known.opcode_fault = "Neither a SEND nor an empty RDMA WRITE"
+  elseif is_lane and opcode == SOFT_SEND_IMMEDIATE then
+    known.opcode_fault = "Immediate data on the bulk lane"
+  elseif not is_lane and opcode == SOFT_SEND then
+    known.opcode_fault = "A SEND without immediate data"
+  end
+  if is_lane and opcode == SOFT_SEND then follow_bulk(known.flow, known, tvb:len(), true, pinfo.number) end
+  known.is_frame = not is_lane and opcode == SOFT_SEND_IMMEDIATE
+  return known
+end
+
+local function show_soft_frame(tvb, pinfo, tree)
+  local opcode, is_lane = tvb(0, 1):uint(), tvb(1, 1):bitfield(5, 1) == 1
+  local text = soft_opcodes[opcode] or "unknown opcode"
+  local place = add_soft_header(tvb, tree)
+  if not soft_opcodes[opcode] then place:add_proto_expert_info(findings.malformed, "Unknown opcode") end
+  if opcode >= SOFT_SEND and opcode <= SOFT_WRITE_IMMEDIATE then
+    local packet = { opcode = opcode == SOFT_WRITE and WRITE_ONLY or opcode, immediate = tvb(8, 4), from = tostring(pinfo.src) }
+    local payload = tvb:len() > SOFT_HEADER and tvb(SOFT_HEADER):tvb() or tvb(0, 0):tvb()
+    local known = once(pinfo, "soft " .. soft_place .. " ", function()
+      return soft_follow(payload, pinfo, opcode, is_lane)
+    end)
+    if known then
+      local ours
+      ours, text = show(payload, pinfo, tree, packet, known)
+      if known.opcode_fault then ours:add_proto_expert_info(findings.forbidden, known.opcode_fault) end
+    end
+  end
+  if soft_place == 1 then pinfo.cols.info:set(text) else pinfo.cols.info:append("; " .. text) end
+end
+
+-- The bytes of the greeting or frame that begins at `at`; nil: neither, or its header is not all there yet.
+local function soft_size(tvb, at)
+  if tvb:len() - at < SOFT_HEADER then return nil end
+  if tvb(at, 1):uint() == 0x73 then return SOFT_HEADER + tvb(at + 6, 1):uint() end
+  return SOFT_HEADER + tvb(at + 4, 4):uint()
+end
+
+-- TCP gives what is there, and is told what more is wanted.
+function soft.dissector(tvb, pinfo, tree)
+  local at = 0
+  pinfo.cols.protocol:set("libsio")
+  while at < tvb:len() do
+    local size = soft_size(tvb, at)
+    if size and size > SOFT_HEADER + PIECE then
+      tree:add(soft, tvb(at)):add_proto_expert_info(findings.malformed, "Longer than any SEND")
+      return
+    end
+    if not size or size > tvb:len() - at then
+      pinfo.desegment_offset = at
+      pinfo.desegment_len = size and size - (tvb:len() - at) or DESEGMENT_ONE_MORE_SEGMENT
+      return
+    end
+    soft_place = soft_place + 1
+    local frame = tvb(at, size):tvb()
+    local show_it = begins_with(frame, SOFT_MAGIC, SOFT_HEADER) and show_soft_greeting or show_soft_frame
+    show_it(frame, pinfo, tree)
+    at = at + size
+  end
+end
+
+-- A connection that begins with a greeting is the soft provider's to its end.
+local function soft_connection(tvb, pinfo, tree)
+  if not begins_with(tvb, SOFT_MAGIC, SOFT_HEADER) then return false end
+  pinfo.conversation = soft
+  soft.dissector(tvb, pinfo, tree)
+  return true
+end
+
+local function soft_datagram(tvb, pinfo, tree)
+  if not begins_with(tvb, SOFT_DATAGRAM_MAGIC, SOFT_DATAGRAM_HEADER) then return false end
+  local kind, qp = tvb(4, 1):uint(), tvb(8, 4):uint()
+  local place = tree:add(soft, tvb(0, SOFT_DATAGRAM_HEADER), "libsio's soft provider, datagram")
+  place:add(field.soft_datagram, tvb(4, 1))
+  place:add(field.soft_solicited, tvb(5, 1))
+  place:add(field.soft_qp, tvb(12, 4))
+  pinfo.cols.protocol:set("libsio")
+  pinfo.cols.info:set(kind == 3 and "Question" or kind == 4 and "Answer" or "Datagram")
+  if kind == 2 and tvb(20, 2):uint() ~= 0 then
+    local packet = { from = tostring(pinfo.src), to = tostring(pinfo.dst), qp = qp, immediate = tvb(20, 4) }
+    local payload = tvb:len() > SOFT_DATAGRAM_HEADER and tvb(SOFT_DATAGRAM_HEADER):tvb() or tvb(0, 0):tvb()
+    show_datagram(payload, pinfo, tree, packet)
+  end
+  return true
+end
+
 -- --- Registration ------------------------------------------------------------------------------------------------------
 
 -- What follows the payload up to a multiple of 4 is not the program's.
@@ -855,12 +1039,15 @@ end
 
 -- Acknowledgements have no payload, so they come this way.
 function sio.dissector(tvb, pinfo, tree)
+  soft_place = 0 -- here each packet ends
   local packet = read_packet(pinfo)
   if packet and packet.opcode == ACKNOWLEDGE then show_acknowledgement(tvb, pinfo, tree, packet) end
 end
 
 sio:register_heuristic("infiniband.mad.cm.private", connection_manager)
 sio:register_heuristic("infiniband.payload", payload)
+soft:register_heuristic("tcp", soft_connection)
+soft:register_heuristic("udp", soft_datagram)
 register_postdissector(sio)
 -- Somebody who wants fields: so they are there when Wireshark reads the capture, and not only when it shows a packet.
 Listener.new("frame")
