@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""RoCE v2 packets of libsio's connections, made by hand, and what tshark says of a capture of them with src/tools/wireshark/sio.lua."""
+"""RoCE v2 packets of libsio's, made by hand, and what tshark says of a capture with the dissector, src/tools/wireshark/sio.lua."""
 import ipaddress
 import os
 import pathlib
@@ -177,3 +177,22 @@ def fields(capture, *names, show=None, twice=False):
     if twice:
         options.append('-2')
     return [[value.split('|') if value else [] for value in line.split('\t')] for line in tshark(capture, *options).splitlines()]
+
+
+def lua_errors(capture, *options):
+    """Without another dissector, which fails an assertion of Wireshark's at packets with errors."""
+    return tshark(capture, '-2', '-Y', '_ws.lua.error', '--disable-protocol', 'rpcordma', *options)
+
+
+def garbled(capture, headers):
+    """What is done to it, with Lua's errors then: errors in bytes behind so many of each packet, where it still comes to the
+    dissector, and packets cut."""
+    garbage = pathlib.Path(f'{capture}.garbage')
+    for seed in range(1, 5):
+        rate = ('0.002', '0.02')[seed % 2]
+        command = ['editcap', '-E', rate, '--seed', str(seed), '-o', str(headers), capture, garbage]
+        subprocess.run(command, check=True, capture_output=True)
+        yield f'errors, seed {seed}', lua_errors(garbage)
+    for more in (2, 8, 12, 16, 21, 28, 58, 238):
+        subprocess.run(['editcap', '-s', str(headers + more), capture, garbage], check=True)
+        yield f'cut to {headers + more} bytes', lua_errors(garbage)
