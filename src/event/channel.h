@@ -435,7 +435,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
   const uint64_t generation = generation_;
   harvest();
   progress();
-  if (!ready() && deadline > Clock::now()) spin_until(lock, generation, deadline, ready);
+  if (!ready() && !is_over(deadline)) spin_until(lock, generation, deadline, ready);
   int result = 0;
   while (generation_ == generation && !state_.closed && !ready() && result == 0) {
     tell();
@@ -463,7 +463,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
     }
     if (generation_ != generation || state_.closed) break;
     progress();
-    if (result == 0 && Clock::now() >= deadline) result = -ETIMEDOUT;
+    if (result == 0 && is_over(deadline)) result = -ETIMEDOUT;
   }
   if (generation_ != generation || state_.closed) return -EBADF;
   if (ready()) {

@@ -202,7 +202,7 @@ TEST_F(Figures, AreKeptForNobodyWhoDidNotAsk) {
 TEST_F(Figures, ThatCanNotBeKeptAreMissedAloneAndTheLogSaysWhy) {
   start("file_limit=1000000");
   EXPECT_THAT(peer_->expect("log"), HasSubstr("SIO_STATS: sio_stat will find no figures here: the "
-                                               "limit for files (ulimit -f): File too large"));
+                                              "limit for files (ulimit -f): File too large"));
   connect();
   near_.send("hello");
   have("take 1", "taken");
