@@ -91,7 +91,8 @@ void watch(const Options& options) {
     Reading now = page.read();
     // Rates take two readings.
     if (before || options.totals || options.json) {
-      display.show(make_report(page, now, before ? &*before : nullptr), pulse.note(now.totals));
+      display.show(make_report(options.pid, page.version(), now, before ? &*before : nullptr),
+                   pulse.note(now.totals));
       if (++shown == options.count) return;
     }
     before = std::move(now);

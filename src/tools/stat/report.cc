@@ -37,8 +37,8 @@ const Socket* find(const Reading& in, const Socket& wanted) {
 
 }  // namespace
 
-Report make_report(const PageReader& page, const Reading& now, const Reading* before) {
-  Report report{page.pid(), page.version(), now.totals, now.unreadable, {}};
+Report make_report(int pid, const std::string& version, const Reading& now, const Reading* before) {
+  Report report{pid, version, now.totals, now.unreadable, {}};
   for (const Socket& socket : now.sockets) {
     Line line{socket.figures, std::nullopt};
     const Socket* const earlier = before != nullptr ? find(*before, socket) : nullptr;

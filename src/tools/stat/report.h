@@ -32,7 +32,8 @@ struct Report {
   std::vector<Line> sockets;  // by descriptor
 };
 
-Report make_report(const PageReader& page, const Reading& now, const Reading* before);
+// The process's number is that which it has here; it may know itself by another one.
+Report make_report(int pid, const std::string& version, const Reading& now, const Reading* before);
 
 // A table; `totals`: since each socket was opened, in place of rates. Of a terminal it takes as
 // much as there is room for: those sockets that did most. 0: all of it.

@@ -6,12 +6,9 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <sstream>
-
-#include "stats/writer.h"
 
 namespace sio_stat {
 namespace {
@@ -20,12 +17,9 @@ using stats::SocketFigures;
 using testing::HasSubstr;
 using testing::Not;
 
-const stats::PageWriter& page() {
-  static const stats::PageWriter writer;
-  return writer;
+Report report_of(const Reading& now, const Reading* before) {
+  return make_report(1234, "0.1.0", now, before);
 }
-
-PageReader reader() { return PageReader(OwnFd(dup(page().file()))); }
 
 Socket socket_of(uint32_t entry, int fd, double seconds, uint64_t messages) {
   SocketFigures figures{};
@@ -53,7 +47,7 @@ TEST(StatReport, HasTheRatesBetweenTwoReadings) {
   Reading now;
   before.sockets = {socket_of(0, 5, 1.0, 100), socket_of(4, 6, 1.0, 1000)};
   now.sockets = {socket_of(0, 5, 1.5, 200), socket_of(2, 7, 1.5, 5), socket_of(4, 6, 1.5, 10)};
-  const Report report = make_report(reader(), now, &before);
+  const Report report = report_of(now, &before);
   ASSERT_EQ(report.sockets.size(), 3u);
   EXPECT_DOUBLE_EQ(report.sockets[0].rates->messages_sent, 200);
   EXPECT_DOUBLE_EQ(report.sockets[0].rates->bytes_sent, 20000);
@@ -68,7 +62,7 @@ TEST(StatReport, HasNoRatesOfAnotherSocketInTheSamePlace) {
   before.sockets = {socket_of(0, 5, 1.0, 100)};
   now.sockets = {socket_of(0, 5, 2.0, 200)};
   now.sockets[0].figures.generation = 2;
-  EXPECT_FALSE(make_report(reader(), now, &before).sockets.at(0).rates);
+  EXPECT_FALSE(report_of(now, &before).sockets.at(0).rates);
 }
 
 TEST(StatReport, HasNoRateWithoutTime) {
@@ -76,7 +70,7 @@ TEST(StatReport, HasNoRateWithoutTime) {
   before.sockets = {socket_of(0, 5, 1.0, 100)};
   Reading now;
   now.sockets = {socket_of(0, 5, 1.0, 200)};
-  EXPECT_EQ(make_report(reader(), now, &before).sockets.at(0).rates->messages_sent, 0);
+  EXPECT_EQ(report_of(now, &before).sockets.at(0).rates->messages_sent, 0);
 }
 
 TEST(StatTable, FitsInto120ColumnsWhateverTheFigures) {
@@ -89,15 +83,14 @@ TEST(StatTable, FitsInto120ColumnsWhateverTheFigures) {
   figures.unsent = figures.bulk_in_flight = figures.slots_held = UINT32_MAX;
   figures.info.sends_in_flight = figures.info.credits = UINT32_MAX;
   figures.info.credit_stalls = figures.info.bulk_sent = UINT64_MAX / 4;
-  const Report report = make_report(reader(), now, &before);
+  const Report report = report_of(now, &before);
   for (const bool totals : {false, true}) {
     for (const std::string& line : lines_of(table(report, totals, 0, 0)))
       EXPECT_LE(line.size(), 130u) << line;
   }
   figures = socket_of(0, 99999, 2, 99'999'999).figures;
   for (const bool totals : {false, true}) {
-    for (const std::string& line :
-         lines_of(table(make_report(reader(), now, &before), totals, 0, 0)))
+    for (const std::string& line : lines_of(table(report_of(now, &before), totals, 0, 0)))
       EXPECT_LE(line.size(), 120u) << line;
   }
 }
@@ -109,7 +102,7 @@ TEST(StatTable, OnATerminalHasTheBusiestSocketsThatFit) {
     before.sockets.push_back(socket_of(i, 1000 + static_cast<int>(i), 1, 0));
     now.sockets.push_back(socket_of(i, 1000 + static_cast<int>(i), 2, i == 50 || i == 7 ? 9 : 0));
   }
-  const std::string text = table(make_report(reader(), now, &before), false, 6, 60);
+  const std::string text = table(report_of(now, &before), false, 6, 60);
   const auto lines = lines_of(text);
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_THAT(lines[2], HasSubstr("1007"));
@@ -129,12 +122,12 @@ TEST(StatTable, NamesWhatItShows) {
   other.peer = {};
   other.local = {AF_INET6, 7000, 2, {0xfe, 0x80}};
   now.totals.left_out = 2;
-  const std::string text = table(make_report(reader(), now, nullptr), true, 0, 0);
-  for (const char* const word :
-       {"2 sockets", "without figures: 2 sockets", "255.255.255.254:65535", "1.2M", "123.5M",
-        "ECONNRESET", "dgram", "closing", "[fe80::%2]:7000"})
+  const std::string text = table(report_of(now, nullptr), true, 0, 0);
+  for (const char* const word : {"process 1234, libsio 0.1.0: ", "2 sockets",
+                                 "without figures: 2 sockets", "255.255.255.254:65535", "1.2M",
+                                 "123.5M", "ECONNRESET", "dgram", "closing", "[fe80::%2]:7000"})
     EXPECT_THAT(text, HasSubstr(word));
-  EXPECT_THAT(table(make_report(reader(), now, nullptr), false, 0, 0), Not(HasSubstr("1.2M")));
+  EXPECT_THAT(table(report_of(now, nullptr), false, 0, 0), Not(HasSubstr("1.2M")));
 }
 
 }  // namespace
