@@ -41,12 +41,13 @@ uint64_t now_ns() noexcept {
 
 // Who polls has the lock nearly always, and whoever sleeps until it is free costs that thread a
 // system call each time, and mostly finds it taken again. A moment between two calls is soon found.
-std::unique_lock<Mutex> lock_briefly(Mutex& mutex) noexcept {
+bool lock_briefly(Mutex& mutex) noexcept {
   constexpr microseconds kPatience{20};
-  std::unique_lock lock(mutex, std::try_to_lock);
   const TimePoint end = Clock::now() + kPatience;
-  while (!lock && Clock::now() < end) lock.try_lock();
-  return lock;
+  while (!mutex.try_lock()) {
+    if (Clock::now() >= end) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -131,8 +132,8 @@ Socket::Reported Socket::report(stats::SocketFigures& figures) const {
   Channel* const in = channel();
   if (in == nullptr) return Reported::kUnused;
   // To look changes nothing in the channel, so nobody need hear that it was locked.
-  const std::unique_lock lock = lock_briefly(in->mutex());
-  if (!lock) return Reported::kBusy;
+  if (!lock_briefly(in->mutex())) return Reported::kBusy;
+  const std::lock_guard lock(in->mutex(), std::adopt_lock);
   if (channel() != in) return Reported::kBusy;  // on its way to another
   stats::SocketFigures now{};
   now.generation = generation();
