@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/deferred.h"
+#include "base/static_probe.h"
 #include "event/channel.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
@@ -284,6 +285,18 @@ class Socket final : public EventSource,
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
   int wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags);
+  uint32_t credits() const noexcept { return sender_ != nullptr ? sender_->credits() : 0; }
+  // The program is told when there is room for this.
+  void begin_stall(const Wanted& wanted) noexcept {
+    if (!rare_.want_writable) STATIC_PROBE(stall, fd_, wanted.length, credits());
+    rare_.want_writable = true;
+    wanted_ = wanted;
+  }
+  // There was room, or the program is told that there is or never will be.
+  void end_stall() noexcept {
+    if (rare_.want_writable) STATIC_PROBE(stall_end, fd_, wanted_.length, credits());
+    rare_.want_writable = false;
+  }
   template <typename Message>
   int hand_to(Sender& sender, const Message& message, int flags);
   int refusal(size_t size) noexcept;
@@ -324,6 +337,10 @@ class Socket final : public EventSource,
 
   void tend() noexcept;
   void begin_ending(int error, bool disconnect) noexcept;
+  void fails_with(int error) noexcept {
+    failure_ = so_error_ = link_.info.error = error;
+    STATIC_PROBE(error, fd_, error, link_.info.wc_status);
+  }
   void ending_timed_out();
   bool drained() const noexcept;
   void end() noexcept;

@@ -255,7 +255,7 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
       has_room_for(wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    rare_.want_writable = false;
+    end_stall();
   }
   return true;
 }
@@ -296,12 +296,13 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
   if (phase_ == Phase::kEnded && rare_.want_writable && (failure_ == 0 || !dry)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    rare_.want_writable = false;
+    end_stall();
   }
   if (phase_ == Phase::kEnded && failure_ != 0 && dry && !hup_told_) {
     if (ring.full()) return false;
     push(ring, EC_HUP, failure_);
     hup_told_ = true;
+    end_stall();
   }
   return true;
 }
