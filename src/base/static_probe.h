@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Static probes (USDT), for bpftrace, perf and gdb; sio_probes(7) says what each tells. A probe is
+// Static probes (USDT), for bpftrace and the like; sio_probes(7) says what each tells. A probe is
 // a nop, and a note beside the code which says where its arguments are: so these are values that
 // are at hand, in a register or in memory, and nothing is computed for them. Built without
 // <sys/sdt.h> it is nothing.
