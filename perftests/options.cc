@@ -87,7 +87,8 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Gi
   add_provider(*app, of, options);
   app->add_option("host", options.host, "Name or address of the server")->required();
   add_extent(*app, given);
-  app->add_flag("-e,--events", options.event, "Sleep for events at both ends, do not poll");
+  CLI::Option* const events =
+      app->add_flag("-e,--events", options.event, "Sleep for events at both ends, do not poll");
   CLI::Option* const warmup =
       app->add_option("--warmup", options.warmup,
                       "Messages first that do not count (default: a tenth, at most 1000)")
@@ -99,6 +100,10 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Gi
   }
   if (ours) {
     app->add_flag("--no-delay", options.no_delay, "SIO_NODELAY at both ends: no trains");
+  }
+  if (of.peer == Peer::kRaw) {
+    app->add_flag("--block", options.block, "Sleep in ibv_get_cq_event, not in epoll_wait")
+        ->needs(events);
   }
   if (command.op != Op::kLatency) {
     app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight")

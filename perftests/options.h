@@ -62,6 +62,7 @@ struct Options {
   std::string host;
   Op op = Op::kLatency;
   bool event = false;
+  bool block = false;
   std::vector<uint32_t> sizes;
   uint64_t iterations = 0;  // 0: for `seconds`
   double seconds = 0;
@@ -77,6 +78,7 @@ struct Options {
     Parameters all;
     all.op = op;
     all.event = event;
+    all.block = block;
     all.size = size;
     all.tx_depth = tx_depth;
     all.iterations = iterations;

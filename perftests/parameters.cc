@@ -19,6 +19,9 @@ constexpr Field kMagicField = {0, 4}, kVersionField = {4, 2}, kOpField = {6, 1},
                 kSlotsField = {36, 4}, kSlotSizeField = {40, 4}, kChannelsField = {44, 2},
                 kSharedField = {46, 1}, kNoDelayField = {47, 1};
 
+// Of the field of that name.
+constexpr uint64_t kPolls = 0, kSleeps = 1, kBlocks = 2;
+
 bool is_crowd(const Parameters& parameters) {
   const auto within = [](uint32_t number, uint32_t most) { return number >= 1 && number <= most; };
   return within(parameters.connections, kMaxConnections) &&
@@ -46,7 +49,7 @@ EncodedParameters encode(const Parameters& parameters) {
   put(kMagicField, kMagic);
   put(kVersionField, kVersion);
   put(kOpField, static_cast<uint64_t>(parameters.op));
-  put(kEventField, parameters.event ? 1 : 0);
+  put(kEventField, parameters.block ? kBlocks : parameters.event ? kSleeps : kPolls);
   put(kSizeField, parameters.size);
   put(kDepthField, parameters.tx_depth);
   put(kIterationsField, parameters.iterations);
@@ -71,7 +74,8 @@ Parameters decode(std::span<const unsigned char> bytes, Op most) {
   Parameters parameters;
   const uint64_t op = get(kOpField);
   parameters.op = static_cast<Op>(op);
-  parameters.event = get(kEventField) != 0;
+  parameters.event = get(kEventField) != kPolls;
+  parameters.block = get(kEventField) == kBlocks;
   parameters.size = static_cast<uint32_t>(get(kSizeField));
   parameters.tx_depth = static_cast<uint32_t>(get(kDepthField));
   parameters.iterations = get(kIterationsField);

@@ -17,6 +17,7 @@ enum class Op : uint8_t { kLatency = 1, kBandwidth = 2, kRate = 3, kCrowd = 4 };
 struct Parameters {
   Op op = Op::kLatency;
   bool event = false;       // both ends sleep for events instead of polling
+  bool block = false;       // and bare verbs in ibv_get_cq_event, which only completions end
   uint32_t size = 64;       // bytes of a message
   uint32_t tx_depth = 64;   // messages in flight, when these go one way
   uint64_t iterations = 0;  // 0: until the client has had enough

@@ -8,8 +8,7 @@
 //    signals. Each thread may have its own; they share nothing.
 // 2. A Task begins when it is awaited, or is given to a loop (run, spawn).
 // 3. co_await goes on at once when there is nothing to wait for; after 32 times in a row others
-// have
-//    their turn. Else the coroutine waits in line, and first come is first served. Waiting
+//    have their turn. Else the coroutine waits in line, and first come is first served. Waiting
 //    allocates nothing. Several coroutines may wait at one socket.
 // 4. Failures are thrown: std::system_error with the errno of the call, or of the connection. Of
 //    these co_await has more than the call: ETIMEDOUT, the time of within() is over; ECANCELED, the

@@ -155,9 +155,9 @@ class Loop {
   // Their events. A cookie that is an odd number is the loop's: theirs are even.
   void on_event(std::function<void(const event_data_t&)> handler) { handler_ = std::move(handler); }
 
-  // Runs until this task has ended, and with it all that was spawned. Its result or exception. An
-  // exception that leaves a spawned task comes out here too, if nobody handles it; the task that is
-  // run is destroyed then.
+  // Runs this task until it has ended, beside all that was spawned, which may have more to do then.
+  // Its result or exception. An exception that leaves a spawned task comes out here too, if nobody
+  // handles it; the task that is run is destroyed then.
   template <typename Result>
   Result run(Task<Result> task) {
     allowance_ = kAllowance;

@@ -73,6 +73,7 @@ class RawEndpoint {
 
   void make_queue(Queue& queue, uint32_t entries);
   void make_memory();
+  void make_channel();
   void make_queue_pair();
   void link_requests();
   void post_half(uint32_t half);
@@ -88,7 +89,7 @@ class RawEndpoint {
     void operator()(rdma_cm_id* id) const { rdma_destroy_qp(id); }
   };
 
-  const bool event_;
+  const bool event_, block_;
   const uint32_t send_depth_, recv_depth_, signal_every_;
   const size_t stride_;
   uint32_t max_inline_ = 0;
@@ -96,6 +97,7 @@ class RawEndpoint {
   rdma_cm_id* const id_;
   std::unique_ptr<ibv_pd, VerbsDeleter> pd_;
   std::unique_ptr<ibv_comp_channel, VerbsDeleter> channel_;
+  int epoll_ = -1;  // waits for the channel's descriptor, unless the call itself is to wait
   Queue send_queue_, recv_queue_;
   PageMemory memory_;
   std::unique_ptr<ibv_mr, VerbsDeleter> region_;

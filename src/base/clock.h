@@ -15,6 +15,11 @@ using std::chrono::nanoseconds;
 
 inline constexpr TimePoint kNever = TimePoint::max();
 
+// Who waits for ever does not pay for the clock.
+inline bool is_over(TimePoint deadline) noexcept {
+  return deadline != kNever && Clock::now() >= deadline;
+}
+
 // From a relative timespec as the interface takes it; NULL is for ever. Returns false if it is
 // not a valid time.
 inline bool deadline_after(const timespec* tout, TimePoint& deadline) noexcept {

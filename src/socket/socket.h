@@ -328,6 +328,7 @@ class Socket final : public EventSource,
   bool emit_messages(EventRing& ring) noexcept;
   void take(const IncomingMessage& message) noexcept;
   void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
+  void describe(event_data_t& event, const IncomingMessage& message) noexcept;
   bool may_deliver_at_once() const noexcept;
   bool is_told() const noexcept;
   bool emit_outcomes(EventRing& ring) noexcept;
@@ -438,7 +439,16 @@ class SocketGuard {
 // `message` is the program's from now on.
 [[gnu::always_inline]] inline void Socket::push_message(EventRing& ring,
                                                         const IncomingMessage& message) noexcept {
-  event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
+  describe(ring.push({this, EC_RECV, message.slot, message.offset}), message);
+}
+
+// Its event.
+[[gnu::always_inline]] inline void Socket::describe(event_data_t& event,
+                                                    const IncomingMessage& message) noexcept {
+  event = {};
+  event.kind = EC_RECV;
+  event.fd = fd_;
+  event.cookie = cookie_;
   event.data.buf = message.data;
   event.data.len = message.length;
   event.data.mem = receiver_->region()->area().handle();
