@@ -135,11 +135,14 @@ void Channel::signal_overflow() noexcept {
   }
 }
 
-// False: there is none, and the program is told so.
-bool Channel::look_for_events() noexcept {
+// How many are in *first already, 0 or 1; -1: there is none, and the program is told so.
+int Channel::look_for_events(event_data_t* first) noexcept {
   if (!sources_->empty()) harvest();
+  ring_->want(first);
   look();
-  return !ring_->empty() || look_for_events_again();
+  if (ring_->has_given()) return 1;
+  ring_->want(nullptr);
+  return !ring_->empty() || look_for_events_again() ? 0 : -1;
 }
 
 [[gnu::noinline]] bool Channel::look_for_events_again() noexcept {

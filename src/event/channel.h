@@ -90,7 +90,9 @@ class Channel : private Deferred {
 
   // ec_next_events: the count, or -EAGAIN.
   [[gnu::always_inline]] int next_events(event_data_t* events, int n) noexcept {
-    return ring_->empty() && !look_for_events() ? -EAGAIN : take_events(events, n);
+    if (!ring_->empty()) return take_events(events, n, 0);
+    const int given = look_for_events(events);
+    return given < 0 ? -EAGAIN : take_events(events, n, given);
   }
   int post(uint64_t value, void* cookie) noexcept;
   // The descriptor will be slept on: arm at the first sight of emptiness, do not spin on it.
@@ -244,10 +246,10 @@ class Channel : private Deferred {
   // be done to the library's.
   void forget_closed_fd(int fd) noexcept { del_fd(fd); }
   void take_ready(const epoll_event* ready, int n) noexcept;
-  bool look_for_events() noexcept;
+  int look_for_events(event_data_t* first) noexcept;
   bool look() noexcept;
   bool look_for_events_again() noexcept;
-  int take_events(event_data_t* events, int n) noexcept;
+  int take_events(event_data_t* events, int n, int count) noexcept;
   void taken(EventNote note) noexcept;
   void after_taking() noexcept;
   void emit_held_back() noexcept;
@@ -396,14 +398,15 @@ class ChannelGuard {
   uint64_t generation_ = 0;
 };
 
-[[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n) noexcept {
-  int count = 0;
-  do {
+// Beside the first `count`, which are there.
+[[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n,
+                                                       int count) noexcept {
+  for (; count < n; ++count) {
     const EventNote* const note = ring_->pop(events[count]);
     if (note == nullptr) break;
     // Mostly a message, of which nobody wants to know.
     if (note->kind != EC_RECV && note->source != nullptr) taken(*note);
-  } while (++count < n);
+  }
   if (!held_back_.empty() || state_.leading) after_taking();
   if (count == 0) return -EAGAIN;
   empties_ = 0;

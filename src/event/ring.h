@@ -5,6 +5,8 @@
 // 2. An entry that was put in stays until it is taken or its source drops it: never overwritten.
 // 3. The records may lie in the program's memory and be scribbled on, so nothing is decided by
 //    what they hold; that is in the notes beside them.
+// 4. A message that comes while a program asks for an event and the ring is empty may be put where
+//    that one wants it: its source need not hear that it was taken.
 #pragma once
 
 #include <sio/ec.h>
@@ -12,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace sio::internal {
@@ -51,6 +54,13 @@ class EventRing {
     ++live_;
     return records_[at];
   }
+
+  // Where the next event may be put that is a message, instead of into the ring; NULL: nowhere.
+  void want(event_data_t* place) noexcept { wanted_ = place; }
+  bool wants() const noexcept { return wanted_ != nullptr && live_ == 0; }
+  bool has_given() const noexcept { return wanted_ == nullptr; }
+  // Precondition: wants(). The caller fills in what is there.
+  event_data_t& give() noexcept { return *std::exchange(wanted_, nullptr); }
 
   // Takes the oldest event, and says what was remembered of it, which stands until something is put
   // in; NULL: there is none.
@@ -104,6 +114,7 @@ class EventRing {
   size_t head_ = 0;  // counts on for ever; & mask_ is the place
   size_t tail_ = 0;
   size_t live_ = 0;  // entries that were not dropped
+  event_data_t* wanted_ = nullptr;
 };
 
 }  // namespace sio::internal

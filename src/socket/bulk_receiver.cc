@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/static_probe.h"
+
 namespace sio::internal {
 namespace {
 
@@ -53,6 +55,7 @@ int BulkReceiver::grant() noexcept {
       waits = true;
       break;
     }
+    STATIC_PROBE(grant_given, link_.fd, message.length, granted_);
     ++granted_;  // in any case: what was posted of it may still be written to
     if (const int error = post(message)) return error;
     ++granted;

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/static_probe.h"
+
 namespace sio::internal {
 namespace {
 
@@ -49,6 +51,7 @@ void BulkSender::announced(const Gather& gather) noexcept {
   message.length = gather.length;
   message.records = gather.lent;
   for (uint32_t i = 0; i < gather.lent; ++i) outcomes_.add_bulk(gather.records[i]);
+  STATIC_PROBE(send, link_.fd, gather.length, link_.info.messages_sent);
   ++link_.info.messages_sent;
   ++link_.info.bulk_sent;
   link_.info.bytes_sent += gather.length;
@@ -56,6 +59,7 @@ void BulkSender::announced(const Gather& gather) noexcept {
 
 bool BulkSender::granted(uint32_t n, uint32_t announced) noexcept {
   if (n > announced - granted_) return false;
+  STATIC_PROBE(grant_received, link_.fd, n, granted_);
   granted_ += n;
   return true;
 }

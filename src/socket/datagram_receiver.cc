@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/static_probe.h"
 #include "provider/provider.h"
 #include "socket/datagram_groups.h"
 
@@ -161,6 +162,7 @@ void DatagramReceiver::take(const IncomingDatagram& datagram) noexcept {
   region_->hand_out(datagram.slot, kPayload, datagram.length);
   region_->finish(datagram.slot);
   ++head_;
+  STATIC_PROBE(receive, link_.fd, datagram.length, link_.info.messages_received);
   ++link_.info.messages_received;
   link_.info.bytes_received += datagram.length;
 }

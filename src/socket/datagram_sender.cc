@@ -4,6 +4,8 @@
 #include <bit>
 #include <utility>
 
+#include "base/static_probe.h"
+
 namespace sio::internal {
 namespace {
 
@@ -94,6 +96,7 @@ void DatagramSender::accept(const Gather& gather, const SendRecord* copied,
   for (uint32_t i = 0; copied == nullptr && i < gather.lent; ++i) {
     outcomes_.add(gather.records[i]);
   }
+  STATIC_PROBE(send, link_.fd, message.length, link_.info.messages_sent);
   ++link_.info.messages_sent;
   link_.info.bytes_sent += message.length;
 }
@@ -128,6 +131,7 @@ int DatagramSender::post(OutgoingDatagram& message, const To& to, wire::Datagram
 void DatagramSender::drop(OutgoingDatagram& message, int error) noexcept {
   Post lost{message.buffer, message.first_record, message.records, nullptr};
   message.buffer = nullptr;
+  STATIC_PROBE(error, link_.fd, error, link_.info.wc_status);
   finish(lost, error);
 }
 

@@ -21,6 +21,7 @@ struct Link {
   uint32_t buffers_held = 0;  // of the staging pool
   std::unique_ptr<provider::QueuePair> queue_pair;
   sio_info info{};  // the counters of it
+  int fd = -1;      // the socket's, for the static probes
 
   uint32_t peer_credits = 0;   // for data: told to the peer, and not used by it
   uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/static_probe.h"
 #include "memory/region.h"
 #include "socket/bulk_receiver.h"
 #include "socket/filled.h"
@@ -103,6 +104,7 @@ class Receiver {
   void fill(Filled filled) noexcept;
   bool read_record(const Filled& filled, wire::Record& record) noexcept;
   void count(uint32_t length) noexcept {
+    STATIC_PROBE(receive, link_.fd, length, link_.info.messages_received);
     ++link_.info.messages_received;
     link_.info.bytes_received += length;
   }

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/static_probe.h"
 #include "socket/gather.h"
 #include "socket/link.h"
 #include "socket/outcomes.h"
@@ -209,6 +210,7 @@ class Sender {
   int send_rest(const Gather& gather) noexcept;
   void post_rest() noexcept;
   void count_message(uint32_t length) noexcept {
+    STATIC_PROBE(send, link_.fd, length, link_.info.messages_sent);
     ++link_.info.messages_sent;
     link_.info.bytes_sent += length;
   }

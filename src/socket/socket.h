@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/deferred.h"
+#include "base/static_probe.h"
 #include "event/channel.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
@@ -297,6 +298,18 @@ class Socket final : public EventSource,
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
   int wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags);
+  uint32_t credits() const noexcept { return sender_ != nullptr ? sender_->credits() : 0; }
+  // The program is told when there is room for this.
+  void begin_stall(const Wanted& wanted) noexcept {
+    if (!rare_.want_writable) STATIC_PROBE(stall, fd_, wanted.length, credits());
+    rare_.want_writable = true;
+    wanted_ = wanted;
+  }
+  // There was room, or the program is told that there is or never will be.
+  void end_stall() noexcept {
+    if (rare_.want_writable) STATIC_PROBE(stall_end, fd_, wanted_.length, credits());
+    rare_.want_writable = false;
+  }
   template <typename Message>
   int hand_to(Sender& sender, const Message& message, int flags);
   int refusal(size_t size) noexcept;
@@ -328,6 +341,7 @@ class Socket final : public EventSource,
   bool emit_messages(EventRing& ring) noexcept;
   void take(const IncomingMessage& message) noexcept;
   void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
+  void describe(event_data_t& event, const IncomingMessage& message) noexcept;
   bool may_deliver_at_once() const noexcept;
   bool is_told() const noexcept;
   bool emit_outcomes(EventRing& ring) noexcept;
@@ -337,6 +351,10 @@ class Socket final : public EventSource,
 
   void tend() noexcept;
   void begin_ending(int error, bool disconnect) noexcept;
+  void fails_with(int error) noexcept {
+    failure_ = so_error_ = link_.info.error = error;
+    STATIC_PROBE(error, fd_, error, link_.info.wc_status);
+  }
   void ending_timed_out();
   bool drained() const noexcept;
   void end() noexcept;
@@ -434,7 +452,16 @@ class SocketGuard {
 // `message` is the program's from now on.
 [[gnu::always_inline]] inline void Socket::push_message(EventRing& ring,
                                                         const IncomingMessage& message) noexcept {
-  event_data_t& event = push(ring, EC_RECV, 0, message.slot, message.offset);
+  describe(ring.push({this, EC_RECV, message.slot, message.offset}), message);
+}
+
+// Its event.
+[[gnu::always_inline]] inline void Socket::describe(event_data_t& event,
+                                                    const IncomingMessage& message) noexcept {
+  event = {};
+  event.kind = EC_RECV;
+  event.fd = fd_;
+  event.cookie = cookie_;
   event.data.buf = message.data;
   event.data.len = message.length;
   event.data.mem = receiver_->region()->area().handle();

@@ -71,7 +71,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   drop_early();
   if (error != 0) {
     LOG_INFO("QP %u: the connection ends: %s", link_.queue_pair->number(), errno_text(error));
-    failure_ = so_error_ = link_.info.error = reconnectable_ ? error : told_as(error);
+    fails_with(reconnectable_ ? error : told_as(error));
   }
   // Tells the peer, and fails the queue pair too.
   const bool told = disconnect && endpoint_->disconnect() == 0;
@@ -152,7 +152,8 @@ void Socket::fresh_again() noexcept {
     give_up_own_area();
   }
   failure_ = early_failure_ = 0;
-  bound_ = rare_.peer_gone = sends_drained_ = rare_.want_writable = false;
+  bound_ = rare_.peer_gone = sends_drained_ = false;
+  end_stall();
   phase_ = Phase::kFresh;
   connected(connect_error_);
 }

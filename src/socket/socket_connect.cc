@@ -122,6 +122,7 @@ void Socket::build_connection() {
   sizes.inline_bytes = kInlineWish;
   Channel& in = *channel();
   link_.device = device;
+  link_.fd = fd_;
   link_.hub = &in.hub();
   link_.staging = &ChannelMemory::of(in).staging(*device);
   std::unique_ptr<Receives> receives;
@@ -323,6 +324,7 @@ void Socket::abandon_connect(int error) noexcept {
   if (has_queue_pair) {
     begin_ending(error, false);
   } else {
+    STATIC_PROBE(error, fd_, error, link_.info.wc_status);
     phase_ = Phase::kEnding;
     end();
   }

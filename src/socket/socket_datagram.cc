@@ -158,6 +158,7 @@ void Socket::build_datagram() {
   sizes.inline_bytes = kInlineWish;
   Channel& in = *channel();
   link_.device = device;
+  link_.fd = fd_;
   link_.hub = &in.hub();
   link_.staging = &ChannelMemory::of(in).staging(*device);
   link_.seat = in.hub().join(*device, sizes.send_wr + sizes.recv_wr, this);
@@ -258,7 +259,7 @@ void Socket::renew_datagram() {
     link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, it.sizes);
   } catch (const std::system_error& error) {
     LOG_ERROR("a datagram socket: %s", error.what());
-    failure_ = so_error_ = link_.info.error = EIO;
+    fails_with(EIO);
     it.failing = false;
     if (it.connecting) datagram_connected(failure_);
     return end();
@@ -276,7 +277,7 @@ void Socket::end_datagram(int error, int told_as) noexcept {
   phase_ = Phase::kEnding;
   if (error != 0) {
     LOG_INFO("QP %u: the datagram socket ends: %s", link_.queue_pair->number(), errno_text(error));
-    failure_ = so_error_ = link_.info.error = told_as;
+    fails_with(told_as);
   }
   // What the program waits for ends before the socket does.
   if (datagram_->connecting) datagram_connected(error != 0 ? error : ECONNABORTED);

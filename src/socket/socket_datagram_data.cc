@@ -106,18 +106,19 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
     }
     ++socket.link_.info.credit_stalls;
     if (nonblock) {
-      socket.rare_.want_writable = true;
-      socket.wanted_ = wanted;
+      socket.begin_stall(wanted);
       socket.datagram_->wanted = whole;
       break;
     }
+    STATIC_PROBE(stall, socket.fd_, size, 0);
     result = guard.wait(kNever, [&] {
       return socket.phase_ != Phase::kOpen || socket.may_send_datagram(whole, wanted);
     });
     if (result == -EBADF) break;  // it is somebody else's, perhaps
+    STATIC_PROBE(stall_end, socket.fd_, size, 0);
     if (result == 0 && socket.phase_ != Phase::kOpen) result = socket.take_error();
   }
-  if (result == 0) socket.rare_.want_writable = false;
+  if (result == 0) socket.end_stall();
   // Not queued: the buffers are as they were.
   for (uint32_t i = 0; result != 0 && i < gather.lent; ++i) {
     Area::end_flight(gather.records[i].flight, false);
@@ -260,7 +261,7 @@ bool Socket::emit_datagrams(EventRing& ring) noexcept {
       may_send_datagram(datagram_->wanted, wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    rare_.want_writable = false;
+    end_stall();
     datagram_->wanted = {};
   }
   DatagramReceiver& receiver = datagram_->receiver;

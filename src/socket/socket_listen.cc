@@ -93,7 +93,7 @@ void Socket::stop_listening() noexcept {
 // The device that the address is of has gone. Nothing more comes: EC_HUP says why.
 void Socket::listening_failed(int error) noexcept {
   LOG_WARN("listening ends: %s", errno_text(error));
-  failure_ = so_error_ = link_.info.error = error;
+  fails_with(error);
   stop_listening();
   end();
 }

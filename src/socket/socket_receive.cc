@@ -145,13 +145,19 @@ bool Socket::may_deliver_at_once() const noexcept {
   if (type_ == SOCK_DGRAM || !outcomes_.all_told() || !receiver_->empty()) return false;
   if (is_stream() && wc.byte_len == 0) return false;
   EventRing& ring = channel()->ring();
-  if (ring.full() || slot >= receiver_->region()->slots()) return false;
+  const bool wanted = ring.wants();
+  if ((!wanted && ring.full()) || slot >= receiver_->region()->slots()) return false;
   uint32_t credits;
   uint32_t control;
   if (!wire::decode_message(wc.imm_data, credits, control)) return false;
   if (!sender_->hear_at_rest(credits, control)) return false;
   ++frames_seen_;
-  push_message(ring, receiver_->deliver(slot, wc.byte_len));
+  const IncomingMessage message = receiver_->deliver(slot, wc.byte_len);
+  if (wanted) {
+    describe(ring.give(), message);
+  } else {
+    push_message(ring, message);
+  }
   return true;
 }
 
@@ -255,7 +261,7 @@ bool Socket::emit_outcomes(EventRing& ring) noexcept {
       has_room_for(wanted_)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    rare_.want_writable = false;
+    end_stall();
   }
   return true;
 }
@@ -296,12 +302,13 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
   if (phase_ == Phase::kEnded && rare_.want_writable && (failure_ == 0 || !dry)) {
     if (ring.full()) return false;
     push(ring, EC_WRITABLE, 0);
-    rare_.want_writable = false;
+    end_stall();
   }
   if (phase_ == Phase::kEnded && failure_ != 0 && dry && !hup_told_) {
     if (ring.full()) return false;
     push(ring, EC_HUP, failure_);
     hup_told_ = true;
+    end_stall();
   }
   return true;
 }

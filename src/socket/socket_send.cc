@@ -51,7 +51,7 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
       const bool look_first = !looked && socket.sender_->window_may_be_open();
       const int result = look_first ? -EAGAIN : put(*socket.sender_);
       if (result == 0) {
-        socket.rare_.want_writable = false;
+        socket.end_stall();
         socket.after_sending();
         return 0;
       }
@@ -71,12 +71,11 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
 // 0 or -errno; -EAGAIN: the program is told when there is room.
 int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
   ++link_.info.credit_stalls;
-  rare_.want_writable = true;
-  wanted_ = wanted;
+  begin_stall(wanted);
   if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
   const int result =
       guard.wait(kNever, [&] { return sendable(wanted.length) != 0 || has_room_for(wanted); });
-  if (result == 0) rare_.want_writable = false;
+  if (result == 0) end_stall();
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <string>
@@ -236,7 +237,10 @@ TEST_F(ArmRace, IsRunEarlyForWhoSleeps) {
   }
   EXPECT_GE(armed_after(milliseconds(100)), milliseconds(16));
   for (int i = 0; i < 6; ++i) armed_after(milliseconds(100));
-  EXPECT_LT(armed_after(milliseconds(100)), milliseconds(16));
+  // The least of several: the machine may hold this thread up.
+  auto least = nanoseconds::max();
+  for (int i = 0; i < 20; ++i) least = std::min<nanoseconds>(least, armed_after(milliseconds(100)));
+  EXPECT_LT(least, milliseconds(16));
 }
 
 TEST_F(ArmRace, LeavesTheDescriptorReadableOrArmedWheneverTheChannelWasSeenEmpty) {
