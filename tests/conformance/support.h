@@ -26,7 +26,7 @@ using std::chrono::milliseconds;
 // What must happen happens within this time, on the slowest machine.
 inline constexpr milliseconds kSoon{15'000};
 
-// Counts that the environment can raise (SIO_TEST_SCALE, 1 unless set).
+// Counts that the environment can raise and lower (SIO_TEST_SCALE, 1 unless set).
 uint64_t scaled(uint64_t n);
 
 // ----------------------------------------------------------------------------------- failures
