@@ -20,9 +20,13 @@ Address resolve(const std::string& host, uint16_t port, bool passive) {
     throw Failure(host + ": " + ::gai_strerror(error) +
                   "; give an IP address of an RDMA device (`rdma link`, `ip addr`)");
   }
+  // Of IPv4 if there is one, as what a server listens at that is given nothing else.
+  const addrinfo* one = found;
+  while (one != nullptr && one->ai_family != AF_INET) one = one->ai_next;
+  if (one == nullptr) one = found;
   Address address;
-  address.length = found->ai_addrlen;
-  std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
+  address.length = one->ai_addrlen;
+  std::memcpy(&address.storage, one->ai_addr, one->ai_addrlen);
   ::freeaddrinfo(found);
   return address;
 }

@@ -22,6 +22,8 @@ const char* connect_remedy(int error) {
     case ENETUNREACH:
     case EHOSTUNREACH:
       return "give an address that an RDMA device leads to (`rdma link`, `ip addr`)";
+    case ENOMEM:
+      return "more memory must be lockable (`ulimit -l`); SIO_LOG=info says how much";
     default:
       return "is the server alive, and the network up?";
   }

@@ -192,7 +192,9 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     result = form.accept(pending, peer);
   } catch (const std::system_error& error) {
     result = -error.code().value();
-    if (result != -ECONNABORTED) LOG_ERROR("accepting: %s", error.what());
+    // Without room for its receives the connection goes on waiting, and the program tries again.
+    if (result == -ENOBUFS) LOG_INFO("accepting: %s", error.what());
+    if (result != -ENOBUFS && result != -ECONNABORTED) LOG_ERROR("accepting: %s", error.what());
   } catch (const std::bad_alloc&) {
     result = -ENOMEM;
   }
