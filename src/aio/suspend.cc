@@ -116,7 +116,7 @@ int sleep_until_one_ends(ControlBlocks list, TimePoint deadline) {
   Few<pollfd> watched = rings_of(list);
   watched.push_back({suspension.fd(), POLLIN, 0});
   while (!look_at_all(list)) {
-    if (deadline <= Clock::now()) return -ETIMEDOUT;
+    if (is_over(deadline)) return -ETIMEDOUT;
     timespec left{};
     if (deadline != kNever) left = time_until(deadline);
     const auto count = static_cast<nfds_t>(watched.size());

@@ -32,7 +32,7 @@ class StablePool {
     free_.push_back(object);
   }
 
-  // The i-th of all, whoever uses it now; null: there are not so many.
+  // The i-th of all, whoever uses it now; NULL: there are not so many.
   T* made(size_t i) noexcept {
     const std::lock_guard lock(mutex_);
     return i < total_.size() ? total_[i] : nullptr;

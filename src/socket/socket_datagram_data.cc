@@ -215,7 +215,7 @@ int Socket::flush_datagram(SocketGuard& guard, TimePoint deadline) {
   };
   int result = 0;
   if (!done()) {
-    if (deadline <= Clock::now()) return -EAGAIN;
+    if (is_over(deadline)) return -EAGAIN;
     result = guard.wait(deadline, done);
   }
   if (result != 0) return result;

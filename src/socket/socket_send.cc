@@ -272,7 +272,7 @@ int Socket::flush(SocketGuard& guard, TimePoint deadline) {
   };
   int result = 0;
   if (!done()) {
-    if (deadline <= Clock::now()) return -EAGAIN;
+    if (is_over(deadline)) return -EAGAIN;
     result = guard.wait(deadline, done);
   }
   if (result != 0) return result;
