@@ -45,13 +45,17 @@ BothEnds::BothEnds(Give give, Take take, size_t message_bytes, size_t bulk_bytes
   warm_up();
 }
 
-// As many outcomes are owed as can be, once: the list of them doubles until then.
+// As many outcomes are owed as can be (1024, or one for each block), once: the list of them doubles
+// until then.
 void BothEnds::warm_up() {
   const bool owes = give_ == Give::kLent || give_ == Give::kGathered;
-  for (int i = 0; owes && i < 100 && lent() < 1000; ++i) {
+  const size_t most = std::min<size_t>(1000, blocks_.size());
+  const auto grown = [&] {
     send_until_full();
     take_messages();
-  }
+    return lent() >= most;
+  };
+  if (owes && !eventually(grown)) fail("not as many are owed as can be");
   exchange(0);
   if (!near_.flush(kSoon)) fail("not all is acknowledged");
   const auto credited = [this] {

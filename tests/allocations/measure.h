@@ -19,15 +19,16 @@ class AllocationTest : public testing::Test {
   // How many, here: a device may be an emulated one, on an emulated processor.
   static uint64_t messages(uint64_t soft, uint64_t rxe);
 
-  // Does n of it, after a tenth of that to warm up: the n ask for no memory, once growth has ended.
+  // Does n of it, after some tenths of that to warm up: the n ask for no memory.
   static void expect_none(uint64_t n, const std::function<void(uint64_t)>& some);
 
-  // Does so many rounds of it: from the tenth to the last one no memory is asked for, and no more
-  // of it is resident.
+  // Does so many rounds of it less ten, after some times ten to warm up: no memory is asked for,
+  // and no more of it is resident.
   static void expect_no_growth(uint64_t rounds, const std::function<void()>& round);
 
  private:
-  static void expect_end_of_growth(const std::function<void()>& pass);
+  // Does it until all that grows has grown.
+  static void warm_up(const std::function<void()>& some);
 };
 
 }  // namespace sio::test
