@@ -192,9 +192,12 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     result = form.accept(pending, peer);
   } catch (const std::system_error& error) {
     result = -error.code().value();
-    // Without room for its receives the connection goes on waiting, and the program tries again.
-    if (result == -ENOBUFS) LOG_INFO("accepting: %s", error.what());
-    if (result != -ENOBUFS && result != -ECONNABORTED) LOG_ERROR("accepting: %s", error.what());
+    const char* const why = error.what();
+    if (result == -ENOBUFS) {  // the connection goes on waiting, and the program tries again
+      LOG_INFO("accepting: %s", why);
+    } else if (result != -ECONNABORTED) {
+      LOG_ERROR("accepting: %s", why);
+    }
   } catch (const std::bad_alloc&) {
     result = -ENOMEM;
   }
