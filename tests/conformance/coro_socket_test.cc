@@ -411,6 +411,15 @@ TEST_F(WireCoro, PeerThatDiesFailsWhoWaits) {
   expect_failed(loop.run(error_of(receive())));
 }
 
+// Until `sent` does not grow any more: there is no room, and what was acknowledged late has given
+// none.
+Task<> until_stuck(Loop& loop, const int& sent) {
+  for (int before = -1; before != sent;) {
+    before = sent;
+    co_await loop.sleep_for(200ms);
+  }
+}
+
 // Sends until it fails. `stuck` is called once there is no room any more.
 Task<int> fill_until_it_fails(Loop& loop, coro::Socket& socket, std::function<void()> stuck) {
   int sent = 0;
@@ -419,10 +428,7 @@ Task<int> fill_until_it_fails(Loop& loop, coro::Socket& socket, std::function<vo
     for (;; ++sent) co_await socket.send(text);
   };
   const auto watch = [&]() -> Task<> {
-    for (int before = -1; before != sent;) {
-      before = sent;
-      co_await loop.sleep_for(100ms);
-    }
+    co_await until_stuck(loop, sent);
     stuck();
   };
   loop.spawn(watch());
@@ -459,8 +465,9 @@ TEST_F(CoroSockets, CloseWakesWhoWaits) {
     errors.push_back(co_await error_of(std::move(task)));
   };
   const auto receive = [&]() -> Task<> { co_await ends.near.recv(); };
+  int sent = 0;
   const auto send = [&]() -> Task<> {
-    for (;;) co_await ends.near.send("fills");
+    for (;; ++sent) co_await ends.near.send("fills");
   };
   const auto accept = [&]() -> Task<> { co_await listener.accept(); };
   const auto connect = [&]() -> Task<> { co_await connecting.connect(listener->name()); };
@@ -468,8 +475,7 @@ TEST_F(CoroSockets, CloseWakesWhoWaits) {
   loop.spawn(wait(receive()));
   loop.spawn(wait(send()));
   loop.spawn(wait(accept()));
-  const auto pause = [&]() -> Task<> { co_await loop.sleep_for(50ms); };
-  loop.run(pause());
+  loop.run(until_stuck(loop, sent));
   EXPECT_TRUE(errors.empty());
   EXPECT_TRUE(ends.near.close());
   listener = {};
@@ -480,6 +486,7 @@ TEST_F(CoroSockets, CloseWakesWhoWaits) {
   EXPECT_EQ(loop.run(error_of(receive())), EBADF);
   listener = listener_in(loop);
   loop.spawn(wait(connect()));
+  const auto pause = [&]() -> Task<> { co_await loop.sleep_for(50ms); };
   loop.run(pause());
   connecting = {};
   loop.run();
