@@ -74,16 +74,6 @@ ChannelGuard ChannelGuard::of(ec_t ec) {
   }
 }
 
-// Part of what a program that polls does most.
-[[gnu::always_inline]] inline bool Channel::look() noexcept {
-  ++activity_;
-  const bool any = hub_->poll() > 0;
-  changed_ |= any;
-  look_at_requests();
-  if (!held_back_.empty()) emit_held_back();
-  return any;
-}
-
 bool Channel::progress() noexcept { return look(); }
 
 // ------------------------------------------------------------------------------------- events
@@ -133,16 +123,6 @@ void Channel::signal_overflow() noexcept {
       del_source(source->id());
       break;
   }
-}
-
-// How many are in *first already, 0 or 1; -1: there is none, and the program is told so.
-int Channel::look_for_events(event_data_t* first) noexcept {
-  if (!sources_->empty()) harvest();
-  ring_->want(first);
-  look();
-  if (ring_->has_given()) return 1;
-  ring_->want(nullptr);
-  return !ring_->empty() || look_for_events_again() ? 0 : -1;
 }
 
 [[gnu::noinline]] bool Channel::look_for_events_again() noexcept {

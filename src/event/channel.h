@@ -340,7 +340,7 @@ class ChannelHold {
   explicit ChannelHold(Channel* locked) noexcept : channel_(locked) {}
   ChannelHold(const ChannelHold&) = delete;
   ChannelHold& operator=(const ChannelHold&) = delete;
-  ~ChannelHold() {
+  [[gnu::always_inline]] ~ChannelHold() {
     if (channel_ != nullptr) channel_->leave();
   }
 
@@ -397,6 +397,26 @@ class ChannelGuard {
   Channel::Lock lock_;
   uint64_t generation_ = 0;
 };
+
+// Part of what a program that polls does most.
+[[gnu::always_inline]] inline bool Channel::look() noexcept {
+  ++activity_;
+  const bool any = hub_->poll() > 0;
+  changed_ |= any;
+  look_at_requests();
+  if (!held_back_.empty()) emit_held_back();
+  return any;
+}
+
+// How many are in *first already, 0 or 1; -1: there is none, and the program is told so.
+[[gnu::always_inline]] inline int Channel::look_for_events(event_data_t* first) noexcept {
+  if (!sources_->empty()) harvest();
+  ring_->want(first);
+  look();
+  if (ring_->has_given()) return 1;
+  ring_->want(nullptr);
+  return !ring_->empty() || look_for_events_again() ? 0 : -1;
+}
 
 // Beside the first `count`, which are there.
 [[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n,

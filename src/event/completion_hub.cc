@@ -161,7 +161,7 @@ void CompletionHub::arm() noexcept {
 }
 
 void CompletionHub::arm_for_all() noexcept {
-  if (!armed_ || !solicited_only_) return;
+  if (!solicited_only_) return;
   for (Group& group : groups_) {
     for (Queue& queue : group.queues) queue.queue->arm(false);
   }

@@ -89,7 +89,7 @@ class CompletionHub {
   }
   // Whether one certainly could, although the descriptor is not readable.
   bool armed_for_too_little() const noexcept {
-    return armed_ && solicited_only_ && (in_flight_ > 0 || holding());
+    return solicited_only_ && (in_flight_ > 0 || holding());
   }
   // A notification lies untaken: the descriptor is readable until the next arming.
   void notified() noexcept { seen_since_arm_ = true; }
@@ -146,7 +146,7 @@ class CompletionHub {
   bool roomy_;
   const Adding adding_;
   bool armed_ = false;
-  bool solicited_only_ = false;
+  bool solicited_only_ = false;  // it is armed for these
   bool seen_since_arm_ = false;
   uint32_t in_flight_ = 0;
   std::vector<Group> groups_;

@@ -17,12 +17,12 @@
 //    the slot (a pin). It is 0 exactly while the slot is posted or returned; only arrived() takes
 //    it off 0, a pin never does.
 // 3. While a slot has a reference, its region and its block exist and their geometry stands still.
-//    So the program's side pins the slot first and looks afterwards.
+//    So the program's side pins the slot first and looks afterwards; or takes the word of a lone
+//    message, and with it the message's reference.
 // 4. Who takes the last reference returns the slot: exactly one push per arrived().
 // 5. A message is one word (piece.h; of a stream's slot stretch.h): not held; held; held with n
-// flights; kept out of the memory
-//    that the program can write. Only a compare-and-swap of that word releases a message or begins
-//    a flight. The word of what is not held is 0.
+//    flights; kept out of the memory that the program can write. Only a compare-and-swap of that
+//    word releases a message or begins a flight. The word of what is not held is 0.
 // 6. After detach() the region lives until the last received slot has returned; whoever returns it
 //    frees the region.
 #pragma once
@@ -161,10 +161,14 @@ class Region {
   void end_detached() noexcept;
   void die() noexcept;
 
-  bool pin(const void* p, Spot& spot) noexcept;
+  bool find_spot(const void* p, Spot& spot) const noexcept;
+  bool is_ours(const Spot& spot) const noexcept;
+  bool pin(const Spot& spot) noexcept;
   static void unpin(SlotArray& array, uint32_t slot) noexcept;
   static bool take_word(std::atomic<uint32_t>& word, size_t n) noexcept;
   static bool release_lone(const Spot& spot, size_t n) noexcept;
+  static int put_back(const Spot& spot, size_t n) noexcept;
+  int release_part(const Spot& spot, size_t n) noexcept;
   bool release_piece(const Spot& spot, size_t n) const noexcept;
   uint32_t start_of(const Spot& spot) const noexcept;
   int begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept;

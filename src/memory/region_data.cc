@@ -23,6 +23,8 @@ constexpr auto kSwap = std::memory_order_acq_rel;
 struct Region::Spot {
   SlotArray* array;
   Slot* record;
+  uintptr_t base;  // the region's first byte, and the size of its slots
+  uint32_t size;
   uint32_t slot;
   uint32_t start;  // bytes from the slot's start
 };
@@ -34,10 +36,33 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
   return train ? pieces_.load(kRelaxed)[granule] : slot.lone;
 }
 
-// Takes a reference to the slot that p lies in, if it has any: then it is received, and it and its
-// region stand still until the reference is dropped.
-// Part of what is called for each message.
-[[gnu::always_inline]] inline bool Region::pin(const void* p, Spot& spot) noexcept {
+// The slot has no references, and until it is pushed nobody else will touch it; so the region stays
+// until then as well (invariant 6).
+void Region::slot_returned(uint32_t slot, bool notify) noexcept {
+  const uint32_t incarnation = incarnation_.load(kRelaxed);
+  const uint32_t threshold = notify ? threshold_.load(kRelaxed) : 0;
+  uint64_t word = returns_.load(kRelaxed);
+  uint64_t next;
+  bool call;
+  do {
+    if ((word & returns::kDetached) != 0) return end_detached();
+    record(slot).next = returns::first(word);
+    next = returns::pushed(word, slot);
+    const bool enough = returns::count(next) >= threshold || (word & returns::kWatched) != 0;
+    call = threshold != 0 && enough && (word & returns::kNotified) == 0;
+    if (call) next |= returns::kNotified;
+    // Release: pairs with take_returned(). From here on the region may be gone.
+  } while (!returns_.compare_exchange_weak(word, next, kSwap, kRelaxed));
+  if (call) call_on_returned(incarnation);
+}
+
+void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
+  const uint64_t left = record(slot).refs.fetch_sub(refs, kSwap) - refs;
+  if (left == 0) slot_returned(slot, notify);
+}
+
+// Where p lies, if this is a region that stands still. Part of what is called for each message.
+[[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
   SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
   const uintptr_t base = base_.load(kRelaxed);
   const uint32_t size = slot_size();
@@ -48,19 +73,28 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
       static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
   const uintptr_t start = offset - size_t{slot} * size;
   if (slot >= array->capacity || start >= size) return false;
-  Slot& record = array->slots[slot];
+  spot = {array, &array->slots[slot], base, size, slot, static_cast<uint32_t>(start)};
+  return true;
+}
+
+// Once there is a reference to the slot: did we look at this region while it came to life or ended,
+// so that the slot is another's? What stands still now decides.
+[[gnu::always_inline]] inline bool Region::is_ours(const Spot& spot) const noexcept {
+  return spot.array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == spot.base &&
+         slot_size() == spot.size;
+}
+
+// Takes a reference to the slot, if it has any: then it is received, and it and its region stand
+// still until the reference is dropped. Part of what is called for each message.
+[[gnu::always_inline]] inline bool Region::pin(const Spot& spot) noexcept {
+  Slot& record = *spot.record;
   uint64_t refs = record.refs.load(kRelaxed);
   do {
     if (Slot::references(refs) == 0) return false;
     // Acquire: pairs with arrived(), and with the end of the region that had the array before.
   } while (!record.refs.compare_exchange_weak(refs, refs + Slot::kReference, kSwap, kRelaxed));
-  spot = {array, &record, slot, static_cast<uint32_t>(start)};
-  // Did we look at this region while it came to life or ended, so that the slot is another's? What
-  // stands still now decides.
-  if (array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == base && slot_size() == size) {
-    return true;
-  }
-  unpin(*array, slot);
+  if (is_ours(spot)) return true;
+  unpin(*spot.array, spot.slot);
   return false;
 }
 
@@ -68,29 +102,52 @@ std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const no
   array.owner.load(kRelaxed)->drop(slot, Slot::kReference, true);
 }
 
-int Region::release(void* p, size_t n) noexcept {
-  Spot spot;
-  if (!pin(p, spot)) return -EINVAL;
-  const Slot::Use use = spot.record->use.load(kRelaxed);
-  bool last = true;  // of what the reference of the message, or the stretch, is for
-  const bool released = use == Slot::Use::kLone ? release_lone(spot, n)
-                        : use == Slot::Use::kTrain
-                            ? release_piece(spot, n)
-                            : release_bytes(*spot.record, spot.start, n, last);
-  const uint64_t refs = (released && last ? 2 : 1) * Slot::kReference;  // the pin's too
-  if (spot.record->refs.fetch_sub(refs, kSwap) == refs) slot_returned(spot.slot, true);
-  return released ? 0 : -EINVAL;
-}
-
 [[gnu::always_inline]] inline bool Region::take_word(std::atomic<uint32_t>& word,
                                                      size_t n) noexcept {
   if (n > piece::kMaxLength) return false;
   uint32_t held = piece::held(static_cast<uint32_t>(n));
+  if (word.load(kRelaxed) != held) return false;  // for nothing a swap costs as much
   return word.compare_exchange_strong(held, 0, kSwap, kRelaxed);
 }
 
+int Region::release(void* p, size_t n) noexcept {
+  Spot spot;
+  if (!find_spot(p, spot)) return -EINVAL;
+  if (!release_lone(spot, n)) [[unlikely]]
+    return release_part(spot, n);
+  if (!is_ours(spot)) return put_back(spot, n);
+  if (spot.record->refs.fetch_sub(Slot::kReference, kSwap) == Slot::kReference) {
+    slot_returned(spot.slot, true);
+  }
+  return 0;
+}
+
+// A lone message without a pin: whose it is has its reference until then, and whose it is not finds
+// no such word, unless the region's memory has become that of another just now.
 [[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, size_t n) noexcept {
   return spot.start == 0 && take_word(spot.record->lone, n);
+}
+
+// It was a message of another region, and an address that its program had no business with. With
+// the word the message's reference was ours, so nothing has happened to it.
+[[gnu::cold]] int Region::put_back(const Spot& spot, size_t n) noexcept {
+  // Release: as in hand_out().
+  spot.record->lone.store(piece::held(static_cast<uint32_t>(n)), std::memory_order_release);
+  return -EINVAL;
+}
+
+// A message of a train, or bytes of a stream.
+int Region::release_part(const Spot& spot, size_t n) noexcept {
+  if (!pin(spot)) return -EINVAL;
+  const Slot::Use use = spot.record->use.load(kRelaxed);
+  bool last = true;  // of what the reference of the message, or the stretch, is for
+  const bool released =
+      use == Slot::Use::kTrain
+          ? release_piece(spot, n)
+          : use == Slot::Use::kBytes && release_bytes(*spot.record, spot.start, n, last);
+  const uint64_t refs = (released && last ? 2 : 1) * Slot::kReference;  // the pin's too
+  if (spot.record->refs.fetch_sub(refs, kSwap) == refs) slot_returned(spot.slot, true);
+  return released ? 0 : -EINVAL;
 }
 
 // Of a message of a train.
@@ -105,7 +162,7 @@ uintptr_t Region::address_of(uint32_t granule) const noexcept {
 
 int Region::begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept {
   Spot spot;
-  if (!pin(p, spot)) return -EFAULT;
+  if (!find_spot(p, spot) || !pin(spot)) return -EFAULT;
   const int error = spot.record->use.load(kRelaxed) == Slot::Use::kBytes
                         ? begin_bytes_flight(*spot.record, spot.start, n, whole)
                         : begin_piece(spot, p, n, whole);
@@ -166,31 +223,6 @@ bool Region::end_piece_flight(Slot& slot, uint32_t granule, bool release) noexce
     if (piece::count(next) == 1 && (next & piece::kReleasing) != 0) next = 0;
   } while (!word.compare_exchange_weak(old, next, kSwap, kRelaxed));
   return next == 0;
-}
-
-void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
-  const uint64_t left = record(slot).refs.fetch_sub(refs, kSwap) - refs;
-  if (left == 0) slot_returned(slot, notify);
-}
-
-// The slot has no references, and until it is pushed nobody else will touch it; so the region stays
-// until then as well (invariant 6).
-void Region::slot_returned(uint32_t slot, bool notify) noexcept {
-  const uint32_t incarnation = incarnation_.load(kRelaxed);
-  const uint32_t threshold = notify ? threshold_.load(kRelaxed) : 0;
-  uint64_t word = returns_.load(kRelaxed);
-  uint64_t next;
-  bool call;
-  do {
-    if ((word & returns::kDetached) != 0) return end_detached();
-    record(slot).next = returns::first(word);
-    next = returns::pushed(word, slot);
-    const bool enough = returns::count(next) >= threshold || (word & returns::kWatched) != 0;
-    call = threshold != 0 && enough && (word & returns::kNotified) == 0;
-    if (call) next |= returns::kNotified;
-    // Release: pairs with take_returned(). From here on the region may be gone.
-  } while (!returns_.compare_exchange_weak(word, next, kSwap, kRelaxed));
-  if (call) call_on_returned(incarnation);
 }
 
 // The region may have ended since, or have come to life again for another socket. We count

@@ -11,12 +11,13 @@ namespace sio::internal {
 
 [[gnu::always_inline]] inline Sender::Plain Sender::send_plain(const void* data, size_t length,
                                                                bool alone) noexcept {
-  if (length == 0 || !rest_.empty()) return Plain::kNot;
-  if (train_.empty()) {
-    const bool now = length <= plain_most_ && ahead_ + 2 < limits_.window && can_post_data();
-    return now ? post_plain(data, static_cast<uint32_t>(length)) : Plain::kNot;
+  if (length == 0) return Plain::kNot;
+  if (plain_left_ > 0 || train_.empty()) {
+    if (length > plain_most_ || ahead_ + 2 >= limits_.window) return Plain::kNot;
+    if (plain_left_ == 0) plain_left_ = plain_room();
+    return plain_left_ > 0 ? post_plain(data, static_cast<uint32_t>(length)) : Plain::kNot;
   }
-  if (alone || window_open() || length > kCopyInTrain) return Plain::kNot;
+  if (!rest_.empty() || alone || window_open() || length > kCopyInTrain) return Plain::kNot;
   const auto bytes = static_cast<uint32_t>(length);
   if (!train_.has_room(bytes, true)) return Plain::kNot;
   train_.add_copy(data, bytes);
@@ -24,7 +25,8 @@ namespace sio::internal {
   return Plain::kInTrain;
 }
 
-// As post_message() of one that is inlined, while the window is far from closed.
+// As post_message() of one that is inlined, while the window is far from closed. Nothing comes
+// back.
 [[gnu::always_inline]] inline Sender::Plain Sender::post_plain(const void* data,
                                                                uint32_t length) noexcept {
   ibv_sge sge{reinterpret_cast<uintptr_t>(data), length, 0};
@@ -37,8 +39,8 @@ namespace sio::internal {
   const bool owes = (owed_data_ | owed_control_ | owed_grants_) != 0;
   send_.imm_data =
       owes ? take_owed(wire::Kind::kMessage) : wire::encode_immediate({wire::Kind::kMessage, 0});
-  posted_at(posted_) = {nullptr, 0, false};
   messages_end_ = ++posted_;
+  --plain_left_;
   ++ahead_;
   --credits_;
   --data_credits_;
@@ -50,6 +52,7 @@ namespace sio::internal {
   const int error = link_.queue_pair->post_send(&send_, &bad);
   if (error == 0) return Plain::kPosted;
   post_error_ = -error;
+  stir();
   return Plain::kFailed;
 }
 

@@ -22,7 +22,7 @@ ReceiveChain::ReceiveChain(const Region& region, uint32_t lkey, const Completion
 OwnReceives::OwnReceives(Link& link, Region& region, void (*on_returned)(void*), void* arg)
     : Receives(link, region,
                {region.slots() - wire::kControlSlots, region.slots() - wire::kControlSlots}),
-      batch_(std::max(1u, credits_.most / 8)) {
+      batch_(std::max(1u, credits_.most / 4)) {
   control_slots_.reserve(region.slots());
   region.set_on_returned(on_returned, arg, batch_);
 }

@@ -79,6 +79,13 @@ bool Sender::window_may_be_open() const noexcept {
   return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
+// How many plain messages may be posted, as far as the window allows, before anything else has to
+// be asked again. What is heard meanwhile only makes them more.
+[[gnu::noinline]] uint32_t Sender::plain_room() const noexcept {
+  if (!train_.empty() || !rest_.empty() || !can_post_data()) return 0;
+  return std::min({limits_.quota - in_flight(), data_credits_, credits_ - 2});
+}
+
 // Part of two functions that are called for each message.
 [[gnu::always_inline]] inline bool Sender::make_room_in_train(uint32_t length,
                                                               bool copied) noexcept {
@@ -115,7 +122,7 @@ bool Sender::window_may_be_open() const noexcept {
 
 int Sender::send_alone(const OutgoingMessage& message) noexcept {
   ibv_sge sge{reinterpret_cast<uintptr_t>(message.data), message.length, message.lkey};
-  Posted posted{nullptr, message.record != nullptr ? 1u : 0u, false};
+  Posted posted{nullptr, message.record != nullptr ? 1u : 0u};
   const bool inlined = message.length <= link_.queue_pair->max_inline();
   if (!message.is_lent() && !inlined) {
     posted.buffer = link_.staging->take(link_.buffers_held);
@@ -184,7 +191,7 @@ int Sender::send_alone(const Gather& gather) noexcept {
   const bool inlined = gather.length <= link_.queue_pair->max_inline() && gather.count <= most;
   const bool copied = !inlined && gather.is_copied();
   if (!copied && gather.count > most) return -EMSGSIZE;
-  Posted posted{nullptr, gather.lent, false};
+  Posted posted{nullptr, gather.lent};
   if (copied || (!inlined && gather.has_copied_pieces())) {
     posted.buffer = link_.staging->take(link_.buffers_held);
     if (posted.buffer == nullptr) return -EAGAIN;
@@ -240,6 +247,7 @@ int Sender::send_rest(const Gather& gather) noexcept {
   }
   for (uint32_t i = 0; i < gather.lent; ++i) outcomes_.add(gather.records[i]);
   rest_.begin(gather, buffer);
+  stir();
   count_message(gather.length);
   post_rest();
   return 0;
@@ -250,7 +258,7 @@ void Sender::post_rest() noexcept {
   while (!rest_.empty() && can_post_data()) {
     ibv_sge sges[Gather::kMostPieces];
     const Rest::Load load = rest_.take(limits_.peer_slot_size, most, sges);
-    Posted posted{nullptr, 0, false};
+    Posted posted;
     if (rest_.empty()) {
       posted.records = rest_.records();
       posted.buffer = rest_.depart();
@@ -272,6 +280,7 @@ bool Sender::take_buffer() noexcept {
   StagingBuffer* buffer = link_.staging->take(link_.buffers_held);
   if (buffer == nullptr) return false;
   train_.begin(buffer);
+  stir();
   return true;
 }
 
@@ -284,11 +293,16 @@ void Sender::post_train() noexcept {
   announced_ += train_.announced();
   // The gather list stays as it is until the next message comes.
   post_frame(load.lone ? Kind::kMessage : Kind::kTrain, load.sges, load.count,
-             load.bytes <= link_.queue_pair->max_inline(), {train_.depart(), records, false});
+             load.bytes <= link_.queue_pair->max_inline(), {train_.depart(), records});
   messages_end_ = posted_;
 }
 
 // ------------------------------------------------------------------------------- the queue
+
+[[gnu::noinline]] bool Sender::comes_to_rest() noexcept {
+  at_rest_ = !holding() && !lane_due_ && owed_grants_ == 0;
+  return at_rest_;
+}
 
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
@@ -348,28 +362,29 @@ uint32_t Sender::take_owed(Kind kind) noexcept {
 
 void Sender::post_lane() noexcept {
   const bool inlined = link_.queue_pair->max_inline() >= lane_address_.length;
-  post_frame(Kind::kLane, &lane_address_, 1, inlined, {nullptr, 0, false});
+  post_frame(Kind::kLane, &lane_address_, 1, inlined, {});
   lane_due_ = false;
 }
 
 void Sender::post_control(Kind kind, bool awaited) noexcept {
-  post_frame(kind, nullptr, 0, false, {nullptr, 0, awaited});
+  post_frame(kind, nullptr, 0, false, {}, awaited);
 }
 
-void Sender::post_frame(Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted) noexcept {
+void Sender::post_frame(Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted,
+                        bool awaited) noexcept {
   send_.sg_list = sges;
   send_.num_sge = count;
   send_.send_flags = IBV_SEND_SOLICITED;
   if (inlined && count > 0) send_.send_flags |= IBV_SEND_INLINE;
   send_.imm_data = take_owed(kind);
   --credits_;
-  post(send_, posted);
+  post(send_, posted, awaited);
 }
 
 void Sender::probe() noexcept {
   ibv_send_wr wr{};
   wr.opcode = IBV_WR_RDMA_WRITE;
-  post(wr, {nullptr, 0, true});
+  post(wr, {}, true);
 }
 
 void Sender::fence() noexcept {
@@ -379,20 +394,24 @@ void Sender::fence() noexcept {
 // A completion costs the device and us as much as a frame. So a connection on which each SEND is
 // answered asks for few: they only empty the queue. When the window is about to close, or a buffer
 // is to come back, one in less than a window: so the next message after a rest finds it open.
-bool Sender::wants_signal(const Posted& posted) const noexcept {
-  if (posted.awaited || posted.records > 0) return true;
+bool Sender::wants_signal(const Posted& posted, bool awaited) const noexcept {
+  if (awaited || posted.records > 0) return true;
   const uint32_t most = std::max(1u, limits_.window - 1);
   const bool soon = ahead_ >= most || posted.buffer != nullptr;
   return unsignalled_ + 1 >= (soon ? most : std::min(kMostUnsignalled, limits_.quota / 2));
 }
 
 // Fills in what all work requests have in common.
-void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
+void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   ++ahead_;
-  const bool signal = wants_signal(posted);
+  plain_left_ = 0;
+  const bool signal = wants_signal(posted, awaited);
   wr.wr_id = link_.work_id(wire::Work::kSend, posted_);
   if (signal) wr.send_flags |= IBV_SEND_SIGNALED;
-  posted_at(posted_) = posted;
+  if (!posted.empty()) {
+    posted_at(posted_) = posted;
+    ++laden_;
+  }
   ++posted_;
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
   link_.hub->posted();
@@ -405,30 +424,34 @@ void Sender::post(ibv_send_wr& wr, Posted posted) noexcept {
 // The queue is far shorter than the index counts, so the distance says which one it is.
 void Sender::completed(uint32_t index) noexcept {
   const uint32_t distance = (index - completed_) & wire::kWorkIdMask;
-  if (distance < in_flight()) finish_first(distance + 1);
+  if (distance < in_flight()) finish_first(distance + 1, 0);
 }
 
 void Sender::failed(uint32_t index) noexcept {
   const uint32_t distance = (index - completed_) & wire::kWorkIdMask;
   if (std::exchange(failing_, true)) return;
-  if (distance < in_flight()) finish_first(distance);
+  if (distance < in_flight()) finish_first(distance, 0);
 }
 
-void Sender::finish_first(uint32_t n) noexcept {
+void Sender::finish_first(uint32_t n, int error) noexcept {
   link_.hub->completed(n);
-  for (; n > 0; --n) finish(posted_at(completed_++), 0);
+  // Mostly nothing comes back of any of them.
+  for (; laden_ > 0 && n > 0; --n) finish(posted_at(completed_++), error);
+  completed_ += n;
   ahead_ = std::min(ahead_, in_flight());
 }
 
-void Sender::finish(const Posted& posted, int error) noexcept {
-  if (posted.buffer != nullptr) link_.staging->give_back(posted.buffer, link_.buffers_held);
-  if (posted.records > 0) outcomes_.finish(posted.records, error);
+void Sender::finish(Posted& posted, int error) noexcept {
+  const Posted done = std::exchange(posted, {});
+  if (!done.empty()) --laden_;
+  if (done.buffer != nullptr) link_.staging->give_back(done.buffer, link_.buffers_held);
+  if (done.records > 0) outcomes_.finish(done.records, error);
 }
 
 void Sender::fail(int error) noexcept {
-  link_.hub->completed(in_flight());
-  while (completed_ != posted_) finish(posted_at(completed_++), error);
+  finish_first(in_flight(), error);
   unsignalled_ = 0;
+  stir();
   const uint32_t records = train_.records() + rest_.records();
   if (!train_.empty()) link_.staging->give_back(train_.depart(), link_.buffers_held);
   if (StagingBuffer* const buffer = rest_.depart()) {

@@ -97,6 +97,7 @@ class Sender {
   void tell_lane(const void* address, uint32_t lkey) noexcept {
     lane_address_ = {reinterpret_cast<uintptr_t>(address), wire::kLaneAddressSize, lkey};
     lane_due_ = true;
+    stir();
   }
   bool lane_told() const noexcept { return !lane_due_; }
   void set_bulk(const BulkSender* sender, const BulkReceiver* receiver) noexcept {
@@ -104,7 +105,10 @@ class Sender {
     bulk_receiver_ = receiver;
   }
   // Grants to give, which come after that.
-  void owe_grants(uint32_t n) noexcept { owed_grants_ += n; }
+  void owe_grants(uint32_t n) noexcept {
+    owed_grants_ += n;
+    stir();
+  }
 
   // Posts what can be posted: the train if the window allows (force: in any case), credits that
   // are due, the end.
@@ -128,8 +132,7 @@ class Sender {
   // A frame with a message has come, which gives these credits, while there is nothing to be sent,
   // nor will be when the peer has used up its credit. False: that is not so, and nothing was done.
   bool hear_at_rest(uint32_t data, uint32_t control) noexcept {
-    const bool rests = !holding() && !lane_due_ && owed_grants_ == 0 &&
-                       owed_data_ + 1 < link_.peer_credits &&
+    const bool rests = (at_rest_ || comes_to_rest()) && owed_data_ + 1 < link_.peer_credits &&
                        owed_control_ < wire::kControlSlots / 2;
     if (!rests || ((data | control) != 0 && !add_credits(data, control))) return false;
     heard();
@@ -137,7 +140,10 @@ class Sender {
     return true;
   }
 
-  void end() noexcept { end_wanted_ = true; }
+  void end() noexcept {
+    end_wanted_ = true;
+    stir();
+  }
   bool end_wanted() const noexcept { return end_wanted_; }
 
   // A signalled, empty RDMA WRITE with key 0: is acknowledged by the peer's device although no
@@ -182,10 +188,12 @@ class Sender {
   bool has_room(uint32_t records) const noexcept;
 
  private:
+  // What comes back when a work request is done.
   struct Posted {
-    StagingBuffer* buffer;
-    uint32_t records;
-    bool awaited;  // somebody waits for its completion
+    StagingBuffer* buffer = nullptr;
+    uint32_t records = 0;
+
+    bool empty() const noexcept { return buffer == nullptr && records == 0; }
   };
 
   // Work requests beside the quota: credits, the end, probes, and at last the mark of the end.
@@ -195,14 +203,15 @@ class Sender {
   // A peer that posts no receives acknowledges nothing, and can still ask for credit frames.
   bool can_post_control() const noexcept { return in_flight() + 1 < queue_size(limits_.quota); }
   bool window_open() const noexcept { return ahead_ < limits_.window; }
-  bool wants_signal(const Posted& posted) const noexcept;
+  bool wants_signal(const Posted& posted, bool awaited) const noexcept;
   bool take_buffer() noexcept;
   Plain post_plain(const void* data, uint32_t length) noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_alone(const Gather& gather) noexcept;
   int send_behind(const OutgoingMessage& message, bool alone, bool more) noexcept;
   void post_message(ibv_sge* sges, int count, bool inlined, Posted posted) noexcept;
-  void post_frame(wire::Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted) noexcept;
+  void post_frame(wire::Kind kind, ibv_sge* sges, int count, bool inlined, Posted posted,
+                  bool awaited = false) noexcept;
   int send_in_train(const OutgoingMessage& message) noexcept;
   int send_in_train(const Gather& gather) noexcept;
   bool make_room_in_train(uint32_t length, bool copied) noexcept;
@@ -215,14 +224,22 @@ class Sender {
     link_.info.bytes_sent += length;
   }
   void post_control(wire::Kind kind, bool awaited) noexcept;
-  void post(ibv_send_wr& wr, Posted posted) noexcept;
+  // awaited: somebody waits for its completion.
+  void post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept;
   uint32_t take_owed(wire::Kind kind) noexcept;
   bool credits_due() const noexcept;
   bool announcements_can_wait() const noexcept;
   bool grants_can_wait() const noexcept;
   void post_lane() noexcept;
-  void finish_first(uint32_t n) noexcept;
-  void finish(const Posted& posted, int error) noexcept;
+  void finish_first(uint32_t n, int error) noexcept;
+  void finish(Posted& posted, int error) noexcept;
+  // Something more is to be done than to post single messages: who counts on it asks anew.
+  void stir() noexcept {
+    at_rest_ = false;
+    plain_left_ = 0;
+  }
+  bool comes_to_rest() noexcept;
+  uint32_t plain_room() const noexcept;
 
   Link& link_;
   Outcomes& outcomes_;
@@ -246,7 +263,11 @@ class Sender {
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 
-  // Of plain messages: the longest, and how many SENDs in a row go without a signal.
+  // There is nothing to be sent: asked for each message that comes. False: perhaps there is not.
+  bool at_rest_ = false;
+  // Of plain messages: how many may be posted at least, as far as the window allows; the longest;
+  // and how many SENDs in a row go without a signal.
+  uint32_t plain_left_ = 0;
   uint32_t plain_most_ = 0;
   uint32_t plain_unsignalled_ = 0;
 
@@ -254,8 +275,10 @@ class Sender {
 
   ibv_send_wr send_{};  // with what all SENDs have in common
 
-  // The send queue: counts that go on for ever; posted_at() is the place.
+  // The send queue: counts that go on for ever; posted_at() is the place, and empty unless
+  // something comes back, of which laden_ are under way.
   std::vector<Posted> posted_ring_;
+  uint32_t laden_ = 0;
   uint32_t posted_mask_ = 0;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;

@@ -66,6 +66,7 @@ Socket* Socket::make(int domain, int type, bool nonblock, const SocketOptions& o
   static_cast<SocketState&>(*socket) = SocketState{};
   socket->domain_ = domain;
   socket->type_ = type;
+  socket->rare_.datagram = type == SOCK_DGRAM;
   socket->nonblock_ = nonblock;
   socket->options_ = options;
   socket->generation_.fetch_add(1, std::memory_order_release);
@@ -120,7 +121,7 @@ int Socket::move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie) {
   const ChannelGuard guard(to);
   guard->detach();
   if (result != 0) return result;
-  socket->deliver_ = (events & EC_DELIVER) != 0;
+  socket->set_deliver((events & EC_DELIVER) != 0);
   socket->cookie_ = cookie;
   socket->enter(*to);
   socket->reopen_datagram();
@@ -149,7 +150,7 @@ void Socket::enter_hidden() {
   options.hidden = this;
   Channel* hidden = Channel::open(std::move(placeholder_), options);
   const ChannelGuard guard(hidden);
-  deliver_ = false;
+  set_deliver(false);
   cookie_ = nullptr;
   enter(*hidden);
   reopen_datagram();

@@ -67,7 +67,7 @@ void Socket::tend() noexcept {
 void Socket::begin_ending(int error, bool disconnect) noexcept {
   if (phase_ == Phase::kEnding || phase_ == Phase::kEnded || phase_ == Phase::kFresh) return;
   if (datagram_ != nullptr) return end_datagram(error, told_as(error));
-  phase_ = Phase::kEnding;
+  set_phase(Phase::kEnding);
   drop_early();
   if (error != 0) {
     LOG_INFO("QP %u: the connection ends: %s", link_.queue_pair->number(), errno_text(error));
@@ -106,7 +106,7 @@ void Socket::ending_timed_out() {
 
 // Nothing of the connection is under way any more.
 void Socket::end() noexcept {
-  phase_ = Phase::kEnded;
+  set_phase(Phase::kEnded);
   cancel(limit_timer_);
   cancel(keepalive_timer_);
   if (sender_ != nullptr) {
@@ -152,9 +152,10 @@ void Socket::fresh_again() noexcept {
     give_up_own_area();
   }
   failure_ = early_failure_ = 0;
-  bound_ = rare_.peer_gone = sends_drained_ = false;
+  bound_ = sends_drained_ = false;
+  rare_.peer_gone = false;
   end_stall();
-  phase_ = Phase::kFresh;
+  set_phase(Phase::kFresh);
   connected(connect_error_);
 }
 
@@ -211,7 +212,7 @@ void Socket::start_closing() {
       [[fallthrough]];
     case Phase::kFresh:
     case Phase::kResolving:
-      phase_ = Phase::kEnded;
+      set_phase(Phase::kEnded);
       cancel(limit_timer_);
       tear_down();
       [[fallthrough]];

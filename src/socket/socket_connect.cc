@@ -85,7 +85,7 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
     socket.bound_ = false;  // as after any failure
     return error;
   }
-  socket.phase_ = Phase::kResolving;
+  socket.set_phase(Phase::kResolving);
   socket.so_error_ = socket.connect_error_ = 0;
   socket.start_timer(socket.limit_timer_, milliseconds(timeout), &Socket::connect_timed_out);
   if (socket.nonblock_) {
@@ -254,7 +254,7 @@ void Socket::on_resolved() {
   } catch (const std::bad_alloc&) {
     return abandon_connect(ENOMEM);
   }
-  phase_ = Phase::kConnecting;
+  set_phase(Phase::kConnecting);
   if (const int error = endpoint_->connect(wire::encode_hello(our_hello()))) {
     abandon_connect(-error);
   }
@@ -269,7 +269,7 @@ void Socket::on_established(const std::vector<std::byte>& data) {
   } else if (phase_ != Phase::kAccepting) {
     return;
   }
-  phase_ = Phase::kOpen;
+  set_phase(Phase::kOpen);
   open_sender();
   link_.info.peer_qp_num = link_.queue_pair->peer_number();
   LOG_DEBUG("QP %u is connected to QP %u on %s: our slots %u of %u bytes, the peer's %u of %u",
@@ -325,7 +325,7 @@ void Socket::abandon_connect(int error) noexcept {
     begin_ending(error, false);
   } else {
     STATIC_PROBE(error, fd_, error, link_.info.wc_status);
-    phase_ = Phase::kEnding;
+    set_phase(Phase::kEnding);
     end();
   }
 }

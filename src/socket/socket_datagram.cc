@@ -185,7 +185,7 @@ void Socket::build_datagram() {
     if (const int error = endpoint_->listen(kMostQuestions)) throw_errno(-error, "being found");
     found_ = true;
   }
-  phase_ = Phase::kOpen;
+  set_phase(Phase::kOpen);
 }
 
 // What build_datagram() made, as far as it came: all but the address.
@@ -201,7 +201,7 @@ void Socket::unmake_datagram() noexcept {
     give_up_region();
     give_up_own_area();
   }
-  phase_ = Phase::kFresh;
+  set_phase(Phase::kFresh);
 }
 
 // It has done nothing that anybody knows of; what has come meanwhile is lost, as datagrams may be.
@@ -274,7 +274,7 @@ void Socket::renew_datagram() {
 
 // The queue pair into the error state; end() follows when it is drained. error 0: in order.
 void Socket::end_datagram(int error, int told_as) noexcept {
-  phase_ = Phase::kEnding;
+  set_phase(Phase::kEnding);
   if (error != 0) {
     LOG_INFO("QP %u: the datagram socket ends: %s", link_.queue_pair->number(), errno_text(error));
     fails_with(told_as);

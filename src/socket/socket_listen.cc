@@ -57,7 +57,7 @@ int Socket::listen(int backlog) {
   }
   if (!shares_) give_up_region();  // the association is only a template from here on
   backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
-  phase_ = Phase::kListening;
+  set_phase(Phase::kListening);
   return 0;
 }
 
@@ -115,10 +115,10 @@ class Socket::Template {
       // The listener's own association keeps the area alive while we hold the lock.
       if (one.area->associate()) socket_->associated_.push_back(one);
     }
-    socket_->deliver_ = listener.deliver_;
+    socket_->set_deliver(listener.deliver_);
     socket_->cookie_ = listener.cookie_;
     if (wish.ec >= 0) {
-      socket_->deliver_ = listener.channel()->hidden() || listener.deliver_;
+      socket_->set_deliver(listener.channel()->hidden() || listener.deliver_);
       socket_->cookie_ = wish.cookie;
     } else if (!listener.channel()->hidden()) {
       wish_.ec = listener.channel()->fd();
@@ -245,7 +245,7 @@ int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_stora
     throw;
   }
   dispatch_to(endpoint_->serial(), this);
-  phase_ = Phase::kAccepting;
+  set_phase(Phase::kAccepting);
   peer = endpoint_->peer_address();
   if (endpoint_->accept(wire::encode_hello(our_hello())) == 0) return fd;
   DescriptorTable::instance().clear(fd);

@@ -110,7 +110,9 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     if (lane) return placed;
     if (!ours || wc.byte_len != 0) return false;
     if (imm.kind == wire::Kind::kCredit) return true;
-    return !std::exchange(rare_.end_received, true);  // the end comes once
+    const bool again = rare_.end_received;  // it comes once
+    rare_.end_received = true;
+    return !again;
   }
   // On a stream bytes need no frame, and nothing is nothing.
   const bool empty = is_stream() && (train || wc.byte_len == 0);
@@ -141,8 +143,7 @@ bool Socket::may_deliver_at_once() const noexcept {
                                            const ibv_wc& wc) noexcept {
   const bool arrival = kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
                        wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
-  if (!arrival || phase_ != Phase::kOpen || !deliver_ || rare_.any()) return false;
-  if (type_ == SOCK_DGRAM || !outcomes_.all_told() || !receiver_->empty()) return false;
+  if (!arrival || rare_.any() || !outcomes_.all_told() || !receiver_->empty()) return false;
   if (is_stream() && wc.byte_len == 0) return false;
   EventRing& ring = channel()->ring();
   const bool wanted = ring.wants();

@@ -93,7 +93,7 @@ bool Socket::send_at_once(int fd, const void* buf, size_t size, int flags) noexc
 }
 
 [[gnu::always_inline]] inline bool Socket::send_plain(const void* buf, size_t size) noexcept {
-  if (phase_ != Phase::kOpen || rare_.any() || type_ == SOCK_DGRAM) return false;
+  if (rare_.any_for_sending()) return false;
   if (size > options_.copy_max || sending_area(buf) != nullptr) return false;
   switch (sender_->send_plain(buf, size, options_.no_delay)) {
     case Sender::Plain::kPosted:

@@ -65,16 +65,25 @@ struct SocketState {
   // What is not so mostly, on a connection that stands. What every message passes looks at all of
   // it at once.
   struct Rare {
-    bool connect_waits = false;  // EC_CONNECT is owed
-    bool want_writable = false;  // sio_send said EAGAIN
-    bool end_received = false;
-    bool peer_gone = false;    // it has disconnected
-    bool peer_broken = false;  // it broke the protocol: what follows is dropped
-    bool read_shut = false;
-    bool write_shut = false;
-    bool closed = false;  // by the program: the descriptor is gone
+    bool not_open : 1 = true;        // phase_ is not kOpen
+    bool datagram : 1 = false;       // the socket is one
+    bool connect_waits : 1 = false;  // EC_CONNECT is owed
+    bool want_writable : 1 = false;  // sio_send said EAGAIN
+    bool end_received : 1 = false;
+    bool peer_gone : 1 = false;    // it has disconnected
+    bool peer_broken : 1 = false;  // it broke the protocol: what follows is dropped
+    bool read_shut : 1 = false;
+    bool write_shut : 1 = false;
+    bool closed : 1 = false;      // by the program: the descriptor is gone
+    bool undelivered : 1 = true;  // no EC_DELIVER: messages wait for sio_recv
+    uint16_t unused : 5 = 0;      // no bit is without a value
 
-    bool any() const noexcept { return std::bit_cast<uint64_t>(*this) != 0; }
+    bool any() const noexcept { return std::bit_cast<uint16_t>(*this) != 0; }
+    bool any_for_sending() const noexcept {
+      Rare rare = *this;
+      rare.undelivered = false;
+      return rare.any();
+    }
   };
 
   struct Timer {
@@ -82,8 +91,17 @@ struct SocketState {
     uint32_t turn = 0;  // a task that was on its way when the timer was cancelled is of an old one
   };
 
-  Phase phase_ = Phase::kFresh;
-  bool deliver_ = false;  // EC_DELIVER
+  void set_phase(Phase phase) noexcept {
+    phase_ = phase;
+    rare_.not_open = phase != Phase::kOpen;
+  }
+  void set_deliver(bool on) noexcept {
+    deliver_ = on;
+    rare_.undelivered = !on;
+  }
+
+  Phase phase_ = Phase::kFresh;  // set_phase()
+  bool deliver_ = false;         // EC_DELIVER; set_deliver()
   int fd_ = -1;
   Rare rare_;
   OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
