@@ -72,10 +72,10 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME ${SIO_PACKAGE_tools})
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION "messages over RDMA through sockets - tools
 ${what}
-This package has programs: sio_info, which shows devices and settings, sio_cat,
-which sends files and pipes, sio_stat, which shows what the sockets of a running
-program do, and sio_perf, which measures between two hosts; and a plugin that
-lets Wireshark show what libsio says over RoCE v2.")
+This package has programs: sio_info, which shows devices and settings;
+sio_cat, which sends files and pipes; sio_stat, which shows what the sockets
+of a running program do; and sio_perf, which measures between two hosts. And
+a plugin that lets Wireshark show what libsio says over RoCE v2.")
 
 # The source archive has the files that git knows, as they are in the working tree.
 set(CPACK_SOURCE_GENERATOR TGZ)

@@ -101,7 +101,13 @@ VerbsEndpoint::VerbsEndpoint(VerbsConnectionManager& manager, rdma_cm_id* incomi
   id_->context = this;
 }
 
-VerbsEndpoint::~VerbsEndpoint() { rdma_destroy_id(id_); }
+// librdmacm keeps a record of a group, which goes when that is left, not with the id.
+VerbsEndpoint::~VerbsEndpoint() {
+  if (group_.ss_family != AF_UNSPEC) {
+    rdma_leave_multicast(id_, reinterpret_cast<sockaddr*>(&group_));
+  }
+  rdma_destroy_id(id_);
+}
 
 int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   // The connection manager takes loopback addresses, but no connection to them ever stands.
@@ -276,6 +282,7 @@ int VerbsEndpoint::join(const sockaddr* group, bool receive) noexcept {
   wish.addr = reinterpret_cast<sockaddr*>(&copy);
   const std::lock_guard lock(manager_.answers());
   const int error = last_error(rdma_join_multicast_ex(id_, &wish, nullptr));
+  if (error == 0) group_ = copy;
   return error == -kNotSupported ? -EOPNOTSUPP : error;
 }
 

@@ -63,6 +63,7 @@ class VerbsEndpoint final : public Endpoint {
   const uint64_t serial_;
   VerbsConnectedPair* pair_ = nullptr;  // of the connection, while there is one
   bool incoming_ = false;
+  sockaddr_storage group_{};  // that was joined
   int resolve_timeout_ms_ = 0;
 };
 
