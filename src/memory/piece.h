@@ -20,7 +20,14 @@ inline constexpr uint32_t kCount = 0x7f;
 
 // Held, without a flight.
 constexpr uint32_t held(uint32_t length) noexcept { return length << 8 | 1; }
-constexpr uint32_t count(uint32_t word) noexcept { return word & kCount; }
-constexpr uint32_t length(uint32_t word) noexcept { return word >> 8; }
+constexpr uint32_t count(uint64_t word) noexcept { return static_cast<uint32_t>(word) & kCount; }
+constexpr uint32_t length(uint64_t word) noexcept { return static_cast<uint32_t>(word) >> 8; }
+
+// The word of a lone message has above that 32 bits of its address, which is whole lines of 64
+// bytes: a record may have become another region's since it was looked for, and who names one
+// address must not take the message of another, not even to put it back.
+constexpr uint64_t lone(uintptr_t address, uint32_t word) noexcept {
+  return static_cast<uint64_t>(address) >> 6 << 32 | word;
+}
 
 }  // namespace sio::internal::piece

@@ -104,7 +104,8 @@ void Region::hand_out(uint32_t i, uint32_t offset, uint32_t len) noexcept {
   // anybody can release it.
   slot.refs.fetch_add(Slot::kReference, kRelaxed);
   // Release: whoever takes the message sees its reference.
-  piece_word(slot, granule_of(i, offset)).store(piece::held(len), std::memory_order_release);
+  if (slot.use.load(kRelaxed) == Slot::Use::kTrain) return hand_out_prepared(i, offset, len);
+  slot.lone.store(lone_held(i, len), std::memory_order_release);
 }
 
 void Region::finish(uint32_t i) noexcept {
@@ -117,16 +118,18 @@ void Region::take_back(uint32_t i, uint32_t offset) noexcept {
     if (take_bytes_back(record(i))) drop(i, Slot::kReference, false);
     return;
   }
-  std::atomic<uint32_t>& word = piece_word(record(i), granule_of(i, offset));
-  uint32_t old = word.load(kRelaxed);
-  uint32_t next;
-  do {
-    // Not held, or in flight: by a program that used an address it was never given.
-    if (piece::count(old) == 0) return;
-    next = piece::count(old) == 1 ? 0 : old | piece::kReleasing;
-    // Acquire and release: as in release().
-  } while (!word.compare_exchange_weak(old, next, std::memory_order_acq_rel, kRelaxed));
-  if (next == 0) drop(i, Slot::kReference, false);
+  const bool gone = with_word(record(i), granule_of(i, offset), [](auto& word) {
+    auto old = word.load(kRelaxed);
+    auto next = old;
+    do {
+      // Not held, or in flight: by a program that used an address it was never given.
+      if (piece::count(old) == 0) return false;
+      next = piece::count(old) == 1 ? 0 : old | piece::kReleasing;
+      // Acquire and release: as in release().
+    } while (!word.compare_exchange_weak(old, next, std::memory_order_acq_rel, kRelaxed));
+    return next == 0;
+  });
+  if (gone) drop(i, Slot::kReference, false);
 }
 
 int Region::collect(uint32_t* slots, int max) noexcept {

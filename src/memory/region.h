@@ -81,7 +81,7 @@ class Region {
     ++received_;
     // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
     slot.refs.store(Slot::kReference, std::memory_order_release);
-    slot.lone.store(piece::held(len), std::memory_order_release);
+    slot.lone.store(lone_held(i, len), std::memory_order_release);
   }
 
   // The same three for a slot with bytes of a stream: hand_out_bytes() gives the next n of them;
@@ -153,7 +153,17 @@ class Region {
     return slot * (slot_size() / uint32_t{kGranule}) + offset / uint32_t{kGranule};
   }
   uintptr_t address_of(uint32_t granule) const noexcept;
-  std::atomic<uint32_t>& piece_word(Slot& slot, uint32_t granule) const noexcept;
+  // The word of a lone message of the slot, while it is held.
+  uint64_t lone_held(uint32_t i, uint32_t len) const noexcept {
+    return piece::lone(reinterpret_cast<uintptr_t>(slot(i)), piece::held(len));
+  }
+  // use(word), of the message that starts at this granule. A lone one has it in the slot's record,
+  // so that a slot takes no further cache line or page unless trains come.
+  template <typename Use>
+  auto with_word(Slot& slot, uint32_t granule, Use use) const noexcept {
+    const bool train = slot.use.load(std::memory_order_relaxed) == Slot::Use::kTrain;
+    return train ? use(pieces_.load(std::memory_order_relaxed)[granule]) : use(slot.lone);
+  }
   // Takes references and flights off a slot; the last reference returns it.
   void drop(uint32_t slot, uint64_t refs, bool notify) noexcept;
   void slot_returned(uint32_t slot, bool notify) noexcept;
@@ -165,9 +175,10 @@ class Region {
   bool is_ours(const Spot& spot) const noexcept;
   bool pin(const Spot& spot) noexcept;
   static void unpin(SlotArray& array, uint32_t slot) noexcept;
-  static bool take_word(std::atomic<uint32_t>& word, size_t n) noexcept;
-  static bool release_lone(const Spot& spot, size_t n) noexcept;
-  static int put_back(const Spot& spot, size_t n) noexcept;
+  template <typename Word>
+  static bool take_word(std::atomic<Word>& word, Word held) noexcept;
+  static bool release_lone(const Spot& spot, uint64_t held) noexcept;
+  static int put_back(const Spot& spot, uint64_t held) noexcept;
   int release_part(const Spot& spot, size_t n) noexcept;
   bool release_piece(const Spot& spot, size_t n) const noexcept;
   uint32_t start_of(const Spot& spot) const noexcept;

@@ -29,13 +29,6 @@ struct Region::Spot {
   uint32_t start;  // bytes from the slot's start
 };
 
-// The word of the message that starts at this granule. A lone one has it in the slot's record, so
-// that a slot takes no further cache line or page unless trains come.
-std::atomic<uint32_t>& Region::piece_word(Slot& slot, uint32_t granule) const noexcept {
-  const bool train = slot.use.load(kRelaxed) == Slot::Use::kTrain;
-  return train ? pieces_.load(kRelaxed)[granule] : slot.lone;
-}
-
 // The slot has no references, and until it is pushed nobody else will touch it; so the region stays
 // until then as well (invariant 6).
 void Region::slot_returned(uint32_t slot, bool notify) noexcept {
@@ -102,20 +95,20 @@ void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
   array.owner.load(kRelaxed)->drop(slot, Slot::kReference, true);
 }
 
-[[gnu::always_inline]] inline bool Region::take_word(std::atomic<uint32_t>& word,
-                                                     size_t n) noexcept {
-  if (n > piece::kMaxLength) return false;
-  uint32_t held = piece::held(static_cast<uint32_t>(n));
+template <typename Word>
+[[gnu::always_inline]] inline bool Region::take_word(std::atomic<Word>& word, Word held) noexcept {
   if (word.load(kRelaxed) != held) return false;  // for nothing a swap costs as much
   return word.compare_exchange_strong(held, 0, kSwap, kRelaxed);
 }
 
 int Region::release(void* p, size_t n) noexcept {
   Spot spot;
-  if (!find_spot(p, spot)) return -EINVAL;
-  if (!release_lone(spot, n)) [[unlikely]]
+  if (!find_spot(p, spot) || n > piece::kMaxLength) return -EINVAL;
+  const uint64_t held =
+      piece::lone(reinterpret_cast<uintptr_t>(p), piece::held(static_cast<uint32_t>(n)));
+  if (!release_lone(spot, held)) [[unlikely]]
     return release_part(spot, n);
-  if (!is_ours(spot)) return put_back(spot, n);
+  if (!is_ours(spot)) return put_back(spot, held);
   if (spot.record->refs.fetch_sub(Slot::kReference, kSwap) == Slot::kReference) {
     slot_returned(spot.slot, true);
   }
@@ -124,15 +117,16 @@ int Region::release(void* p, size_t n) noexcept {
 
 // A lone message without a pin: whose it is has its reference until then, and whose it is not finds
 // no such word, unless the region's memory has become that of another just now.
-[[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, size_t n) noexcept {
-  return spot.start == 0 && take_word(spot.record->lone, n);
+[[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, uint64_t held) noexcept {
+  return spot.start == 0 && take_word(spot.record->lone, held);
 }
 
-// It was a message of another region, and an address that its program had no business with. With
-// the word the message's reference was ours, so nothing has happened to it.
-[[gnu::cold]] int Region::put_back(const Spot& spot, size_t n) noexcept {
+// It is another region's: we are the one that had this address and this record before (Area::
+// release() asks such a one), and the next one asked will take it. Nobody else has any business
+// with this address meanwhile, and with the word the message's reference was ours.
+[[gnu::cold]] int Region::put_back(const Spot& spot, uint64_t held) noexcept {
   // Release: as in hand_out().
-  spot.record->lone.store(piece::held(static_cast<uint32_t>(n)), std::memory_order_release);
+  spot.record->lone.store(held, std::memory_order_release);
   return -EINVAL;
 }
 
@@ -153,7 +147,8 @@ int Region::release_part(const Spot& spot, size_t n) noexcept {
 // Of a message of a train.
 bool Region::release_piece(const Spot& spot, size_t n) const noexcept {
   if (spot.start % kGranule != 0) return false;
-  return take_word(pieces_.load(kRelaxed)[granule_of(spot.slot, spot.start)], n);
+  return take_word(pieces_.load(kRelaxed)[granule_of(spot.slot, spot.start)],
+                   piece::held(static_cast<uint32_t>(n)));
 }
 
 uintptr_t Region::address_of(uint32_t granule) const noexcept {
@@ -190,17 +185,18 @@ uint32_t Region::start_of(const Spot& spot) const noexcept {
 int Region::begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept {
   const uint32_t granule = start_of(spot);
   const size_t skip = reinterpret_cast<uintptr_t>(p) - address_of(granule);
-  std::atomic<uint32_t>& word = piece_word(*spot.record, granule);
-  uint32_t old = word.load(kRelaxed);
-  do {
-    const size_t length = piece::length(old);
-    if (piece::count(old) == 0 || (old & piece::kReleasing) != 0) return -EFAULT;
-    if (skip > length || n > length - skip) return -EFAULT;
-    if (whole && n != length) return -EINVAL;
-    if (piece::count(old) == piece::kMaxFlights + 1) return -EAGAIN;
-  } while (!word.compare_exchange_weak(old, old + 1, kSwap, kRelaxed));
   spot.start = (granule - granule_of(spot.slot, 0)) * uint32_t{kGranule};
-  return 0;
+  return with_word(*spot.record, granule, [=](auto& word) {
+    auto old = word.load(kRelaxed);
+    do {
+      const size_t length = piece::length(old);
+      if (piece::count(old) == 0 || (old & piece::kReleasing) != 0) return -EFAULT;
+      if (skip > length || n > length - skip) return -EFAULT;
+      if (whole && n != length) return -EINVAL;
+      if (piece::count(old) == piece::kMaxFlights + 1) return -EAGAIN;
+    } while (!word.compare_exchange_weak(old, old + 1, kSwap, kRelaxed));
+    return 0;
+  });
 }
 
 void Region::end_flight(uint32_t piece, bool release) noexcept {
@@ -215,14 +211,15 @@ void Region::end_flight(uint32_t piece, bool release) noexcept {
 
 // True: it was released, and this was the last flight.
 bool Region::end_piece_flight(Slot& slot, uint32_t granule, bool release) noexcept {
-  std::atomic<uint32_t>& word = piece_word(slot, granule);
-  uint32_t old = word.load(kRelaxed);
-  uint32_t next;
-  do {
-    next = (old - 1) | (release ? piece::kReleasing : 0);
-    if (piece::count(next) == 1 && (next & piece::kReleasing) != 0) next = 0;
-  } while (!word.compare_exchange_weak(old, next, kSwap, kRelaxed));
-  return next == 0;
+  return with_word(slot, granule, [=](auto& word) {
+    auto old = word.load(kRelaxed);
+    auto next = old;
+    do {
+      next = (old - 1) | (release ? piece::kReleasing : 0);
+      if (piece::count(next) == 1 && (next & piece::kReleasing) != 0) next = 0;
+    } while (!word.compare_exchange_weak(old, next, kSwap, kRelaxed));
+    return next == 0;
+  });
 }
 
 // The region may have ended since, or have come to life again for another socket. We count

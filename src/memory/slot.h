@@ -30,7 +30,7 @@ struct alignas(64) Slot {
 
   std::atomic<uint64_t> refs{0};
   std::atomic<uint64_t> stretch{0};  // stretch.h; of kBytes
-  std::atomic<uint32_t> lone{0};     // piece.h; of kLone
+  std::atomic<uint64_t> lone{0};     // piece.h, lone(); of kLone
   std::atomic<Use> use{Use::kLone};  // set by arrived(), stands still while there are references
   bool decoding = false;             // between arrived() and finish(); the library's side only
   uint32_t next = kNoSlot;           // of a returned slot

@@ -64,10 +64,9 @@ int OwnReceives::post_returned(bool force, uint32_t& data_credits,
     control_credits = n;
     control_slots_.erase(control_slots_.begin(), control_slots_.begin() + n);
   }
-  while (region_.returned() >= least(force)) {
-    uint32_t slots[ReceiveChain::kMost];
-    const int n = region_.collect(slots, ReceiveChain::kMost);
-    if (n <= 0) break;
+  if (region_.returned() < least(force)) return 0;
+  uint32_t slots[ReceiveChain::kMost];
+  while (const int n = region_.collect(slots, ReceiveChain::kMost)) {
     if (const int error = post(slots, static_cast<uint32_t>(n))) return error;
     data_credits += static_cast<uint32_t>(n);
   }
