@@ -150,11 +150,18 @@ void read_file(Loaded& loaded, const po::options_description& options) {
   }
 }
 
+// Known, and no setting: where the settings are, and what tests/rxe/run tells the programs in its
+// machine and tests are told.
+bool is_for_others(const std::string& variable) {
+  return variable == "SIO_CONFIG" || variable.starts_with("SIO_RXE_") ||
+         variable.starts_with("SIO_TEST_");
+}
+
 // Of a misspelt one nobody would ever hear.
 void tell_unknown_variables() {
   for (char** at = environ; *at != nullptr; ++at) {
     const std::string variable(*at, std::strcspn(*at, "="));
-    if (variable.rfind("SIO_", 0) != 0 || variable == "SIO_CONFIG") continue;
+    if (!variable.starts_with("SIO_") || is_for_others(variable)) continue;
     if (setting_of_variable(variable).empty())
       LOG_INFO("%s is no setting of the library's: not used", variable.c_str());
   }
