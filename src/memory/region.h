@@ -22,7 +22,8 @@
 // 4. Who takes the last reference returns the slot: exactly one push per arrived().
 // 5. A message is one word (piece.h; of a stream's slot stretch.h): not held; held; held with n
 //    flights; kept out of the memory that the program can write. Only a compare-and-swap of that
-//    word releases a message or begins a flight. The word of what is not held is 0.
+//    word releases a message or begins a flight. The word of what is not held is 0, and that of a
+//    lone message says at which address it is.
 // 6. After detach() the region lives until the last received slot has returned; whoever returns it
 //    frees the region.
 #pragma once

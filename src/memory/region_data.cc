@@ -115,8 +115,9 @@ int Region::release(void* p, size_t n) noexcept {
   return 0;
 }
 
-// A lone message without a pin: whose it is has its reference until then, and whose it is not finds
-// no such word, unless the region's memory has become that of another just now.
+// A lone message without a pin: whose it is has its reference until then. Who is asked for
+// another's, since it had that memory or those records before (Area::recent_), finds no such word:
+// the address in it is not the same, unless it had both.
 [[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, uint64_t held) noexcept {
   return spot.start == 0 && take_word(spot.record->lone, held);
 }

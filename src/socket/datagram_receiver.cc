@@ -177,10 +177,9 @@ int DatagramReceiver::post_returned() noexcept {
     if (const int error = post(dropped_.data(), n)) return error;
     dropped_.erase(dropped_.begin(), dropped_.begin() + n);
   }
-  while (region_->returned() >= batch_) {
-    uint32_t slots[kPostBatch];
-    const int n = region_->collect(slots, kPostBatch);
-    if (n <= 0) break;
+  if (region_->returned() < batch_) return 0;
+  uint32_t slots[kPostBatch];
+  while (const int n = region_->collect(slots, kPostBatch)) {
     if (const int error = post(slots, static_cast<uint32_t>(n))) return error;
   }
   return 0;
