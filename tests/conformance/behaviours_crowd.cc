@@ -25,6 +25,8 @@ class Crowd {
     const auto largest = static_cast<size_t>(options.number("largest", kSlot));
     for (int i = 0; i < options.number("connections", 1); ++i) {
       Socket socket = make_socket(options);
+      // However long the other end has no slots for one more.
+      socket.set(SIO_CONNECT_TIMEOUT, 60'000);
       socket.join(channel_).associate(area_, DMA_SEND).connect(to);
       const auto seed = static_cast<uint64_t>(options.number("seed", 1) + i);
       const bool lends = options.has("send");
