@@ -18,8 +18,10 @@ class NoFigures(Exception):
 def save(path, figures):
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "seconds")
     set_up = {"kernel": platform.release(), "processors": os.cpu_count(), "date": now}
-    with open(path, "w", encoding="utf-8") as file:
+    # Whoever is stopped meanwhile leaves the figures before.
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
         json.dump([{**figure, **set_up} for figure in figures], file, indent=1)
+    os.replace(f"{path}.new", path)
 
 
 def load(path):
