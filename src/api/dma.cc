@@ -90,9 +90,8 @@ int sio_reserve(dma_mem_t dma, void** memp, size_t size) {
 }
 
 int sio_release(dma_mem_t dma, void* mem, size_t size) {
-  if (ForkGuard::in_child()) return fail(EPERM);
-  Area* const area = dma != nullptr ? Area::from_handle(dma) : Area::find(mem);
-  const int result = area != nullptr ? area->release(mem, size) : -EINVAL;
-  Deferred::run_noted();
-  return result < 0 ? fail(-result) : 0;
+  return call([&] {
+    Area* area = dma != nullptr ? Area::from_handle(dma) : Area::find(mem);
+    return area != nullptr ? area->release(mem, size) : -EINVAL;
+  });
 }
