@@ -310,6 +310,31 @@ TEST_F(CoroSockets, WhoAlwaysFindsAMessageStarvesNobody) {
 TEST_F(CoroSockets, ReceiversAreServedInOrder) {
   Loop loop;
   Ends ends(loop);
+  std::string order;
+  const auto receive = [&](char name) -> Task<> {
+    for (int i = 0; i < 2; ++i) {
+      const sio::Buffer message = co_await ends.far.recv();
+      order += name;
+      order += message.text();
+    }
+  };
+  for (const char name : {'a', 'b', 'c'}) loop.spawn(receive(name));
+  const auto send = [&]() -> Task<> {
+    for (const char* text : {"1", "2", "3", "4", "5", "6"}) {
+      const size_t before = order.size();
+      co_await ends.near.send(text);
+      while (order.size() == before) co_await loop.sleep_for(1ms);
+    }
+  };
+  loop.run(send());
+  loop.run();
+  EXPECT_EQ(order, "a1b2c3a4b5c6");
+}
+
+// However many have come before the first of them goes on.
+TEST_F(CoroSockets, ReceiversAreServedInOrderOfWhatHasCome) {
+  Loop loop;
+  Ends ends(loop);
   std::array<std::string, 3> taken;
   const auto receive = [&](std::string& mine) -> Task<> {
     for (int i = 0; i < 2; ++i) {
@@ -319,10 +344,7 @@ TEST_F(CoroSockets, ReceiversAreServedInOrder) {
   };
   for (std::string& one : taken) loop.spawn(receive(one));
   const auto send = [&]() -> Task<> {
-    for (const char* text : {"1", "2", "3", "4", "5", "6"}) {
-      co_await loop.sleep_for(1ms);
-      co_await ends.near.send(text);
-    }
+    for (const char* text : {"1", "2", "3", "4", "5", "6"}) co_await ends.near.send(text);
   };
   loop.run(send());
   loop.run();
