@@ -15,8 +15,9 @@ namespace {
 constexpr uint32_t kSlot = 1024;
 constexpr uint32_t kSlots = 8;
 constexpr uint32_t kLength = 100;
-constexpr unsigned kRounds = 20'000;  // what this is about showed within 600, where it was so
-constexpr unsigned kSpin = 1000;
+constexpr unsigned kRounds =
+    200'000;  // or two seconds: what this is about mostly showed within 50,000
+constexpr unsigned kSpin = 20'000;  // looks; both must be at it at once
 
 class RegionRecentTest : public test::AreaFixture {
  protected:
