@@ -310,8 +310,10 @@ TEST_F(CoroSockets, WhoAlwaysFindsAMessageStarvesNobody) {
 TEST_F(CoroSockets, ReceiversAreServedInOrder) {
   Loop loop;
   Ends ends(loop);
+  int waiting = 0;
   std::string order;
   const auto receive = [&](char name) -> Task<> {
+    ++waiting;
     for (int i = 0; i < 2; ++i) {
       const sio::Buffer message = co_await ends.far.recv();
       order += name;
@@ -320,6 +322,7 @@ TEST_F(CoroSockets, ReceiversAreServedInOrder) {
   };
   for (const char name : {'a', 'b', 'c'}) loop.spawn(receive(name));
   const auto send = [&]() -> Task<> {
+    while (waiting < 3) co_await loop.yield();
     for (const char* text : {"1", "2", "3", "4", "5", "6"}) {
       const size_t before = order.size();
       co_await ends.near.send(text);
@@ -335,8 +338,10 @@ TEST_F(CoroSockets, ReceiversAreServedInOrder) {
 TEST_F(CoroSockets, ReceiversAreServedInOrderOfWhatHasCome) {
   Loop loop;
   Ends ends(loop);
+  int waiting = 0;
   std::array<std::string, 3> taken;
   const auto receive = [&](std::string& mine) -> Task<> {
+    ++waiting;
     for (int i = 0; i < 2; ++i) {
       const sio::Buffer message = co_await ends.far.recv();
       mine += message.text();
@@ -344,6 +349,7 @@ TEST_F(CoroSockets, ReceiversAreServedInOrderOfWhatHasCome) {
   };
   for (std::string& one : taken) loop.spawn(receive(one));
   const auto send = [&]() -> Task<> {
+    while (waiting < 3) co_await loop.yield();
     for (const char* text : {"1", "2", "3", "4", "5", "6"}) co_await ends.near.send(text);
   };
   loop.run(send());
