@@ -223,17 +223,19 @@ TEST_F(WireIdle, DescriptorsSleepInPoll) {
   const int fd = channel.descriptor();
   EXPECT_FALSE(channel.poll());
   const double before = cpu_ms();
-  const auto end = Clock::now() + kIdleTime;
+  const auto begin = Clock::now();
   int spurious = 0;
   pollfd entries[] = {{fd, POLLIN, 0}, {alone.get(), POLLIN, 0}};
   for (auto left = kIdleTime; left.count() > 0;
-       left = std::chrono::duration_cast<milliseconds>(end - Clock::now())) {
+       left = std::chrono::duration_cast<milliseconds>(begin + kIdleTime - Clock::now())) {
     if (poll(entries, 2, static_cast<int>(left.count())) <= 0) continue;
-    ++spurious;
+    // Who has just polled may poll on, so at first the descriptor is readable for a while, however
+    // often a fast machine looks.
+    spurious += Clock::now() - begin > milliseconds(100) ? 1 : 0;
     EXPECT_FALSE(channel.poll());
     EXPECT_TRUE(alone.try_receive(MSG_DONTWAIT).status.again());
   }
-  EXPECT_LT(spurious, 50);
+  EXPECT_LT(spurious, 20);
   EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
 }
 
