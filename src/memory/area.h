@@ -137,9 +137,8 @@ class Area {
   Remains take_apart_if_due() noexcept;                                          // mutex_ is held
   static void bury(Remains remains) noexcept;
 
-  // For Region: takes a block of n bytes for it, in which each slot of that size is soon found, or
-  // gives it back. 0 or -errno as in reserve.
-  int take_for_region(size_t n, size_t slot, Region* region, uint32_t& block, char** base) noexcept;
+  // For Region: takes a block of n bytes for it, or gives it back. 0 or -errno as in reserve.
+  int take_for_region(size_t n, Region* region, uint32_t& block, char** base) noexcept;
   void give_back(uint32_t block) noexcept;
   // For BulkPool: takes back a message that the program was never told of.
   void take_back(uint32_t block) noexcept;

@@ -48,11 +48,9 @@ int Area::reserve(void** p, size_t n) noexcept {
   return 0;
 }
 
-int Area::take_for_region(size_t n, size_t slot, Region* region, uint32_t& index,
-                          char** base) noexcept {
+int Area::take_for_region(size_t n, Region* region, uint32_t& index, char** base) noexcept {
   const std::lock_guard lock(mutex_);
   if (const int error = take(n, index)) return error;
-  blocks_.mark(index, static_cast<uint32_t>(slot / kLine));
   Block& block = blocks_.at(index);
   block.region.store(region, kRelaxed);
   block.state.store(make(kRegion, ++sequence_), std::memory_order_release);  // as in reserve

@@ -62,7 +62,6 @@ struct alignas(64) Block {
   uint32_t lines;
   uint32_t next;  // in its free list, or in that of unused records; 0: the last
   uint32_t previous;
-  uint32_t stride;  // in lines, between its marks; 0: none
   FreeLists* home;  // where it is listed when it is free
 };
 

@@ -125,24 +125,8 @@ void Blocks::close_pool(FreeLists& home, uint32_t first_line, uint32_t lines) no
   }
 }
 
-void Blocks::mark(uint32_t index, uint32_t stride) noexcept {
-  at(index).stride = stride;
-  set_marks(at(index), index);
-}
-
-void Blocks::set_marks(const Block& block, uint32_t index) noexcept {
-  const uint32_t start = block.start.load(kRelaxed);
-  for (uint64_t line = block.stride; line < block.lines; line += block.stride) {
-    tables()->block_at[start + line].store(index, kRelaxed);
-  }
-}
-
 void Blocks::give_back(uint32_t index) noexcept {
   --in_use_;
-  if (at(index).stride != 0) {
-    set_marks(at(index), 0);
-    at(index).stride = 0;
-  }
   merge(index);
 }
 

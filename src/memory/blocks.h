@@ -6,7 +6,7 @@
 // Invariants
 //
 // 1. The blocks tile [0, lines): tables->block_at[l] is the block that starts at line l, and then l
-//    is in tables->starts too; or the block that has l as one of its marks; else 0.
+//    is in tables->starts too; else 0.
 // 2. A block with state kFree is in its home's list of its class. A neighbour of the same home is
 //    not kFree.
 // 3. A thread that owns a block, or a part of it, finds it without the mutex: nobody else changes
@@ -83,9 +83,6 @@ class Blocks {
   void close_pool(FreeLists& home, uint32_t first_line, uint32_t lines) noexcept;
   bool is_areas(const Block& block) const noexcept { return block.home == &home_; }
 
-  // Marks each `stride`-th line of a block as one that will be asked for, until it is given back.
-  void mark(uint32_t index, uint32_t stride) noexcept;
-
   // A block of any kind but kFree becomes free and merges with its neighbours.
   void give_back(uint32_t index) noexcept;
 
@@ -100,7 +97,6 @@ class Blocks {
   }
 
   static uint32_t find_inside(const Tables& t, uint32_t line) noexcept;
-  void set_marks(const Block& block, uint32_t index) noexcept;
   uint32_t new_record() noexcept;
   void drop_record(uint32_t index) noexcept;
   void add_start(uint32_t index, uint32_t line) noexcept;

@@ -67,8 +67,7 @@ void Region::open(Area& area, SlotArray* array, uint32_t slot_size, uint32_t slo
 int Region::take_block(size_t bytes) noexcept {
   uint32_t block;
   char* base;
-  if (const int error = area().take_for_region(bytes, slot_size(), this, block, &base))
-    return error;
+  if (const int error = area().take_for_region(bytes, this, block, &base)) return error;
   block_.store(block, kRelaxed);
   base_.store(reinterpret_cast<uintptr_t>(base), kRelaxed);
   pieces_.store(area().blocks_.pieces_of(area().blocks_.at(block)), kRelaxed);

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 
 namespace sio::internal {
 
@@ -33,15 +32,13 @@ struct alignas(64) Slot {
   std::atomic<uint64_t> lone{0};     // piece.h, lone(); of kLone
   std::atomic<Use> use{Use::kLone};  // set by arrived(), stands still while there are references
   bool decoding = false;             // between arrived() and finish(); the library's side only
-  uint32_t next = kNoSlot;           // of a returned slot
+  uint32_t next = 0;                 // of a returned slot
 };
 
-// Never freed. While a region has it, owner is that region.
+// Never freed, nor are its slots. While a region has it, owner is that region.
 struct SlotArray {
-  explicit SlotArray(uint32_t n) : capacity(n), slots(new Slot[n]) {}
-
   const uint32_t capacity;
-  const std::unique_ptr<Slot[]> slots;
+  Slot* const slots;
   std::atomic<Region*> owner{nullptr};
 };
 

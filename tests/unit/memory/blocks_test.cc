@@ -62,16 +62,12 @@ TEST_F(BlocksTest, FindsABlockFromEachOfItsLines) {
   }
 }
 
-// Marks shorten the way to a block and change nothing else: not even once it has merged.
-TEST_F(BlocksTest, FindsTheSameWithMarksAndAfterThem) {
-  const uint32_t marked = b.take(40);
-  const uint32_t other = b.take(10);
-  b.mark(marked, 16);
-  const uint32_t start = b.at(marked).start.load();
-  for (uint32_t i = 0; i < 40; ++i) EXPECT_EQ(b.find(start + i), marked);
-  EXPECT_EQ(b.next(marked), other);
-  b.give_back(marked);
-  b.give_back(other);
+TEST_F(BlocksTest, FindsTheWholeOnceBlocksHaveMerged) {
+  const uint32_t first = b.take(40);
+  const uint32_t second = b.take(10);
+  const uint32_t start = b.at(first).start.load();
+  b.give_back(first);
+  b.give_back(second);
   const uint32_t whole = b.first();
   EXPECT_EQ(b.next(whole), 0u);
   for (uint32_t i = 0; i < 50; ++i) EXPECT_EQ(b.find(start + i), whole);
