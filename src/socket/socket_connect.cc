@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "socket/channel_memory.h"
 #include "socket/dispatch.h"
@@ -18,6 +19,9 @@ namespace {
 using provider::ConnectionEvent;
 
 constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
+
+// Of the heap, with what librdmacm and libibverbs take of it (15 KiB, as the settings are).
+constexpr size_t kBytesOfConnection = size_t{16} * 1024;
 
 // An address that answers nobody is told as such, before the whole time is over: neighbours are
 // asked three times, a second apart.
@@ -104,6 +108,7 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
 
 // The queue pair, its receives posted; or nothing.
 void Socket::make_connection() {
+  expect_allocations(kBytesOfConnection);
   try {
     build_connection();
   } catch (...) {
