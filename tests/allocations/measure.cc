@@ -41,18 +41,30 @@ void AllocationTest::warm_up(const std::function<void()>& some) {
   }
 }
 
-void AllocationTest::expect_none(uint64_t n, const std::function<void(uint64_t)>& some) {
-  ASSERT_NO_FATAL_FAILURE(
-      warm_up([&] { some(std::max<uint64_t>(n / 10, std::min<uint64_t>(n, 500))); }));
+// What n of them ask for, and who.
+uint64_t AllocationTest::made_by(uint64_t n, const std::function<void(uint64_t)>& some,
+                                 std::string& callers) {
   note_callers();
   const uint64_t before = allocations();
   const auto start = Clock::now();
   some(n);
   const milliseconds took = since(start);
   const uint64_t made = allocations() - before;
-  const std::string callers = noted_callers();
+  callers = noted_callers();
   std::printf("  %llu in %lld ms: %llu allocations\n", static_cast<unsigned long long>(n),
               static_cast<long long>(took.count()), static_cast<unsigned long long>(made));
+  return made;
+}
+
+// Even after the warm-up a device may have more under way than ever before. What is asked for then
+// stays, so another try finds nothing; what messages ask for themselves is in each.
+void AllocationTest::expect_none(uint64_t n, const std::function<void(uint64_t)>& some) {
+  constexpr int kTries = 3;
+  ASSERT_NO_FATAL_FAILURE(
+      warm_up([&] { some(std::max<uint64_t>(n / 10, std::min<uint64_t>(n, 500))); }));
+  std::string callers;
+  uint64_t made = made_by(n, some, callers);
+  for (int tries = 1; made > 0 && tries < kTries; ++tries) made = made_by(n, some, callers);
   EXPECT_EQ(made, 0u) << "for " << n << " messages or rounds\n" << callers;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "allocations/both_ends.h"
 #include "allocations/counter.h"
@@ -29,6 +30,8 @@ class AllocationTest : public testing::Test {
  private:
   // Does it until all that grows has grown.
   static void warm_up(const std::function<void()>& some);
+  static uint64_t made_by(uint64_t n, const std::function<void(uint64_t)>& some,
+                          std::string& callers);
 };
 
 }  // namespace sio::test
