@@ -12,6 +12,14 @@
 namespace sio::test {
 namespace {
 
+// Messages that are further apart than 20 us are no burst, and under ThreadSanitizer on an emulated
+// processor all may be.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kSendsInBursts = false;
+#else
+constexpr bool kSendsInBursts = true;
+#endif
+
 using WireMessages = WireTest;
 
 TEST_F(WireMessages, HundredThousandOfRandomSizesBothWaysAtOnce) {
@@ -33,7 +41,9 @@ TEST_F(WireMessages, HundredThousandOfRandomSizesBothWaysAtOnce) {
   EXPECT_EQ(info.messages_received, count);
   EXPECT_EQ(info.bytes_sent, out.bytes());
   EXPECT_EQ(info.bytes_received, in.bytes());
-  EXPECT_LT(info.sends_posted, count) << "small messages were never gathered";
+  if (kSendsInBursts) {
+    EXPECT_LT(info.sends_posted, count) << "small messages were never gathered";
+  }
   socket.close();
   peer.finish();
 }
