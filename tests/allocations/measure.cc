@@ -56,8 +56,9 @@ uint64_t AllocationTest::made_by(uint64_t n, const std::function<void(uint64_t)>
   return made;
 }
 
-// Even after the warm-up a device may have more under way than ever before. What is asked for then
-// stays, so another try finds nothing; what messages ask for themselves is in each.
+// Even after the warm-up a device may have more under way than ever before. What either end asks
+// for then (once: StagingPool::grow) stays, so a third try finds nothing; what messages ask for
+// themselves is in each.
 void AllocationTest::expect_none(uint64_t n, const std::function<void(uint64_t)>& some) {
   constexpr int kTries = 3;
   ASSERT_NO_FATAL_FAILURE(
