@@ -3,6 +3,7 @@
 
 #include "api/boundary.h"
 #include "memory/area.h"
+#include "memory/plain_release.h"
 #include "memory/registration.h"
 #include "socket/socket.h"
 
@@ -25,6 +26,22 @@ bool page_size_of(unsigned flags, PageSize& pages) noexcept {
     default:
       return false;
   }
+}
+
+[[gnu::noinline]] int release(dma_mem_t dma, void* mem, size_t size) noexcept {
+  return call([&] {
+    Area* area = dma != nullptr ? Area::from_handle(dma) : Area::find(mem);
+    return area != nullptr ? area->release(mem, size) : -EINVAL;
+  });
+}
+
+[[gnu::noinline]] int release_not_plain(Area* area, void* mem, size_t size) noexcept {
+  return call([&] { return area->release_not_plain(mem, size); });
+}
+
+// The last of many, perhaps: then a socket wants to hear of it.
+[[gnu::noinline]] int return_released(Region* region, uint32_t slot) noexcept {
+  return call([&] { return region->return_released(slot); });
 }
 
 }  // namespace
@@ -90,8 +107,10 @@ int sio_reserve(dma_mem_t dma, void** memp, size_t size) {
 }
 
 int sio_release(dma_mem_t dma, void* mem, size_t size) {
-  return call([&] {
-    Area* area = dma != nullptr ? Area::from_handle(dma) : Area::find(mem);
-    return area != nullptr ? area->release(mem, size) : -EINVAL;
-  });
+  Area* const area = Area::from_handle(dma);
+  if (area == nullptr) [[unlikely]]
+    return release(dma, mem, size);
+  return area->release_plain(
+      mem, size, [](Region& region, uint32_t slot) { return return_released(&region, slot); },
+      [=] { return release_not_plain(area, mem, size); });
 }

@@ -82,6 +82,30 @@ int add_and_start(Channel& channel, std::unique_ptr<Source> made, const Argument
   return result < 0 ? fail(-result) : result;
 }
 
+[[gnu::noinline]] int next_event(ec_t ec, event_data_t* d) noexcept {
+  const int result = next_events(ec, d, 1);
+  return result > 0 ? 0 : result;
+}
+
+// Of a channel that is locked already, and whether it is that of `ec` is not known.
+[[gnu::noinline]] int next_event_of(Channel* channel, ec_t ec, event_data_t* d) noexcept {
+  if (!channel->is(ec)) {
+    channel->leave();
+    return next_event(ec, d);
+  }
+  const int result = channel->next_events(d, 1);
+  channel->leave();
+  Deferred::run_noted();
+  return result < 0 ? fail(-result) : 0;
+}
+
+[[gnu::noinline]] int look_on(Channel* channel, event_data_t* d) noexcept {
+  const int result = channel->look_on_for_one(d);
+  channel->leave();
+  Deferred::run_noted();
+  return result < 0 ? fail(-result) : 0;
+}
+
 bool is_socket(int fd) noexcept { return DescriptorTable::instance().socket(fd) != nullptr; }
 
 }  // namespace
@@ -125,8 +149,19 @@ int ec_destroy(ec_t ec) {
 }
 
 int ec_next_event(ec_t ec, event_data_t* d) {
-  const int result = next_events(ec, d, 1);
-  return result > 0 ? 0 : result;
+  Channel* const channel = d != nullptr ? DescriptorTable::instance().channel(ec) : nullptr;
+  // In a forked child there is none.
+  if (channel == nullptr || !channel->mutex().try_lock()) [[unlikely]]
+    return next_event(ec, d);
+  const bool is_calm = channel->is_calm() && channel->fd() == ec;
+  if (is_calm && channel->ring().empty()) [[likely]] {
+    if (!channel->look_for_one(d)) [[unlikely]]
+      return look_on(channel, d);
+  } else if (!is_calm || !channel->take_one(d)) {
+    return next_event_of(channel, ec, d);
+  }
+  channel->leave_calm();
+  return 0;
 }
 
 int ec_next_events(ec_t ec, event_data_t* d, int n) { return next_events(ec, d, n); }

@@ -173,11 +173,8 @@ int sio_nonblock(int sock, int on) {
 }
 
 int sio_send(int sock, const void* buf, size_t size, int flags) {
-  if (ForkGuard::in_child() || !Socket::send_at_once(sock, buf, size, flags)) {
-    return send_or_wait(sock, buf, size, flags);
-  }
-  Deferred::run_noted();
-  return 0;
+  // In a forked child there is no such socket.
+  return Socket::send_at_once(sock, buf, size, flags) ? 0 : send_or_wait(sock, buf, size, flags);
 }
 
 int sio_sendto(int sock, const void* buf, size_t size, int flags, const struct sockaddr* to,

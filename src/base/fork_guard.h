@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 
 namespace sio::internal {
 
@@ -17,6 +18,9 @@ class ForkGuard {
     // Relaxed: never changes within a process.
     return mark->load(std::memory_order_relaxed) == 0;
   }
+
+  // Memory, all zero, that is all zero again in a child (munmap). NULL: there is none.
+  static void* map_wiped(size_t size) noexcept;
 
  private:
   using Mark = std::atomic<unsigned char>;

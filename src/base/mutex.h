@@ -14,15 +14,15 @@ class Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void lock() noexcept {
+  [[gnu::always_inline]] void lock() noexcept {
     if (!try_lock()) wait();
   }
-  bool try_lock() noexcept {
+  [[gnu::always_inline]] bool try_lock() noexcept {
     uint32_t state = kFree;
     return state_.compare_exchange_strong(state, kTaken, std::memory_order_acquire,
                                           std::memory_order_relaxed);
   }
-  void unlock() noexcept {
+  [[gnu::always_inline]] void unlock() noexcept {
     if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) wake();
   }
   // Somebody may sleep until it is given back.

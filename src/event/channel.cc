@@ -45,6 +45,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->epoll_ = std::move(epoll);
   channel->kick_ = std::move(kick);
   channel->hidden_ = options.hidden;
+  channel->calm_ = false;
   channel->state_ = {};
   channel->state_.gone = false;
   channel->state_.hidden = options.hidden != nullptr;
@@ -74,7 +75,14 @@ ChannelGuard ChannelGuard::of(ec_t ec) {
   }
 }
 
-bool Channel::progress() noexcept { return look(); }
+bool Channel::progress() noexcept {
+  ++activity_;
+  const bool any = hub_->poll() > 0;
+  changed_ |= any;
+  look_at_requests();
+  if (!held_back_.empty()) emit_held_back();
+  return any;
+}
 
 // ------------------------------------------------------------------------------------- events
 
@@ -82,6 +90,7 @@ void Channel::offer(EventSource* source) noexcept {
   changed_ = true;
   if (hidden() || state_.closed || source->is_linked() || source->emit(*ring_)) return;
   held_back_.push_back(*source);
+  stir();
   signal_overflow();
 }
 
@@ -123,6 +132,14 @@ void Channel::signal_overflow() noexcept {
       del_source(source->id());
       break;
   }
+}
+
+[[gnu::noinline]] int Channel::look_on_for_one(event_data_t* event) noexcept {
+  for (unsigned looks = 1; looks < kLooks && ring_->empty() && is_calm() && !is_armed(); ++looks) {
+    if (look_for_one(event)) return 0;
+  }
+  if (ring_->empty() && saw_empty()) return -EAGAIN;
+  return take_events(event, 1) > 0 ? 0 : -EAGAIN;
 }
 
 [[gnu::noinline]] bool Channel::look_for_events_again() noexcept {
@@ -169,6 +186,7 @@ void Channel::leave_unquiet() noexcept {
 // Not while a thread is in epoll_wait: closing the descriptors would not wake it.
 void Channel::dispose(Lock& lock) noexcept {
   ++generation_;
+  stir();
   if (care_ != Care::kNone) forget_care();
   extension_.reset();
   hub_.reset();
@@ -196,6 +214,7 @@ void Channel::forget_care() noexcept {
 }
 
 OwnFd Channel::close_and_keep_descriptor() noexcept {
+  stir();
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, kick_.get(), nullptr);
   state_.closed = true;
   return std::move(epoll_);
@@ -203,6 +222,7 @@ OwnFd Channel::close_and_keep_descriptor() noexcept {
 
 int Channel::close() {
   if (attached_ > 0 || (requests_ != nullptr && requests_->under_way())) return -EBUSY;
+  stir();
   if (lingering_ > 0) {
     // The sockets go on under another number: this one is the program's to see closed now.
     OwnFd other(check_errno(fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0), "fcntl"));

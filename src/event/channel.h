@@ -11,7 +11,10 @@
 // 3. One thread at most leads: sleeps in epoll_wait. The others wait on futexes.
 // 4. Whatever puts an event into an armed channel from elsewhere kicks it, once per arming; and
 //    who takes the kick for an arming gives it back if there is something for the program.
-// 5. Who waits for a socket's state sleeps apart while there are events that nobody has taken: the
+// 5. calm_ is a memory: whoever does what ends it calls stir(). While the channel is calm, and
+// nobody
+//    puts anything into the ring, the end of a call has nothing to do but to give up the lock.
+// 6. Who waits for a socket's state sleeps apart while there are events that nobody has taken: the
 //    descriptor is readable then, for others.
 #pragma once
 
@@ -90,10 +93,33 @@ class Channel : private Deferred {
 
   // ec_next_events: the count, or -EAGAIN.
   [[gnu::always_inline]] int next_events(event_data_t* events, int n) noexcept {
-    if (!ring_->empty()) return take_events(events, n, 0);
-    const int given = look_for_events(events);
-    return given < 0 ? -EAGAIN : take_events(events, n, given);
+    return ring_->empty() && !look_for_events() ? -EAGAIN : take_events(events, n);
   }
+
+  // Whether there is nothing in the channel but sockets in their usual state, and nobody sleeps.
+  bool is_calm() const noexcept { return calm_ && hub_->is_calm(); }
+  // ec_next_event of a channel that is calm. From the ring; false: that is not all there is to it.
+  [[gnu::always_inline]] bool take_one(event_data_t* event) noexcept {
+    if (told_ != ring_->pushed() || !ring_->pop_unnoticed(*event)) return false;
+    empties_ = 0;
+    return true;
+  }
+  // And with an empty ring: looks once. True: a message came, alone and at rest, and *event
+  // describes it, which has not been in the ring.
+  [[gnu::always_inline]] bool look_for_one(event_data_t* event) noexcept {
+    ++activity_;
+    const CompletionHub::Look found = hub_->look(event);
+    if (found == CompletionHub::Look::kGiven) [[likely]] {
+      empties_ = 0;
+      return true;
+    }
+    changed_ |= found == CompletionHub::Look::kOther;
+    return false;
+  }
+  // The same after a look without such a message: 0 or -EAGAIN.
+  int look_on_for_one(event_data_t* event) noexcept;
+  // The end of a call that left the channel calm, and put nothing into the ring.
+  [[gnu::always_inline]] void leave_calm() noexcept { mutex_.unlock(); }
   int post(uint64_t value, void* cookie) noexcept;
   // The descriptor will be slept on: arm at the first sight of emptiness, do not spin on it.
   void arm_strictly() noexcept { strict_ = true; }
@@ -140,6 +166,7 @@ class Channel : private Deferred {
     --attached_;
     ++lingering_;
     ++cares_;
+    stir();
   }
   void lingered() noexcept {
     --lingering_;
@@ -163,6 +190,7 @@ class Channel : private Deferred {
     if (!is_quiet()) return leave_unquiet();
     told_ = ring_->pushed();
     claimed_ = changed_ = false;
+    if (!calm_) find_whether_calm();
     mutex_.unlock();
   }
 
@@ -246,10 +274,9 @@ class Channel : private Deferred {
   // be done to the library's.
   void forget_closed_fd(int fd) noexcept { del_fd(fd); }
   void take_ready(const epoll_event* ready, int n) noexcept;
-  int look_for_events(event_data_t* first) noexcept;
-  bool look() noexcept;
+  bool look_for_events() noexcept;
   bool look_for_events_again() noexcept;
-  int take_events(event_data_t* events, int n, int count) noexcept;
+  int take_events(event_data_t* events, int n) noexcept;
   void taken(EventNote note) noexcept;
   void after_taking() noexcept;
   void emit_held_back() noexcept;
@@ -258,9 +285,15 @@ class Channel : private Deferred {
     return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
            !wants_care() && !hub_->armed_for_too_little();
   }
+  void find_whether_calm() noexcept {
+    calm_ = state_.is_usual() && waiters_.empty() && cares_ == 0 && sources_->empty() &&
+            requests_ == nullptr && held_back_.empty();
+  }
+  void stir() noexcept { calm_ = false; }
   void count_care(int& reason, bool on) noexcept {
     reason += on ? 1 : -1;
     cares_ += on ? 1 : -1;
+    stir();
   }
   bool wants_care() const noexcept {
     if (cares_ == 0 && !hub_->holding()) return false;
@@ -286,6 +319,7 @@ class Channel : private Deferred {
   };
 
   Mutex mutex_;
+  bool calm_ = false;        // is_calm(), but for the hub; invariant 5
   uint64_t generation_ = 0;  // of this use of the object
   State state_;
 
@@ -398,29 +432,15 @@ class ChannelGuard {
   uint64_t generation_ = 0;
 };
 
-// Part of what a program that polls does most.
-[[gnu::always_inline]] inline bool Channel::look() noexcept {
-  ++activity_;
-  const bool any = hub_->poll() > 0;
-  changed_ |= any;
-  look_at_requests();
-  if (!held_back_.empty()) emit_held_back();
-  return any;
-}
-
-// How many are in *first already, 0 or 1; -1: there is none, and the program is told so.
-[[gnu::always_inline]] inline int Channel::look_for_events(event_data_t* first) noexcept {
+// False: there are none, and the program is told so.
+[[gnu::always_inline]] inline bool Channel::look_for_events() noexcept {
   if (!sources_->empty()) harvest();
-  ring_->want(first);
-  look();
-  if (ring_->has_given()) return 1;
-  ring_->want(nullptr);
-  return !ring_->empty() || look_for_events_again() ? 0 : -1;
+  progress();
+  return !ring_->empty() || look_for_events_again();
 }
 
-// Beside the first `count`, which are there.
-[[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n,
-                                                       int count) noexcept {
+[[gnu::always_inline]] inline int Channel::take_events(event_data_t* events, int n) noexcept {
+  int count = 0;
   for (; count < n; ++count) {
     const EventNote* const note = ring_->pop(events[count]);
     if (note == nullptr) break;
@@ -474,6 +494,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       arm_for_what_was_posted();
       if (ready()) break;
       if (Deferred::any()) continue;
+      stir();
       result = waiters_.wait(lock, what, deadline);
     } else {
       // The second look: what came before the arming wakes nobody. What it takes may call for

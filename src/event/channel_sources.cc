@@ -39,6 +39,7 @@ void Channel::harvest() noexcept {
 }
 
 int Channel::add_fd(int fd, uint32_t events, void* cookie) {
+  stir();
   int result = sources_->add_fd(fd, events, cookie);
   if (result == -ESTALE) {
     del_fd(fd);
@@ -65,6 +66,7 @@ int Channel::del_fd(int fd) noexcept {
 }
 
 int Channel::add_source(Sources::Owner source) {
+  stir();
   if (source->fd() >= 0) forget_closed_fd(source->fd());
   return sources_->add(std::move(source));
 }
@@ -84,6 +86,7 @@ Sources::Owner Channel::del_source(int id) noexcept {
 
 void Channel::set_requests(std::unique_ptr<RequestSource> requests) noexcept {
   requests_ = std::move(requests);
+  stir();
 }
 
 void Channel::run() noexcept {

@@ -76,6 +76,7 @@ void Channel::arm() noexcept {
     [[maybe_unused]] const int result = eventfd_read(kick_.get(), &count);
     kicked_ = false;
     state_.took_kick = true;
+    stir();
   }
   if (hub_->needs_arming()) hub_->arm();
   armed_ = true;
@@ -150,6 +151,7 @@ void Channel::wake_apart() noexcept {
 
 int Channel::lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept {
   state_.leading = true;
+  stir();
   leader_waits_for_ = what;
   apart_ = what == WaitFor::kState && has_content();
   state_.took_kick = false;

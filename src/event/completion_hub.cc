@@ -13,6 +13,15 @@ namespace {
 
 constexpr uint32_t kRoomyQueuePairs = 8;  // what a channel's first completion queue has room for
 
+// Stands where there is no queue.
+class NoQueue final : public provider::CompletionQueue {
+ public:
+  uint32_t capacity() const noexcept override { return 0; }
+  int poll(int, ibv_wc*) noexcept override { return 0; }
+  int arm(bool) noexcept override { return 0; }
+};
+constinit NoQueue no_queue;
+
 }  // namespace
 
 CompletionHub::~CompletionHub() {
@@ -50,6 +59,7 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
   polled_.reserve(polled_.size() + 1);
   group.queues.push_back({group.channel->create_queue(wish), 0});
   polled_.push_back(group.queues.back().queue.get());
+  find_whether_calm();
   // Somebody may be asleep already, trusting that all queues are armed.
   if (armed_) group.queues.back().queue->arm(solicited_only_);
   return group.queues.back();
@@ -127,6 +137,21 @@ void CompletionHub::forget(CompletionHandler* handler) noexcept {
   return total;
 }
 
+// What look() found that is not a single completion with an event.
+[[gnu::noinline]] CompletionHub::Look CompletionHub::take_others(
+    int n, const ibv_wc* completions) noexcept {
+  if (n < 0) {
+    poll_failed(-n);
+    return Look::kNothing;
+  }
+  provider::CompletionQueue& queue = *polled_.front();
+  for (int i = 0; i < n; ++i) dispatch(completions[i]);
+  if (n == kPollBatch) poll_on(queue);
+  seen_since_arm_ = true;
+  settle_touched();
+  return Look::kOther;
+}
+
 void CompletionHub::settle_touched() noexcept {
   // By index: a handler that settles may leave, or post and so let another in.
   for (size_t i = 0; i < touched_.size(); ++i) {
@@ -158,6 +183,7 @@ void CompletionHub::arm() noexcept {
   armed_ = true;
   solicited_only_ = solicited_only;
   seen_since_arm_ = false;
+  find_whether_calm();
 }
 
 void CompletionHub::arm_for_all() noexcept {
@@ -166,6 +192,15 @@ void CompletionHub::arm_for_all() noexcept {
     for (Queue& queue : group.queues) queue.queue->arm(false);
   }
   solicited_only_ = false;
+  find_whether_calm();
+}
+
+void CompletionHub::find_whether_calm() noexcept {
+  if (polled_.size() > 1 || !held_.empty() || solicited_only_) {
+    only_ = nullptr;
+  } else {
+    only_ = polled_.empty() ? &no_queue : polled_.front();
+  }
 }
 
 void CompletionHub::hold(CompletionHandler* handler) noexcept {
@@ -173,12 +208,14 @@ void CompletionHub::hold(CompletionHandler* handler) noexcept {
   if (handler->held_) return;
   handler->held_ = true;
   held_.push_back(handler);
+  only_ = nullptr;
 }
 
 void CompletionHub::unhold(CompletionHandler* handler) noexcept {
   if (!handler->held_) return;
   handler->held_ = false;
   std::erase(held_, handler);
+  find_whether_calm();
 }
 
 void CompletionHub::before_sleep() noexcept {

@@ -39,7 +39,9 @@ class CompletionHub {
   // Completion channels are added to `epoll_fd` with `epoll_data`. `roomy`: many queue pairs are
   // to be expected.
   CompletionHub(int epoll_fd, uint64_t epoll_data, bool roomy, Adding adding) noexcept
-      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy), adding_(std::move(adding)) {}
+      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy), adding_(std::move(adding)) {
+    find_whether_calm();
+  }
   ~CompletionHub();
   CompletionHub(const CompletionHub&) = delete;
   CompletionHub& operator=(const CompletionHub&) = delete;
@@ -70,7 +72,18 @@ class CompletionHub {
   // Takes completions and dispatches them; how many. Of each queue so many at most: more may be
   // there.
   static constexpr int kMostAtOnce = 256;
-  [[gnu::always_inline]] int poll() noexcept;
+  int poll() noexcept;
+
+  // Whether there is one queue at most, nothing is held, and the descriptor tells of all that
+  // comes.
+  bool is_calm() const noexcept { return only_ != nullptr; }
+  // The same as poll() where it is so, for one who wants an event.
+  enum class Look : uint8_t {
+    kNothing,
+    kGiven,  // one completion, which was complete with an event in `place`
+    kOther,  // others, as poll()
+  };
+  [[gnu::always_inline]] Look look(event_data_t* place) noexcept;
 
   // Asks for a notification at the next completion. Call poll once more afterwards.
   void arm() noexcept;
@@ -135,9 +148,12 @@ class CompletionHub {
   Queue& queue_with_room(Group& group, uint32_t entries);
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
   int poll_on(provider::CompletionQueue& queue) noexcept;
+  Look take_others(int n, const ibv_wc* completions) noexcept;
   static void poll_failed(int error) noexcept;
   int take(provider::CompletionQueue& queue, ibv_wc* completions) noexcept;
+  CompletionHandler* handler_of(const ibv_wc& wc) const noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
+  void find_whether_calm() noexcept;
   void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;
 
@@ -151,6 +167,7 @@ class CompletionHub {
   uint32_t in_flight_ = 0;
   std::vector<Group> groups_;
   std::vector<provider::CompletionQueue*> polled_;  // all of theirs
+  provider::CompletionQueue* only_ = nullptr;       // is_calm()
   std::vector<Place> places_;
   std::vector<uint32_t> free_places_;
   std::vector<CompletionHandler*> touched_;
@@ -158,15 +175,35 @@ class CompletionHub {
   uint64_t holds_ = 0;
 };
 
+// NULL: nobody's any more.
+[[gnu::always_inline]] inline CompletionHandler* CompletionHub::handler_of(
+    const ibv_wc& wc) const noexcept {
+  const Place* const place = places_.data() + wire::connection_of(wc.wr_id);
+  if (place >= places_.data() + places_.size()) return nullptr;
+  // With the base of a place that is nobody's nothing was posted.
+  return place->id_base == wire::base_of(wc.wr_id) ? place->handler : nullptr;
+}
+
+[[gnu::always_inline]] inline CompletionHub::Look CompletionHub::look(
+    event_data_t* place) noexcept {
+  ibv_wc completions[kPollBatch];
+  const int n = only_->poll(kPollBatch, completions);
+  if (n == 0) return Look::kNothing;
+  if (n == 1) {
+    CompletionHandler* const handler = handler_of(completions[0]);
+    if (handler != nullptr && handler->complete_at_rest(completions[0], place)) [[likely]] {
+      seen_since_arm_ = true;
+      return Look::kGiven;
+    }
+  }
+  return take_others(n, completions);
+}
+
 // Part of what each look is.
 [[gnu::always_inline]] inline void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
-  const uint32_t connection = wire::connection_of(wc.wr_id);
-  if (connection >= places_.size()) return;
-  const Place& place = places_[connection];
-  if (place.handler == nullptr || place.id_base != wire::base_of(wc.wr_id)) return;
+  CompletionHandler* const handler = handler_of(wc);
+  if (handler == nullptr || handler->complete_at_rest(wc, nullptr)) return;
   const wire::WorkId id = wire::decode_work_id(wc.wr_id);
-  CompletionHandler* const handler = place.handler;
-  if (handler->complete_at_rest(id.kind, id.index, wc)) return;
   touch(handler);
   handler->complete(id.kind, id.index, wc);
 }

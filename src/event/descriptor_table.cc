@@ -12,7 +12,7 @@ constinit DescriptorTable DescriptorTable::table_;
 void DescriptorTable::store(int fd, Type type, void* object) {
   const auto index = static_cast<unsigned>(fd);
   if (index >= static_cast<unsigned>(kChunks) << kChunkBits) throw_errno(EMFILE, "descriptor");
-  std::atomic<Chunk*>& place = chunks_[index >> kChunkBits];
+  std::atomic<Chunk*>& place = chunks_.place(index >> kChunkBits);
   Chunk* chunk = place.load(std::memory_order_acquire);
   if (chunk == nullptr) {
     auto fresh = std::make_unique<Chunk>();
@@ -28,7 +28,7 @@ void DescriptorTable::store(int fd, Type type, void* object) {
 void DescriptorTable::clear(int fd) noexcept {
   const auto index = static_cast<unsigned>(fd);
   if (index >= static_cast<unsigned>(kChunks) << kChunkBits) return;
-  Chunk* chunk = chunks_[index >> kChunkBits].load(std::memory_order_acquire);
+  Chunk* chunk = chunks_.at(index >> kChunkBits);
   if (chunk == nullptr) return;
   for (auto& entry : (*chunk)[index & (kChunkSize - 1)]) {
     entry.store(nullptr, std::memory_order_release);  // order: as in store
@@ -37,8 +37,8 @@ void DescriptorTable::clear(int fd) noexcept {
 
 uint32_t DescriptorTable::count_channels() const noexcept {
   uint32_t count = 0;
-  for (const std::atomic<Chunk*>& place : chunks_) {
-    const Chunk* const chunk = place.load(std::memory_order_acquire);
+  for (size_t i = 0; i < kChunks; ++i) {
+    const Chunk* const chunk = chunks_.at(i);
     if (chunk == nullptr) continue;
     // Relaxed: a number, no more.
     for (const Entry& entry : *chunk)

@@ -2,11 +2,13 @@
 //
 // From descriptor numbers to the library's objects. Reading takes no lock: an entry is one
 // atomic pointer to memory that is never given back (base/stable_pool.h); who has locked the
-// object asks again whether the entry still names it.
+// object asks again whether the entry still names it. A forked child finds nothing.
 #pragma once
 
 #include <array>
 #include <atomic>
+
+#include "base/parents_table.h"
 
 namespace sio::internal {
 
@@ -40,16 +42,16 @@ class DescriptorTable {
   void* load(int fd, Type type) const noexcept {
     const auto index = static_cast<unsigned>(fd);
     if (index >= static_cast<unsigned>(kChunks) << kChunkBits) return nullptr;
-    // Acquire: pairs with store, so that the object is seen as it was made ready.
-    const Chunk* chunk = chunks_[index >> kChunkBits].load(std::memory_order_acquire);
+    const Chunk* chunk = chunks_.at(index >> kChunkBits);
     if (chunk == nullptr) return nullptr;
+    // Acquire: pairs with store, so that the object is seen as it was made ready.
     return (*chunk)[index & (kChunkSize - 1)][type].load(std::memory_order_acquire);
   }
   void store(int fd, Type type, void* object);
 
   static DescriptorTable table_;  // trivially destroyed: nothing runs at exit
 
-  std::array<std::atomic<Chunk*>, kChunks> chunks_{};
+  ParentsTable<Chunk, kChunks> chunks_;
 };
 
 }  // namespace sio::internal

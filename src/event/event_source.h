@@ -31,9 +31,10 @@ using HeldBack = boost::intrusive::list<EventSource, boost::intrusive::constant_
 class CompletionHandler {
  public:
   virtual ~CompletionHandler() = default;
-  // Both: `kind` and `index` are those of its work_id. complete_at_rest() is asked first: true, it
-  // has done all there is to be done about it, without settle().
-  virtual bool complete_at_rest(wire::Work, uint32_t, const ibv_wc&) noexcept { return false; }
+  // A completion of its own is first offered so. True: it has done all there is to be done about
+  // it, without settle(), and if there is a `place` the event for it is there and not in the ring.
+  virtual bool complete_at_rest(const ibv_wc&, event_data_t* /*place*/) noexcept { return false; }
+  // `kind` and `index` are those of its work_id.
   virtual void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept = 0;
   // After a batch of completions of which at least one was its own.
   virtual void settle() noexcept = 0;

@@ -5,8 +5,6 @@
 // 2. An entry that was put in stays until it is taken or its source drops it: never overwritten.
 // 3. The records may lie in the program's memory and be scribbled on, so nothing is decided by
 //    what they hold; that is in the notes beside them.
-// 4. A message that comes while a program asks for an event and the ring is empty may be put where
-//    that one wants it: its source need not hear that it was taken.
 #pragma once
 
 #include <sio/ec.h>
@@ -14,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
 namespace sio::internal {
@@ -55,13 +52,6 @@ class EventRing {
     return records_[at];
   }
 
-  // Where the next event may be put that is a message, instead of into the ring; NULL: nowhere.
-  void want(event_data_t* place) noexcept { wanted_ = place; }
-  bool wants() const noexcept { return wanted_ != nullptr && live_ == 0; }
-  bool has_given() const noexcept { return wanted_ == nullptr; }
-  // Precondition: wants(). The caller fills in what is there.
-  event_data_t& give() noexcept { return *std::exchange(wanted_, nullptr); }
-
   // Takes the oldest event, and says what was remembered of it, which stands until something is put
   // in; NULL: there is none.
   const EventNote* pop(event_data_t& event) noexcept {
@@ -73,6 +63,18 @@ class EventRing {
       return &notes_[at];
     }
     return nullptr;
+  }
+
+  // The same if it is an event of which nobody hears that it was taken; false: it is not, or there
+  // is none.
+  bool pop_unnoticed(event_data_t& event) noexcept {
+    const EventNote& note = notes_[head_ & mask_];
+    if (live_ == 0 || (note.kind != EC_RECV && (note.source != nullptr || note.kind == 0))) {
+      return false;
+    }
+    event = records_[head_++ & mask_];
+    --live_;
+    return true;
   }
 
   // Drops the events of `source` for which `which(note)` is true.
@@ -114,7 +116,6 @@ class EventRing {
   size_t head_ = 0;  // counts on for ever; & mask_ is the place
   size_t tail_ = 0;
   size_t live_ = 0;  // entries that were not dropped
-  event_data_t* wanted_ = nullptr;
 };
 
 }  // namespace sio::internal

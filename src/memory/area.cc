@@ -53,11 +53,6 @@ Area* Area::on(Mapping memory, size_t requested, bool writable) {
   return area;
 }
 
-Area* Area::from_handle(dma_mem_t handle) noexcept {
-  Area* area = AreaTable::object_of(handle);
-  return area != nullptr && area->handle() == handle ? area : nullptr;
-}
-
 Area* Area::find(const void* p) noexcept { return AreaTable::find(p); }
 
 int Area::destroy(dma_mem_t handle, size_t size) noexcept {

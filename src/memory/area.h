@@ -26,13 +26,12 @@
 #include <mutex>
 
 #include "base/mutex.h"
+#include "memory/area_table.h"
 #include "memory/blocks.h"
 #include "memory/mapping.h"
 #include "memory/registrar.h"
 
 namespace sio::internal {
-
-inline constexpr unsigned kMaxAreas = 1024;
 
 class Area;
 class Region;
@@ -56,7 +55,10 @@ class Area {
   static Area* import(void* p, size_t size, bool writable);
 
   // The area of a handle; null for NULL, a stale handle, garbage. Lock-free.
-  static Area* from_handle(dma_mem_t handle) noexcept;
+  static Area* from_handle(dma_mem_t handle) noexcept {
+    Area* const area = AreaTable::object_of(handle);
+    return area != nullptr && area->handle() == handle ? area : nullptr;
+  }
 
   // The area that p lies in, or null. Lock-free, linear in the number of areas.
   static Area* find(const void* p) noexcept;
@@ -102,6 +104,12 @@ class Area {
   // -EINVAL if the program does not own that, or it is in flight. Of several threads that release
   // the same, exactly one succeeds.
   int release(void* p, size_t n) noexcept;
+  // The same, of which release() is made (plain_release.h): a lone message, as most are, 0; if
+  // somebody may have to be told of it, told(region, slot) returns the slot, and is the result; if
+  // it is not that, or not one of the usual region, other(). And all the rest.
+  template <typename Told, typename Other>
+  int release_plain(const void* p, size_t n, Told told, Other other) noexcept;
+  int release_not_plain(void* p, size_t n) noexcept;
 
   // Lends [p, p+n) to a send. It must lie in one block or received message of the program's;
   // `whole`: and be all of it, as SIO_RELEASE asks. Any number of flights of one block may be

@@ -6,6 +6,7 @@
 
 #include "memory/area.h"
 #include "memory/bulk_pool.h"
+#include "memory/plain_release.h"
 #include "memory/region.h"
 
 namespace sio::internal {
@@ -73,11 +74,15 @@ void Area::give_back(uint32_t block) noexcept {
 }
 
 int Area::release(void* p, size_t n) noexcept {
-  // Mostly a message of the same region as the last one. It knows itself what is in it and what the
-  // program owns; if that is not so the long way tells.
+  return release_plain(
+      p, n, [](Region& region, uint32_t slot) { return region.return_released(slot); },
+      [=, this] { return release_not_plain(p, n); });
+}
+
+int Area::release_not_plain(void* p, size_t n) noexcept {
+  // Of the same region as the last one, too; if that is not so the long way tells.
   Region* const recent = recent_.load(kLoad);
-  if (recent != nullptr && contains(p) && recent->release(p, n) == 0) [[likely]]
-    return 0;
+  if (recent != nullptr && contains(p) && recent->release_part(p, n) == 0) return 0;
   return release_other(p, n);
 }
 

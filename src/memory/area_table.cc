@@ -2,7 +2,6 @@
 #include "memory/area_table.h"
 
 #include <array>
-#include <atomic>
 #include <mutex>
 
 #include "base/error.h"
@@ -11,20 +10,11 @@
 namespace sio::internal {
 namespace {
 
-// A handle: 63..32 generation, 31..0 1 + number.
 static_assert(sizeof(dma_mem_t) == 8, "handles take 64 bits");
 
 dma_mem_t make_handle(uint32_t number, uint32_t generation) noexcept {
   return reinterpret_cast<dma_mem_t>(uintptr_t{generation} << 32 | (number + 1));
 }
-
-uint32_t number_of(dma_mem_t handle) noexcept {
-  return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(handle)) - 1;
-}
-
-// Filled from the front, never emptied.
-std::array<std::atomic<Area*>, kMaxAreas> objects;
-std::atomic<uint32_t> object_count{0};
 
 std::mutex mutex;
 // Under the mutex:
@@ -33,17 +23,11 @@ std::array<bool, kMaxAreas> taken;
 
 }  // namespace
 
-Area* AreaTable::object_of(dma_mem_t handle) noexcept {
-  const uint32_t number = number_of(handle);
-  if (number >= kMaxAreas) return nullptr;
-  return objects[number].load(std::memory_order_acquire);  // acquire: finds the object made
-}
-
 Area* AreaTable::find(const void* p) noexcept {
   // Acquire: finds as many objects made. An area whose maker gave p to us is among them.
-  const uint32_t count = object_count.load(std::memory_order_acquire);
+  const uint32_t count = count_.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) {
-    Area* area = objects[i].load(std::memory_order_relaxed);  // relaxed: ordered by the count
+    Area* area = objects_.at(i);
     if (area->contains(p)) return area;
   }
   return nullptr;
@@ -51,9 +35,9 @@ Area* AreaTable::find(const void* p) noexcept {
 
 bool AreaTable::overlaps(const void* p, size_t size) noexcept {
   const auto first = reinterpret_cast<uintptr_t>(p);
-  const uint32_t count = object_count.load(std::memory_order_acquire);  // as in find()
+  const uint32_t count = count_.load(std::memory_order_acquire);  // as in find()
   for (uint32_t i = 0; i < count; ++i) {
-    const Area* area = objects[i].load(std::memory_order_relaxed);
+    const Area* area = objects_.at(i);
     const auto base = reinterpret_cast<uintptr_t>(area->base());
     if (base != 0 && base < first + size && first < base + area->size()) return true;
   }
@@ -63,9 +47,9 @@ bool AreaTable::overlaps(const void* p, size_t size) noexcept {
 void AreaTable::count(uint32_t& areas, uint64_t& bytes) noexcept {
   areas = 0;
   bytes = 0;
-  const uint32_t made = object_count.load(std::memory_order_acquire);  // as in find()
+  const uint32_t made = count_.load(std::memory_order_acquire);  // as in find()
   for (uint32_t i = 0; i < made; ++i) {
-    const size_t size = objects[i].load(std::memory_order_relaxed)->size();
+    const size_t size = objects_.at(i)->size();
     areas += size > 0 ? 1 : 0;
     bytes += size;
   }
@@ -76,11 +60,12 @@ Area* AreaTable::take(dma_mem_t& handle) {
   uint32_t number = 0;
   while (number < kMaxAreas && taken[number]) ++number;
   if (number == kMaxAreas) throw_errno(EMFILE, "too many areas");
-  Area* area = objects[number].load(std::memory_order_relaxed);  // relaxed: under the mutex
+  std::atomic<Area*>& place = objects_.place(number);
+  Area* area = place.load(std::memory_order_relaxed);  // relaxed: under the mutex
   if (area == nullptr) {
     area = new Area;
-    objects[number].store(area, std::memory_order_release);  // release: the object is made
-    object_count.store(number + 1, std::memory_order_release);
+    place.store(area, std::memory_order_release);  // release: the object is made
+    count_.store(number + 1, std::memory_order_release);
   }
   taken[number] = true;
   handle = make_handle(number, ++generations[number]);

@@ -75,21 +75,24 @@ class Region {
   }
 
   // A lone message of `len` bytes landed in the slot and is the program's at once: arrived(),
-  // hand_out() and finish() in one.
-  void deliver(uint32_t i, uint32_t len) noexcept {
+  // hand_out() and finish() in one. Where it lies.
+  char* deliver(uint32_t i, uint32_t len) noexcept {
     Slot& slot = record(i);
+    char* const data = this->slot(i);
     slot.use.store(Slot::Use::kLone, std::memory_order_relaxed);  // ordered by the references
     ++received_;
     // Release, both: as in arrived() and hand_out(). There is no decoder, so one reference will do.
     slot.refs.store(Slot::kReference, std::memory_order_release);
-    slot.lone.store(lone_held(i, len), std::memory_order_release);
+    slot.lone.store(piece::lone(reinterpret_cast<uintptr_t>(data), piece::held(len)),
+                    std::memory_order_release);
+    return data;
   }
 
   // The same three for a slot with bytes of a stream: hand_out_bytes() gives the next n of them;
   // `last`: there are no more.
   void arrived_bytes(uint32_t slot) noexcept;
   void hand_out_bytes(uint32_t slot, uint32_t n, bool last) noexcept;
-  void deliver_bytes(uint32_t slot, uint32_t len) noexcept;
+  char* deliver_bytes(uint32_t slot, uint32_t len) noexcept;
 
   // The decoder hands out no more from this slot. Once per arrived(). If the program has released
   // everything (or nothing was handed out) the slot returns at once.
@@ -124,7 +127,17 @@ class Region {
 
   // The program's side: any thread, lock-free. region_data.cc. Called by Area, which found that p
   // lies in this region's block; see there for the meaning.
-  int release(void* p, size_t n) noexcept;
+  int release(const void* p, size_t n) noexcept;
+  // The same, of which release() is made: a lone message (see Area); and a message of a train, or
+  // bytes of a stream.
+  template <typename Told, typename Other>
+  int release_plain(const Area& of, const void* p, size_t n, Told told, Other other) noexcept;
+  int release_part(const void* p, size_t n) noexcept;
+  // A slot has no references any more; somebody may hear of it.
+  int return_released(uint32_t slot) noexcept {
+    slot_returned(slot, true);
+    return 0;
+  }
   int begin_flight(const void* p, size_t n, Flight& flight, bool whole) noexcept;
   void end_flight(uint32_t piece, bool release) noexcept;
 
@@ -178,9 +191,8 @@ class Region {
   static void unpin(SlotArray& array, uint32_t slot) noexcept;
   template <typename Word>
   static bool take_word(std::atomic<Word>& word, Word held) noexcept;
-  static bool release_lone(const Spot& spot, uint64_t held) noexcept;
-  static int put_back(const Spot& spot, uint64_t held) noexcept;
-  int release_part(const Spot& spot, size_t n) noexcept;
+  static void put_back(Slot& record, uint64_t held) noexcept;
+  bool return_plain(Slot& record, uint32_t slot) noexcept;
   bool release_piece(const Spot& spot, size_t n) const noexcept;
   uint32_t start_of(const Spot& spot) const noexcept;
   int begin_piece(Spot& spot, const void* p, size_t n, bool whole) noexcept;

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "memory/piece.h"
+#include "memory/plain_release.h"
 #include "memory/region.h"
 #include "memory/tables.h"
 
@@ -18,16 +19,6 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kSwap = std::memory_order_acq_rel;
 
 }  // namespace
-
-// Where p lies, with a reference to its slot.
-struct Region::Spot {
-  SlotArray* array;
-  Slot* record;
-  uintptr_t base;  // the region's first byte, and the size of its slots
-  uint32_t size;
-  uint32_t slot;
-  uint32_t start;  // bytes from the slot's start
-};
 
 // The slot has no references, and until it is pushed nobody else will touch it; so the region stays
 // until then as well (invariant 6).
@@ -54,29 +45,6 @@ void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
   if (left == 0) slot_returned(slot, notify);
 }
 
-// Where p lies, if this is a region that stands still. Part of what is called for each message.
-[[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
-  SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
-  const uintptr_t base = base_.load(kRelaxed);
-  const uint32_t size = slot_size();
-  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
-  if (array == nullptr || offset >= kMostBytes) return false;
-  // The quotient, if the fraction is of the same geometry; so it is looked whether it can be.
-  const auto slot = static_cast<uint32_t>(
-      static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
-  const uintptr_t start = offset - size_t{slot} * size;
-  if (slot >= array->capacity || start >= size) return false;
-  spot = {array, &array->slots[slot], base, size, slot, static_cast<uint32_t>(start)};
-  return true;
-}
-
-// Once there is a reference to the slot: did we look at this region while it came to life or ended,
-// so that the slot is another's? What stands still now decides.
-[[gnu::always_inline]] inline bool Region::is_ours(const Spot& spot) const noexcept {
-  return spot.array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == spot.base &&
-         slot_size() == spot.size;
-}
-
 // Takes a reference to the slot, if it has any: then it is received, and it and its region stand
 // still until the reference is dropped. Part of what is called for each message.
 [[gnu::always_inline]] inline bool Region::pin(const Spot& spot) noexcept {
@@ -95,45 +63,23 @@ void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
   array.owner.load(kRelaxed)->drop(slot, Slot::kReference, true);
 }
 
-template <typename Word>
-[[gnu::always_inline]] inline bool Region::take_word(std::atomic<Word>& word, Word held) noexcept {
-  if (word.load(kRelaxed) != held) return false;  // for nothing a swap costs as much
-  return word.compare_exchange_strong(held, 0, kSwap, kRelaxed);
-}
-
-int Region::release(void* p, size_t n) noexcept {
-  Spot spot;
-  if (!find_spot(p, spot) || n > piece::kMaxLength) return -EINVAL;
-  const uint64_t held =
-      piece::lone(reinterpret_cast<uintptr_t>(p), piece::held(static_cast<uint32_t>(n)));
-  if (!release_lone(spot, held)) [[unlikely]]
-    return release_part(spot, n);
-  if (!is_ours(spot)) return put_back(spot, held);
-  if (spot.record->refs.fetch_sub(Slot::kReference, kSwap) == Slot::kReference) {
-    slot_returned(spot.slot, true);
-  }
-  return 0;
-}
-
-// A lone message without a pin: whose it is has its reference until then. Who is asked for
-// another's, since it had that memory or those records before (Area::recent_), finds no such word:
-// the address in it is not the same, unless it had both.
-[[gnu::always_inline]] inline bool Region::release_lone(const Spot& spot, uint64_t held) noexcept {
-  return spot.start == 0 && take_word(spot.record->lone, held);
+int Region::release(const void* p, size_t n) noexcept {
+  return release_plain(
+      area(), p, n, [](Region& region, uint32_t slot) { return region.return_released(slot); },
+      [=, this] { return release_part(p, n); });
 }
 
 // It is another region's: we are the one that had this address and this record before (Area::
 // release() asks such a one), and the next one asked will take it. Nobody else has any business
 // with this address meanwhile, and with the word the message's reference was ours.
-[[gnu::cold]] int Region::put_back(const Spot& spot, uint64_t held) noexcept {
+[[gnu::cold]] void Region::put_back(Slot& record, uint64_t held) noexcept {
   // Release: as in hand_out().
-  spot.record->lone.store(held, std::memory_order_release);
-  return -EINVAL;
+  record.lone.store(held, std::memory_order_release);
 }
 
-// A message of a train, or bytes of a stream.
-int Region::release_part(const Spot& spot, size_t n) noexcept {
-  if (!pin(spot)) return -EINVAL;
+int Region::release_part(const void* p, size_t n) noexcept {
+  Spot spot;
+  if (!find_spot(p, spot) || n > piece::kMaxLength || !pin(spot)) return -EINVAL;
   const Slot::Use use = spot.record->use.load(kRelaxed);
   bool last = true;  // of what the reference of the message, or the stretch, is for
   const bool released =

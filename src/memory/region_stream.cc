@@ -27,13 +27,14 @@ void Region::arrived_bytes(uint32_t i) noexcept {
   begin_use(i, Slot::Use::kBytes);
 }
 
-void Region::deliver_bytes(uint32_t i, uint32_t len) noexcept {
+char* Region::deliver_bytes(uint32_t i, uint32_t len) noexcept {
   Slot& slot = record(i);
   slot.use.store(Slot::Use::kBytes, kRelaxed);
   ++received_;
   // As in deliver().
   slot.refs.store(Slot::kReference, std::memory_order_release);
   slot.stretch.store(stretch::held(len), std::memory_order_release);
+  return this->slot(i);
 }
 
 void Region::hand_out_bytes(uint32_t i, uint32_t n, bool last) noexcept {

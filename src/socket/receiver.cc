@@ -9,6 +9,7 @@ Receiver::Receiver(Link& link, std::unique_ptr<Receives> receives, bool stream)
     : link_(link),
       receives_(std::move(receives)),
       region_(&receives_->region()),
+      memory_(region_->area().handle()),
       stream_(stream),
       filled_(receives_->filled()) {}
 

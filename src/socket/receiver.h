@@ -43,9 +43,14 @@ class Receiver {
   // called for each message.
   [[gnu::always_inline]] IncomingMessage deliver(uint32_t slot, uint32_t length) noexcept {
     receives_->completed();
-    stream_ ? region_->deliver_bytes(slot, length) : region_->deliver(slot, length);
     count(length);
-    return {region_->slot(slot), length, slot, 0};
+    return {region_->deliver(slot, length), length, slot, 0};
+  }
+  // The same of bytes of a stream, more than none.
+  IncomingMessage deliver_bytes(uint32_t slot, uint32_t length) noexcept {
+    receives_->completed();
+    count(length);
+    return {region_->deliver_bytes(slot, length), length, slot, 0};
   }
   // A receive completed. The slot of what is no message goes straight back.
   void message(uint32_t slot, uint32_t length) noexcept;  // of a stream: bytes, more than none
@@ -84,7 +89,7 @@ class Receiver {
     slot == kNoSlot ? bulk_->take_back(offset) : region_->take_back(slot, offset);
   }
   bool broken() const noexcept { return broken_; }
-  bool empty() const noexcept { return !have_next_ && filled_.empty(); }
+  bool empty() const noexcept { return filled_.empty(); }
   bool has_next() const noexcept {
     return have_next_ || (!filled_.empty() && !broken_ && !waits_for_bulk());
   }
@@ -99,6 +104,7 @@ class Receiver {
 
   Receives& receives() const noexcept { return *receives_; }
   Region* region() const noexcept { return region_; }
+  dma_mem_t memory() const noexcept { return memory_; }  // the region's
 
  private:
   using Filled = FilledSlots::Filled;
@@ -113,13 +119,14 @@ class Receiver {
 
   Link& link_;
   const std::unique_ptr<Receives> receives_;
-  Region* const region_;  // of these
+  Region* const region_;    // of these
+  const dma_mem_t memory_;  // of that
   BulkReceiver* bulk_ = nullptr;
   const bool stream_;
   FilledSlots& filled_;           // of these, too
   wire::TrainReader reader_;      // of the train at the head
   bool reading_ = false;          // reader_ is set
-  bool have_next_ = false;        // next_ was read and not taken
+  bool have_next_ = false;        // next_ was read and not taken; it lies in what is filled
   bool at_announcement_ = false;  // was read: the next one is that of the bulk lane
   IncomingMessage next_{};
   bool broken_ = false;

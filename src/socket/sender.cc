@@ -33,7 +33,9 @@ void Sender::prepare(uint32_t quota, bool stream) {
   joined_ = true;
   posted_ring_.resize(std::bit_ceil(queue_size(quota)));
   posted_mask_ = static_cast<uint32_t>(posted_ring_.size()) - 1;
-  send_.opcode = IBV_WR_SEND_WITH_IMM;
+  send_.opcode = plain_.opcode = IBV_WR_SEND_WITH_IMM;
+  plain_.sg_list = &plain_sge_;
+  plain_.num_sge = 1;
   // Until the peer has said more, any peer takes this much.
   train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge(), !stream_);
 }
@@ -50,7 +52,8 @@ void Sender::open(const Limits& limits) noexcept {
   credits_ = data_credits_ + kControlSlots;
   train_.set_limits(limits.peer_slot_size, link_.queue_pair->max_send_sge(), !stream_);
   open_ = true;
-  plain_most_ = std::min(limits.peer_slot_size, link_.queue_pair->max_inline());
+  set_copy_max(limits.copy_max);
+  plain_window_ = limits.window - std::min(limits.window, 2u);
   plain_unsignalled_ = std::min(kMostUnsignalled, limits.quota / 2);
 }
 
@@ -79,11 +82,15 @@ bool Sender::window_may_be_open() const noexcept {
   return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
-// How many plain messages may be posted, as far as the window allows, before anything else has to
-// be asked again. What is heard meanwhile only makes them more.
-[[gnu::noinline]] uint32_t Sender::plain_room() const noexcept {
-  if (!train_.empty() || !rest_.empty() || !can_post_data()) return 0;
-  return std::min({limits_.quota - in_flight(), data_credits_, credits_ - 2});
+// Finds out how many plain messages may be posted, as far as the window allows, before anything
+// else has to be asked again. What is heard meanwhile only makes them more. What is owed rides in
+// the one that comes now, which is then the only one.
+[[gnu::noinline]] bool Sender::renew_plain() noexcept {
+  if (!train_.empty() || !rest_.empty() || !can_post_data()) return false;
+  const bool owes = (owed_data_ | owed_control_ | owed_grants_) != 0;
+  plain_.imm_data = owes ? take_owed(Kind::kMessage) : wire::encode_immediate({Kind::kMessage, 0});
+  plain_left_ = owes ? 1 : std::min({limits_.quota - in_flight(), data_credits_, credits_ - 2});
+  return true;
 }
 
 // Part of two functions that are called for each message.
@@ -299,9 +306,16 @@ void Sender::post_train() noexcept {
 
 // ------------------------------------------------------------------------------- the queue
 
-[[gnu::noinline]] bool Sender::comes_to_rest() noexcept {
-  at_rest_ = !holding() && !lane_due_ && owed_grants_ == 0;
-  return at_rest_;
+bool Sender::may_hear_at_rest(uint32_t imm_data) noexcept {
+  const bool rests = !holding() && !lane_due_ && owed_grants_ == 0 &&
+                     owed_control_ < kControlSlots / 2 && owed_data_ + 1 < link_.peer_credits;
+  uint32_t data;
+  uint32_t control;
+  if (!rests || !wire::decode_message(imm_data, data, control) || !add_credits(data, control)) {
+    return false;
+  }
+  rest_left_ = link_.peer_credits - owed_data_ - 1;  // then credits are due
+  return true;
 }
 
 void Sender::pump(bool force) noexcept {

@@ -20,6 +20,7 @@
 //    is one nothing more is.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -46,6 +47,7 @@ class Sender {
     uint32_t most_credits;  // and at most
     uint32_t quota;         // SENDs in flight at most
     uint32_t window;        // SENDs; invariant 3
+    uint32_t copy_max;      // bytes; set_copy_max()
   };
 
   Sender(Link& link, Outcomes& outcomes) noexcept : link_(link), outcomes_(outcomes) {}
@@ -61,6 +63,11 @@ class Sender {
   // The connection stands. Before, messages gather in a first train.
   void open(const Limits& limits) noexcept;
   bool opened() const noexcept { return open_; }
+  // Messages up to this are copied.
+  void set_copy_max(uint32_t bytes) noexcept {
+    limits_.copy_max = bytes;
+    plain_most_ = std::min({limits_.peer_slot_size, link_.queue_pair->max_inline(), bytes});
+  }
 
   // Whether it pays to look for completions before send(): the window was closed by a SEND some
   // time ago, so this is no burst, and a message should not wait for others.
@@ -71,15 +78,13 @@ class Sender {
   // The same; -EMSGSIZE: the device gathers fewer pieces.
   int send(const Gather& gather, bool alone, bool more) noexcept;
 
-  // The same of a message that is copied and of which nobody wants to hear, if there is nothing
-  // else to be done or to be thought of: by far the most are so.
-  enum class Plain : uint8_t {
-    kNot,      // nothing was done
-    kPosted,   // it has left
-    kInTrain,  // it leaves later: this holds
-    kFailed,   // post_error() says why
-  };
-  Plain send_plain(const void* data, size_t length, bool alone) noexcept;
+  // The same of a message that is copied and of which nobody wants to hear, where there is nothing
+  // else to be done or to be thought of: by far the most are so. It may be posted at once:
+  bool may_post_plain(size_t length) noexcept;
+  // False: post_error() says why not.
+  bool post_plain(const void* data, uint32_t length) noexcept;
+  // Or it goes behind others, to leave later: then this holds. False: nothing was done.
+  bool add_plain(const void* data, size_t length, bool alone) noexcept;
 
   // Bytes of a stream; so far as they do not leave at once, all or none of them are accepted.
   int stream(const OutgoingMessage& message, bool alone, bool more) noexcept;
@@ -119,25 +124,32 @@ class Sender {
   int post_error() const noexcept { return post_error_; }
 
   // A frame of the peer's has come: it keeps up.
-  void heard() noexcept { ahead_ -= ahead_ > 0 ? 1 : 0; }
+  void heard() noexcept {
+    ahead_ -= ahead_ > 0 ? 1 : 0;
+    rest_left_ = 0;
+  }
 
   // Credits to give, which ride in whatever goes next, or in a frame of their own.
   void owe_credits(uint32_t data, uint32_t control) noexcept {
     owed_data_ += data;
     owed_control_ += control;
+    stir();
   }
   // False: more than were used; the peer is lying.
   bool add_credits(uint32_t data, uint32_t control) noexcept;
 
-  // A frame with a message has come, which gives these credits, while there is nothing to be sent,
-  // nor will be when the peer has used up its credit. False: that is not so, and nothing was done.
-  bool hear_at_rest(uint32_t data, uint32_t control) noexcept {
-    const bool rests = (at_rest_ || comes_to_rest()) && owed_data_ + 1 < link_.peer_credits &&
-                       owed_control_ < wire::kControlSlots / 2;
-    if (!rests || ((data | control) != 0 && !add_credits(data, control))) return false;
-    heard();
+  // Whether there is nothing to be sent when a frame with this has come, which is a message, and
+  // the peer has used up a credit for it. False: perhaps not, then may_hear_at_rest() knows, and if
+  // so it takes what credits it gives.
+  bool rests_after(uint32_t imm_data) const noexcept {
+    return rest_left_ > 0 && wire::is_bare_message(imm_data);
+  }
+  bool may_hear_at_rest(uint32_t imm_data) noexcept;
+  // Then: it has come.
+  void hear_at_rest() noexcept {
+    --rest_left_;
+    ahead_ -= ahead_ > 0 ? 1 : 0;
     --link_.peer_credits;
-    return true;
   }
 
   void end() noexcept {
@@ -205,7 +217,6 @@ class Sender {
   bool window_open() const noexcept { return ahead_ < limits_.window; }
   bool wants_signal(const Posted& posted, bool awaited) const noexcept;
   bool take_buffer() noexcept;
-  Plain post_plain(const void* data, uint32_t length) noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;
   int send_alone(const Gather& gather) noexcept;
   int send_behind(const OutgoingMessage& message, bool alone, bool more) noexcept;
@@ -235,11 +246,10 @@ class Sender {
   void finish(Posted& posted, int error) noexcept;
   // Something more is to be done than to post single messages: who counts on it asks anew.
   void stir() noexcept {
-    at_rest_ = false;
+    rest_left_ = 0;
     plain_left_ = 0;
   }
-  bool comes_to_rest() noexcept;
-  uint32_t plain_room() const noexcept;
+  bool renew_plain() noexcept;
 
   Link& link_;
   Outcomes& outcomes_;
@@ -263,17 +273,21 @@ class Sender {
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 
-  // There is nothing to be sent: asked for each message that comes. False: perhaps there is not.
-  bool at_rest_ = false;
-  // Of plain messages: how many may be posted at least, as far as the window allows; the longest;
-  // and how many SENDs in a row go without a signal.
+  // So many messages may come, at least, before there is anything to be sent.
+  uint32_t rest_left_ = 0;
+  // Of plain messages: how many may be posted at least, as far as the window allows, and nothing is
+  // owed that would have to ride in them; the longest; how far the window may be closed; and how
+  // many SENDs in a row go without a signal.
   uint32_t plain_left_ = 0;
   uint32_t plain_most_ = 0;
+  uint32_t plain_window_ = 0;
   uint32_t plain_unsignalled_ = 0;
 
   Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
 
-  ibv_send_wr send_{};  // with what all SENDs have in common
+  ibv_send_wr send_{};   // with what all SENDs have in common
+  ibv_send_wr plain_{};  // with what all plain ones have
+  ibv_sge plain_sge_{};
 
   // The send queue: counts that go on for ever; posted_at() is the place, and empty unless
   // something comes back, of which laden_ are under way.

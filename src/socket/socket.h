@@ -37,8 +37,8 @@ namespace sio::internal {
 
 class SocketGuard;
 
-class Socket final : public EventSource,
-                     public CompletionHandler,
+class Socket final : public CompletionHandler,
+                     public EventSource,
                      public HiddenOwner,
                      private Deferred,
                      private SocketState {
@@ -130,11 +130,11 @@ class Socket final : public EventSource,
   void on_connection_event(provider::ConnectionEvent& event);
   bool owns_endpoint(uint64_t serial) const noexcept;
 
-  // EventSource, CompletionHandler, HiddenOwner.
+  // CompletionHandler, EventSource, HiddenOwner.
   bool emit(EventRing& ring) noexcept override;
   void taken(const EventNote& note) noexcept override;
   void channel_closed() noexcept override;
-  bool complete_at_rest(wire::Work kind, uint32_t slot, const ibv_wc& wc) noexcept override;
+  bool complete_at_rest(const ibv_wc& wc, event_data_t* place) noexcept override;
   void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept override;
   void settle() noexcept override;
   void before_sleep() noexcept override;
@@ -142,7 +142,6 @@ class Socket final : public EventSource,
 
  private:
   friend class SocketGuard;
-  friend class SocketHold;
   template <typename T>
   friend class StablePool;
   Socket() = default;
@@ -152,7 +151,9 @@ class Socket final : public EventSource,
   bool is_still(int fd, const Channel* in) const noexcept {
     return channel() == in && fd_ == fd && !rare_.closed;
   }
-  bool send_plain(const void* buf, size_t size) noexcept;
+  bool sends_plain(int fd, const Channel* in, const void* buf) const noexcept;
+  bool add_plain(const void* buf, size_t size) noexcept;
+  static bool leave_after(Channel* channel, bool sent) noexcept;
 
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
   int set_number(int option, int value);
@@ -324,6 +325,7 @@ class Socket final : public EventSource,
   void after_sending() noexcept;
   void update_hold() noexcept;
 
+  bool complete_nearly_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
@@ -374,32 +376,7 @@ class Socket final : public EventSource,
   std::atomic<uint64_t> generation_{0};  // of this use of the object
 };
 
-// A socket, locked, for the length of a call that does not wait.
-class SocketHold {
- public:
-  // Empty if there is anything the matter with that descriptor: a SocketGuard finds out what.
-  [[gnu::always_inline]] static SocketHold of(int fd) noexcept {
-    Socket* const socket = DescriptorTable::instance().socket(fd);
-    Channel* const channel = socket != nullptr ? socket->channel() : nullptr;
-    if (channel == nullptr) return SocketHold();
-    channel->mutex().lock();
-    return SocketHold(channel, socket->is_still(fd, channel) ? socket : nullptr);
-  }
-  SocketHold(const SocketHold&) = delete;
-  SocketHold& operator=(const SocketHold&) = delete;
-
-  explicit operator bool() const noexcept { return socket_ != nullptr; }
-  Socket* operator->() const noexcept { return socket_; }
-
- private:
-  SocketHold() noexcept = default;
-  SocketHold(Channel* locked, Socket* socket) noexcept : channel_(locked), socket_(socket) {}
-
-  ChannelHold channel_;
-  Socket* socket_ = nullptr;
-};
-
-// The same for a call that may wait.
+// A socket, locked, for the length of a call.
 class SocketGuard {
  public:
   // The socket of a descriptor; empty if it is none.
@@ -458,13 +435,15 @@ class SocketGuard {
 // Its event.
 [[gnu::always_inline]] inline void Socket::describe(event_data_t& event,
                                                     const IncomingMessage& message) noexcept {
-  event = {};
   event.kind = EC_RECV;
+  event.flags = 0;
   event.fd = fd_;
+  event.error = 0;
   event.cookie = cookie_;
+  event.pad[3] = event.pad[4] = 0;
   event.data.buf = message.data;
   event.data.len = message.length;
-  event.data.mem = receiver_->region()->area().handle();
+  event.data.mem = receiver_->memory();
 }
 
 }  // namespace sio::internal

@@ -192,6 +192,7 @@ void Socket::open_sender() noexcept {
   limits.quota = options_.send_quota;
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
+  limits.copy_max = options_.copy_max;
   sender_->open(limits);
   peer_address_ = endpoint_->peer_address();
   peer_.max_message =

@@ -166,7 +166,9 @@ int Socket::set_number(int option, int value) {
   if (number.before) unopened.emplace(*this);
   if (number.before && phase_ != Phase::kFresh) return -EISCONN;
   options_.*number.member = static_cast<uint32_t>(value);
-  if (option == SIO_KEEPALIVE_MS && sender_ != nullptr && phase_ == Phase::kOpen) start_keepalive();
+  if (sender_ == nullptr || phase_ != Phase::kOpen) return 0;
+  if (option == SIO_KEEPALIVE_MS) start_keepalive();
+  if (option == SIO_COPY_MAX) sender_->set_copy_max(options_.copy_max);
   return 0;
 }
 

@@ -123,7 +123,8 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
   --link_.peer_credits;
   if (train) return receiver_->train(slot, wc.byte_len);
   if (may_deliver_at_once()) {
-    push_message(channel()->ring(), receiver_->deliver(slot, wc.byte_len));
+    push_message(channel()->ring(), is_stream() ? receiver_->deliver_bytes(slot, wc.byte_len)
+                                                : receiver_->deliver(slot, wc.byte_len));
   } else {
     receiver_->message(slot, wc.byte_len);
   }
@@ -139,23 +140,34 @@ bool Socket::may_deliver_at_once() const noexcept {
 
 // Where latency counts most messages are so: alone, at rest, and there is nothing else to be done
 // or to be told. What is not quite so is left to complete().
-[[gnu::hot]] bool Socket::complete_at_rest(wire::Work kind, uint32_t slot,
-                                           const ibv_wc& wc) noexcept {
-  const bool arrival = kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
+[[gnu::hot]] bool Socket::complete_at_rest(const ibv_wc& wc, event_data_t* place) noexcept {
+  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
+  const bool arrival = id.kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
                        wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
   if (!arrival || rare_.any() || !outcomes_.all_told() || !receiver_->empty()) return false;
+  if (place == nullptr || is_stream() || !sender_->rests_after(wc.imm_data)) [[unlikely]]
+    return complete_nearly_at_rest(wc, place);
+  sender_->hear_at_rest();
+  ++frames_seen_;
+  describe(*place, receiver_->deliver(id.index, wc.byte_len));
+  return true;
+}
+
+// As few are: nothing has to be done before their event, but for the sender, and it may have to go
+// into the ring.
+[[gnu::noinline]] bool Socket::complete_nearly_at_rest(const ibv_wc& wc,
+                                                       event_data_t* place) noexcept {
   if (is_stream() && wc.byte_len == 0) return false;
   EventRing& ring = channel()->ring();
-  const bool wanted = ring.wants();
-  if ((!wanted && ring.full()) || slot >= receiver_->region()->slots()) return false;
-  uint32_t credits;
-  uint32_t control;
-  if (!wire::decode_message(wc.imm_data, credits, control)) return false;
-  if (!sender_->hear_at_rest(credits, control)) return false;
+  if (place == nullptr && ring.full()) return false;
+  if (!sender_->may_hear_at_rest(wc.imm_data)) return false;
+  sender_->hear_at_rest();
   ++frames_seen_;
-  const IncomingMessage message = receiver_->deliver(slot, wc.byte_len);
-  if (wanted) {
-    describe(ring.give(), message);
+  const uint32_t slot = wire::decode_work_id(wc.wr_id).index;
+  const IncomingMessage message = is_stream() ? receiver_->deliver_bytes(slot, wc.byte_len)
+                                              : receiver_->deliver(slot, wc.byte_len);
+  if (place != nullptr) {
+    describe(*place, message);
   } else {
     push_message(ring, message);
   }

@@ -66,7 +66,12 @@ inline bool decode_immediate(uint32_t imm_data, Immediate& imm) noexcept {
   return true;
 }
 
-// The same of one message without grants, as most frames are. False: another frame.
+// One message and nothing else, as most frames are.
+inline bool is_bare_message(uint32_t imm_data) noexcept {
+  return imm_data == encode_immediate({Kind::kMessage, 0});
+}
+
+// The same of one message without grants. False: another frame.
 inline bool decode_message(uint32_t imm_data, uint32_t& credits, uint32_t& control) noexcept {
   const uint32_t bits = ntohl(imm_data);
   credits = bits & kMaxCredits;

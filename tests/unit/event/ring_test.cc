@@ -36,22 +36,6 @@ TEST_F(Ring, HasRoomAgainWhenAllWasDropped) {
   EXPECT_FALSE(ring_.full());
 }
 
-// Else it would overtake what lies in the ring.
-TEST_F(Ring, IsPassedByOnlyWhileItIsEmptyAndOnce) {
-  event_data_t event{};
-  EXPECT_FALSE(ring_.wants());
-  ring_.want(&event);
-  EXPECT_TRUE(ring_.wants());
-  ring_.push({&one_, EC_RECV, 0, 0}) = {};
-  EXPECT_FALSE(ring_.wants());
-  EXPECT_FALSE(ring_.has_given());
-  ASSERT_NE(ring_.pop(event), nullptr);
-  EXPECT_TRUE(ring_.wants());
-  EXPECT_EQ(&ring_.give(), &event);
-  EXPECT_TRUE(ring_.has_given());
-  EXPECT_FALSE(ring_.wants());
-}
-
 TEST_F(Ring, KeepsWhatLiesBehindOrBeforeWhatWasDropped) {
   for (const bool first : {true, false}) {
     ring_.push({first ? &one_ : &other_, EC_RECV, 7, 0}) = {};

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// The short way of a lone message that the program gives back. It is part of sio_release, all of
+// it (as socket/plain_send.h is of sio_send). Any thread, at any time, with any pointer; lock-free.
+#pragma once
+
+#include "memory/area.h"
+#include "memory/piece.h"
+#include "memory/region.h"
+
+namespace sio::internal {
+
+// Where p lies, with a reference to its slot.
+struct Region::Spot {
+  SlotArray* array;
+  Slot* record;
+  uintptr_t base;  // the region's first byte, and the size of its slots
+  uint32_t size;
+  uint32_t slot;
+  uint32_t start;  // bytes from the slot's start
+};
+
+// Where p lies, if this is a region that stands still. It is one that was open once, so there is an
+// array.
+[[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
+  const uintptr_t base = base_.load(kRelaxed);
+  const uint32_t size = slot_size();
+  const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
+  if (offset >= kMostBytes) return false;
+  // The quotient, if the fraction is of the same geometry; so it is looked whether it can be.
+  const auto slot = static_cast<uint32_t>(
+      static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
+  const uintptr_t start = offset - size_t{slot} * size;
+  if (slot >= array->capacity || start >= size) return false;
+  spot = {array, &array->slots[slot], base, size, slot, static_cast<uint32_t>(start)};
+  return true;
+}
+
+// Once there is a reference to the slot: did we look at this region while it came to life or ended,
+// so that the slot is another's? What stands still now decides.
+[[gnu::always_inline]] inline bool Region::is_ours(const Spot& spot) const noexcept {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  return spot.array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == spot.base &&
+         slot_size() == spot.size;
+}
+
+// The message of that word is taken by this thread alone, with its reference. For the orders see
+// region_data.cc, kSwap.
+template <typename Word>
+[[gnu::always_inline]] inline bool Region::take_word(std::atomic<Word>& word, Word held) noexcept {
+  if (word.load(std::memory_order_relaxed) != held) return false;  // a swap in vain costs as much
+  return word.compare_exchange_strong(held, 0, std::memory_order_acq_rel,
+                                      std::memory_order_relaxed);
+}
+
+// Without a pin: whose the message is has its reference until then. Who is asked for another's,
+// since it had that memory or those records before (Area::recent_), finds no such word: the address
+// in it is not the same, unless it had both.
+template <typename Told, typename Other>
+[[gnu::always_inline]] inline int Region::release_plain(const Area& of, const void* p, size_t n,
+                                                        Told told, Other other) noexcept {
+  Spot spot;
+  if (&area() != &of || !find_spot(p, spot)) return other();
+  if (spot.start != 0 || n > piece::kMaxLength) return other();
+  const uint64_t held =
+      piece::lone(reinterpret_cast<uintptr_t>(p), piece::held(static_cast<uint32_t>(n)));
+  if (!take_word(spot.record->lone, held)) return other();
+  if (!is_ours(spot)) [[unlikely]] {
+    put_back(*spot.record, held);
+    return other();
+  }
+  if (spot.record->refs.fetch_sub(Slot::kReference, std::memory_order_acq_rel) ==
+          Slot::kReference &&
+      !return_plain(*spot.record, spot.slot)) [[unlikely]]
+    return told(*this, spot.slot);
+  return 0;
+}
+
+// Pushes a slot without references where nobody is to be told of it. False: perhaps somebody is.
+[[gnu::always_inline]] inline bool Region::return_plain(Slot& record, uint32_t slot) noexcept {
+  uint64_t word = returns_.load(std::memory_order_relaxed);
+  // With any of the marks this is more than any threshold.
+  const uint64_t high = (word >> 32) + 1;
+  if (high >= threshold_.load(std::memory_order_relaxed)) return false;
+  record.next = returns::first(word);
+  // Release: as in slot_returned().
+  return returns_.compare_exchange_strong(word, high << 32 | (slot + 1), std::memory_order_acq_rel,
+                                          std::memory_order_relaxed);
+}
+
+// Mostly a message of the same region as the last one. It knows itself what is in it and what the
+// program owns. If that is not so the long way tells.
+template <typename Told, typename Other>
+[[gnu::always_inline]] inline int Area::release_plain(const void* p, size_t n, Told told,
+                                                      Other other) noexcept {
+  Region* const recent = recent_.load(std::memory_order_acquire);  // finds it made
+  return recent != nullptr ? recent->release_plain(*this, p, n, told, other) : other();
+}
+
+}  // namespace sio::internal
