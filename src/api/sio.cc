@@ -8,6 +8,7 @@
 #include <span>
 
 #include "api/boundary.h"
+#include "socket/plain_send.h"
 #include "socket/socket.h"
 #include "stats/publisher.h"
 
@@ -53,6 +54,12 @@ int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, voi
     if (buf == nullptr && size > 0) return -EINVAL;
     return Socket::send(socket, buf, size, flags);
   });
+}
+
+[[gnu::noinline]] int send_less_plainly(Socket* socket, Channel* locked, int sock, const void* buf,
+                                        size_t size, int flags) {
+  const bool sent = socket->send_nearly_plain(locked, sock, buf, size);
+  return sent ? 0 : send_or_wait(sock, buf, size, flags);
 }
 
 int name_of(int sock, bool peer, sockaddr* addr, socklen_t* addrlen) {
@@ -174,7 +181,10 @@ int sio_nonblock(int sock, int on) {
 
 int sio_send(int sock, const void* buf, size_t size, int flags) {
   // In a forked child there is no such socket.
-  return Socket::send_at_once(sock, buf, size, flags) ? 0 : send_or_wait(sock, buf, size, flags);
+  return Socket::send_plain(sock, buf, size, flags, [=](Socket* socket, Channel* locked) {
+    return socket == nullptr ? send_or_wait(sock, buf, size, flags)
+                             : send_less_plainly(socket, locked, sock, buf, size, flags);
+  });
 }
 
 int sio_sendto(int sock, const void* buf, size_t size, int flags, const struct sockaddr* to,

@@ -132,14 +132,16 @@ void Region::take_back(uint32_t i, uint32_t offset) noexcept {
 }
 
 int Region::collect(uint32_t* slots, int max) noexcept {
+  const Slot* const records = array_.load(kRelaxed)->slots;
   int n = 0;
-  while (n < max) {
-    if (taken_ == kNoSlot && !take_returned()) break;
-    slots[n++] = taken_;
-    taken_ = record(taken_).next;
-    --taken_count_;
-    --received_;
-  }
+  do {
+    const int before = n;
+    uint32_t next = taken_;
+    for (; next != kNoSlot && n < max; next = records[next].next) slots[n++] = next;
+    taken_ = next;
+    taken_count_ -= static_cast<uint32_t>(n - before);
+  } while (n < max && take_returned());
+  received_ -= static_cast<uint32_t>(n);
   return n;
 }
 

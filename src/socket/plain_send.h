@@ -1,35 +1,37 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Sender: the short way of a message that is copied, of which nobody wants to hear, and beside
+// The short way of a message that is copied, of which nobody wants to hear, and beside
 // which there is nothing to be done. It is part of sio_send, all of it: what such a message costs
 // is mostly what lies between functions, so there are none.
 #pragma once
 
 #include "socket/sender.h"
+#include "socket/socket.h"
 
 namespace sio::internal {
 
 // While the window is far from closed. (An empty one is none of these: it has nothing to gather.)
-[[gnu::always_inline]] inline bool Sender::may_post_plain(size_t length) noexcept {
-  return length - 1 < plain_most_ && ahead_ < plain_window_ && (plain_left_ > 0 || renew_plain());
+[[gnu::always_inline]] inline bool Sender::may_post_plain(size_t length) const noexcept {
+  return length - 1 < plain_most_ && ahead_ < plain_window_ && plain_left_ > 0;
 }
 
-// As post_message() of one that is inlined. Nothing comes back.
+// As post_message() of one that is inlined and not signalled. Nothing comes back.
 [[gnu::always_inline]] inline bool Sender::post_plain(const void* data, uint32_t length) noexcept {
   plain_sge_.addr = reinterpret_cast<uintptr_t>(data);
   plain_sge_.length = length;
-  plain_.wr_id = link_.work_id(wire::Work::kSend, posted_);
-  plain_.send_flags = IBV_SEND_SOLICITED | IBV_SEND_INLINE;
-  if (++unsignalled_ >= plain_unsignalled_) {
-    plain_.send_flags |= IBV_SEND_SIGNALED;
-    unsignalled_ = 0;
-  }
-  messages_end_ = ++posted_;
+  ++plain_.wr_id;
   --plain_left_;
+  ++unsignalled_;
+  return post_as_plain(length);
+}
+
+[[gnu::always_inline]] inline bool Sender::post_as_plain(uint32_t length) noexcept {
+  ++posted_;
+  posted_after_messages_ = 0;
   ++ahead_;
-  --credits_;
   --data_credits_;
   ++link_.info.sends_posted;
+  --credits_;
   count_message(length);
   link_.hub->posted();
   ibv_send_wr* bad;
@@ -50,6 +52,30 @@ namespace sio::internal {
   train_.add_copy(data, bytes);
   count_message(bytes);
   return true;
+}
+
+// `other` is asked for the result where it is not such a message or not such a socket; given the
+// socket and its channel, that has been locked.
+template <typename Other>
+[[gnu::always_inline]] inline int Socket::send_plain(int fd, const void* buf, size_t size,
+                                                     int flags, Other other) noexcept {
+  const bool plain = buf != nullptr && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0;
+  Socket* const socket = plain ? DescriptorTable::instance().socket(fd) : nullptr;
+  Channel* const channel = socket != nullptr ? socket->channel() : nullptr;
+  if (channel == nullptr || !channel->mutex().try_lock()) return other(nullptr, nullptr);
+  if (!socket->sends_plain(fd, channel, buf) || !socket->sender_->may_post_plain(size)) [[unlikely]]
+    return other(socket, channel);
+  const bool posted = socket->sender_->post_plain(buf, static_cast<uint32_t>(size));
+  if (!posted || !channel->is_calm()) [[unlikely]]
+    return socket->leave_after_posting(channel, posted);
+  channel->leave_calm();
+  return 0;
+}
+
+// Whether it is this socket still, and a message from there may be copied and sent by it.
+[[gnu::always_inline]] inline bool Socket::sends_plain(int fd, const Channel* in,
+                                                       const void* buf) const noexcept {
+  return channel() == in && fd_ == fd && !rare_.any_for_sending() && sending_area(buf) == nullptr;
 }
 
 }  // namespace sio::internal

@@ -7,16 +7,12 @@
 
 namespace sio::internal {
 
-ReceiveChain::ReceiveChain(const Region& region, uint32_t lkey, const CompletionHub::Seat& seat,
-                           const uint32_t* slots, uint32_t n) noexcept {
-  const auto base = reinterpret_cast<uintptr_t>(region.slot(0));
-  const uint32_t size = region.slot_size();
-  const uint64_t id = seat.work_id(wire::Work::kReceive, 0);
-  for (uint32_t i = 0; i < n; ++i) {
-    sges[i] = {base + size_t{slots[i]} * size, size, lkey};
-    wrs[i] = {id | slots[i], &wrs[i + 1], &sges[i], 1};
+void ReceiveChain::prepare(const Region& region, uint32_t lkey) noexcept {
+  base_ = reinterpret_cast<uintptr_t>(region.slot(0));
+  for (uint32_t i = 0; i < kMost; ++i) {
+    sges_[i] = {base_, region.slot_size(), lkey};
+    wrs_[i] = {0, i + 1 < kMost ? &wrs_[i + 1] : nullptr, &sges_[i], 1};
   }
-  wrs[n - 1].next = nullptr;
 }
 
 OwnReceives::OwnReceives(Link& link, Region& region, void (*on_returned)(void*), void* arg)
@@ -28,6 +24,7 @@ OwnReceives::OwnReceives(Link& link, Region& region, void (*on_returned)(void*),
 }
 
 int OwnReceives::begin() noexcept {
+  chain_.prepare(region_, region_.area().lkey(link_.device->index()));
   uint32_t batch[ReceiveChain::kMost];
   for (uint32_t first = 0; first < region_.slots();) {
     uint32_t n = 0;
@@ -38,11 +35,9 @@ int OwnReceives::begin() noexcept {
 }
 
 int OwnReceives::post(const uint32_t* slots, uint32_t n) noexcept {
-  ReceiveChain chain(region_, region_.area().lkey(link_.device->index()), link_.seat, slots, n);
-  ibv_recv_wr* bad = nullptr;
-  const int error = link_.queue_pair->post_recv(chain.wrs, &bad);
+  int error;
   // Those before the one that was not taken will be flushed.
-  const uint32_t taken = error == 0 ? n : chain.before(bad);
+  const uint32_t taken = chain_.post(*link_.queue_pair, link_.seat, slots, n, error);
   posted_ += taken;
   link_.info.receives_posted += taken;
   return error;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "memory/region.h"
@@ -74,20 +75,39 @@ class Receives {
   uint32_t posted_ = 0;  // to the queue pair, not completed
 };
 
-// A chain of receives, one for each of n slots.
-struct ReceiveChain {
-  static constexpr uint32_t kMost = 32;
+// A chain of receives for slots of a region, in which only what differs is written each time.
+class ReceiveChain {
+ public:
+  static constexpr uint32_t kMost = 16;  // a quarter of the usual slots, as are posted at once
 
-  ReceiveChain(const Region& region, uint32_t lkey, const CompletionHub::Seat& seat,
-               const uint32_t* slots, uint32_t n) noexcept;
-  // How many come before this one.
-  uint32_t before(const ibv_recv_wr* bad) const noexcept {
-    return static_cast<uint32_t>(bad - wrs);
-  }
+  // Before the first one.
+  void prepare(const Region& region, uint32_t lkey) noexcept;
+  // Posts these on a queue, kMost at most. How many were taken; `error`: 0 or -errno.
+  template <typename Queue>
+  uint32_t post(Queue& queue, const CompletionHub::Seat& seat, const uint32_t* slots, uint32_t n,
+                int& error) noexcept;
 
-  ibv_recv_wr wrs[kMost];
-  ibv_sge sges[kMost];
+ private:
+  uintptr_t base_ = 0;  // of slot 0
+  ibv_recv_wr wrs_[kMost];
+  ibv_sge sges_[kMost];
 };
+
+template <typename Queue>
+uint32_t ReceiveChain::post(Queue& queue, const CompletionHub::Seat& seat, const uint32_t* slots,
+                            uint32_t n, int& error) noexcept {
+  const uint64_t id = seat.work_id(wire::Work::kReceive, 0);
+  const size_t size = sges_[0].length;
+  for (uint32_t i = 0; i < n; ++i) {
+    sges_[i].addr = base_ + slots[i] * size;
+    wrs_[i].wr_id = id | slots[i];
+  }
+  ibv_recv_wr* const behind = std::exchange(wrs_[n - 1].next, nullptr);
+  ibv_recv_wr* bad = nullptr;
+  error = queue.post_recv(wrs_, &bad);
+  wrs_[n - 1].next = behind;
+  return error == 0 ? n : static_cast<uint32_t>(bad - wrs_);
+}
 
 // Of the queue pair's own.
 class OwnReceives final : public Receives {
@@ -111,6 +131,7 @@ class OwnReceives final : public Receives {
   }
   int post(const uint32_t* slots, uint32_t n) noexcept;
 
+  ReceiveChain chain_;
   const uint32_t batch_;                 // slots that are posted again at once, mostly
   std::vector<uint32_t> control_slots_;  // used up by control frames, to be posted again
 };

@@ -8,6 +8,7 @@
 
 #include "socket/bulk_receiver.h"
 #include "socket/bulk_sender.h"
+#include "socket/plain_send.h"
 
 namespace sio::internal {
 namespace {
@@ -16,6 +17,9 @@ using wire::kControlSlots;
 using wire::Kind;
 
 constexpr uint32_t kMostUnsignalled = 16;
+// With plain ones nothing comes back. Mostly one of them has something else about it before:
+// credits are given for sixteen at once (a quarter of the usual slots).
+constexpr uint32_t kMostUnsignalledPlain = 24;
 
 // So many large messages are enough for the lane not to be idle before others are announced.
 constexpr uint32_t kLaneBusy = 4;
@@ -36,6 +40,8 @@ void Sender::prepare(uint32_t quota, bool stream) {
   send_.opcode = plain_.opcode = IBV_WR_SEND_WITH_IMM;
   plain_.sg_list = &plain_sge_;
   plain_.num_sge = 1;
+  plain_.send_flags = IBV_SEND_SOLICITED | IBV_SEND_INLINE;
+  plain_.imm_data = wire::encode_immediate({Kind::kMessage, 0});
   // Until the peer has said more, any peer takes this much.
   train_.set_limits(wire::kMinSlotSize, link_.queue_pair->max_send_sge(), !stream_);
 }
@@ -54,7 +60,7 @@ void Sender::open(const Limits& limits) noexcept {
   open_ = true;
   set_copy_max(limits.copy_max);
   plain_window_ = limits.window - std::min(limits.window, 2u);
-  plain_unsignalled_ = std::min(kMostUnsignalled, limits.quota / 2);
+  plain_unsignalled_ = std::min(kMostUnsignalledPlain, limits.quota / 2) - 1;
 }
 
 // What control frames have used up is what lacks beside the data.
@@ -82,15 +88,31 @@ bool Sender::window_may_be_open() const noexcept {
   return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
-// Finds out how many plain messages may be posted, as far as the window allows, before anything
-// else has to be asked again. What is heard meanwhile only makes them more. What is owed rides in
-// the one that comes now, which is then the only one.
-[[gnu::noinline]] bool Sender::renew_plain() noexcept {
+// How many: what is heard meanwhile only makes them more. Their work_ids count up, so they end
+// where those of another connection would begin. The one that comes now is none of them: what is
+// owed rides in it, and it is signalled if one must be, or soon must.
+bool Sender::renew_plain(size_t length) noexcept {
+  if (length - 1 >= plain_most_ || ahead_ >= plain_window_) return false;
   if (!train_.empty() || !rest_.empty() || !can_post_data()) return false;
-  const bool owes = (owed_data_ | owed_control_ | owed_grants_) != 0;
-  plain_.imm_data = owes ? take_owed(Kind::kMessage) : wire::encode_immediate({Kind::kMessage, 0});
-  plain_left_ = owes ? 1 : std::min({limits_.quota - in_flight(), data_credits_, credits_ - 2});
+  plain_signal_ = unsignalled_ >= plain_unsignalled_ / 2;
+  const uint32_t room = std::min({limits_.quota - in_flight(), data_credits_, credits_ - 2,
+                                  wire::kWorkIdMask + 1 - (posted_ & wire::kWorkIdMask)});
+  const uint32_t before_signal = plain_unsignalled_ - (plain_signal_ ? 0 : unsignalled_ + 1);
+  plain_left_ = std::min(room - 1, before_signal);
   return true;
+}
+
+bool Sender::post_renewed(const void* data, uint32_t length) noexcept {
+  plain_sge_.addr = reinterpret_cast<uintptr_t>(data);
+  plain_sge_.length = length;
+  plain_.wr_id = link_.work_id(wire::Work::kSend, posted_);
+  plain_.imm_data = take_owed(Kind::kMessage);
+  plain_.send_flags |= plain_signal_ ? IBV_SEND_SIGNALED : 0;
+  unsignalled_ = plain_signal_ ? 0 : unsignalled_ + 1;
+  const bool posted = post_as_plain(length);
+  plain_.send_flags = IBV_SEND_SOLICITED | IBV_SEND_INLINE;
+  plain_.imm_data = wire::encode_immediate({Kind::kMessage, 0});
+  return posted;
 }
 
 // Part of two functions that are called for each message.
@@ -148,7 +170,7 @@ void Sender::post_message(ibv_sge* sges, int count, bool inlined, Posted posted)
   --data_credits_;
   ++link_.info.sends_posted;
   post_frame(Kind::kMessage, sges, count, inlined, posted);
-  messages_end_ = posted_;
+  posted_after_messages_ = 0;
 }
 
 int Sender::send_in_train(const OutgoingMessage& message) noexcept {
@@ -301,7 +323,7 @@ void Sender::post_train() noexcept {
   // The gather list stays as it is until the next message comes.
   post_frame(load.lone ? Kind::kMessage : Kind::kTrain, load.sges, load.count,
              load.bytes <= link_.queue_pair->max_inline(), {train_.depart(), records});
-  messages_end_ = posted_;
+  posted_after_messages_ = 0;
 }
 
 // ------------------------------------------------------------------------------- the queue
@@ -427,6 +449,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
     ++laden_;
   }
   ++posted_;
+  ++posted_after_messages_;
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
   link_.hub->posted();
   ibv_send_wr* bad;

@@ -80,9 +80,13 @@ class Sender {
 
   // The same of a message that is copied and of which nobody wants to hear, where there is nothing
   // else to be done or to be thought of: by far the most are so. It may be posted at once:
-  bool may_post_plain(size_t length) noexcept;
+  bool may_post_plain(size_t length) const noexcept;
   // False: post_error() says why not.
   bool post_plain(const void* data, uint32_t length) noexcept;
+  // Finds out how many may, if none may; false: this one may not. If it may it is posted like this,
+  // since something is owed or asked for that has to go with it.
+  bool renew_plain(size_t length) noexcept;
+  bool post_renewed(const void* data, uint32_t length) noexcept;
   // Or it goes behind others, to leave later: then this holds. False: nothing was done.
   bool add_plain(const void* data, size_t length, bool alone) noexcept;
 
@@ -174,7 +178,7 @@ class Sender {
   }
   // The peer's device has taken all messages.
   bool all_acknowledged() const noexcept {
-    return train_.empty() && rest_.empty() && posted_ - completed_ <= posted_ - messages_end_;
+    return train_.empty() && rest_.empty() && in_flight() <= posted_after_messages_;
   }
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
@@ -249,7 +253,7 @@ class Sender {
     rest_left_ = 0;
     plain_left_ = 0;
   }
-  bool renew_plain() noexcept;
+  bool post_as_plain(uint32_t length) noexcept;
 
   Link& link_;
   Outcomes& outcomes_;
@@ -263,11 +267,11 @@ class Sender {
   bool end_sent_ = false;
   int post_error_ = 0;
   uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
-  uint32_t data_credits_ = 0;  // data SENDs that we may post
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
   uint32_t owed_grants_ = 0;
   uint32_t announced_ = 0;                   // a count that goes on for ever
+  uint32_t data_credits_ = 0;                // data SENDs that we may post
   const BulkSender* bulk_sender_ = nullptr;  // of the lane, if there is one
   const BulkReceiver* bulk_receiver_ = nullptr;
   bool lane_due_ = false;
@@ -275,13 +279,14 @@ class Sender {
 
   // So many messages may come, at least, before there is anything to be sent.
   uint32_t rest_left_ = 0;
-  // Of plain messages: how many may be posted at least, as far as the window allows, and nothing is
-  // owed that would have to ride in them; the longest; how far the window may be closed; and how
-  // many SENDs in a row go without a signal.
+  // Of plain messages: how many may be posted at least, as far as the window allows, without a
+  // signal and without anything that is owed; the longest; how far the window may be closed; and
+  // how many SENDs in a row go without a signal.
   uint32_t plain_left_ = 0;
   uint32_t plain_most_ = 0;
   uint32_t plain_window_ = 0;
   uint32_t plain_unsignalled_ = 0;
+  bool plain_signal_ = false;  // the one that is renewed with
 
   Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
 
@@ -296,7 +301,7 @@ class Sender {
   uint32_t posted_mask_ = 0;
   uint32_t posted_ = 0;
   uint32_t completed_ = 0;
-  uint32_t messages_end_ = 0;  // posted_ after the last SEND of messages
+  uint32_t posted_after_messages_ = 0;  // after the last SEND of any
   bool failing_ = false;
   uint32_t unsignalled_ = 0;   // posted last, without a signal
   uint32_t ahead_ = 0;         // what the window counts

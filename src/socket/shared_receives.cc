@@ -51,6 +51,7 @@ void SharedReceives::open(provider::Device& device) {
   if (seats_.empty()) seats_.push_back(channel_.hub().join(device, geometry_.slots, this));
   queue_ = std::move(queue);
   device_ = &device;
+  chain_.prepare(*region_, region_->area().lkey(device.index()));
   if (const int error = repost()) throw_errno(-error, "posting shared receives");
 }
 
@@ -117,12 +118,11 @@ int SharedReceives::repost() noexcept {
   while (queue_ != nullptr && !unposted_.empty()) {
     const auto most =
         static_cast<uint32_t>(std::min<size_t>(unposted_.size(), ReceiveChain::kMost));
-    ReceiveChain chain(*region_, region_->area().lkey(device_->index()), seats_[0],
-                       unposted_.data() + unposted_.size() - most, most);
-    ibv_recv_wr* bad = nullptr;
-    const int error = queue_->post_recv(chain.wrs, &bad);
+    int error;
+    const uint32_t taken =
+        chain_.post(*queue_, seats_[0], unposted_.data() + unposted_.size() - most, most, error);
     if (error != 0) {
-      unposted_.erase(unposted_.end() - most, unposted_.end() - most + chain.before(bad));
+      unposted_.erase(unposted_.end() - most, unposted_.end() - most + taken);
       return error;
     }
     unposted_.resize(unposted_.size() - most);

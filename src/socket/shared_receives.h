@@ -107,6 +107,7 @@ class SharedReceives final : public CompletionHandler,
   provider::Device* device_ = nullptr;
   std::vector<CompletionHub::Seat> seats_;  // one in each completion queue that is used
   std::unique_ptr<provider::SharedReceiveQueue> queue_;
+  ReceiveChain chain_;  // for that
 };
 
 }  // namespace sio::internal

@@ -94,8 +94,12 @@ class Socket final : public CompletionHandler,
 
   // -- socket_send.cc, socket_receive.cc
   // The short way of a message that is copied, on a connection where there is nothing else to be
-  // done: true, it is on its way. False: nothing was done.
-  static bool send_at_once(int fd, const void* buf, size_t size, int flags) noexcept;
+  // done (plain_send.h).
+  template <typename Other>
+  static int send_plain(int fd, const void* buf, size_t size, int flags, Other other) noexcept;
+  // One that is not quite that; gives up the lock of the channel, which the socket was found in.
+  // False: nothing was done.
+  bool send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size) noexcept;
   // `completion` hears of the outcome in place of the program, if it is queued.
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags,
                   Completion* completion = nullptr);
@@ -152,8 +156,7 @@ class Socket final : public CompletionHandler,
     return channel() == in && fd_ == fd && !rare_.closed;
   }
   bool sends_plain(int fd, const Channel* in, const void* buf) const noexcept;
-  bool add_plain(const void* buf, size_t size) noexcept;
-  static bool leave_after(Channel* channel, bool sent) noexcept;
+  int leave_after_posting(Channel* channel, bool posted) noexcept;
 
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
   int set_number(int option, int value);

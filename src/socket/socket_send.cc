@@ -85,39 +85,27 @@ int Socket::send_nothing(Completion* completion) noexcept {
   return 0;
 }
 
-bool Socket::send_at_once(int fd, const void* buf, size_t size, int flags) noexcept {
-  Socket* const socket = DescriptorTable::instance().socket(fd);
-  const bool plain = buf != nullptr && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0;
-  Channel* const channel = socket != nullptr && plain ? socket->channel() : nullptr;
-  if (channel == nullptr || !channel->mutex().try_lock()) return false;
-  const bool sends = socket->sends_plain(fd, channel, buf);
-  if (!sends || !socket->sender_->may_post_plain(size)) [[unlikely]]
-    return leave_after(channel, sends && socket->add_plain(buf, size));
-  const bool posted = socket->sender_->post_plain(buf, static_cast<uint32_t>(size));
-  if (posted && channel->is_calm()) [[likely]] {
-    channel->leave_calm();
-    return true;
+// The same if it is behind others, or not quite so plain.
+bool Socket::send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size) noexcept {
+  bool sent = sends_plain(fd, channel, buf);
+  if (sent && sender_->renew_plain(size)) {
+    const bool posted = sender_->post_renewed(buf, static_cast<uint32_t>(size));
+    if (!posted) after_sending();
+  } else if (sent && sender_->add_plain(buf, size, options_.no_delay)) {
+    channel->hub().hold(this);
+  } else {
+    sent = false;
   }
-  if (!posted) socket->after_sending();
-  return leave_after(channel, true);
-}
-
-// Whether it is this socket still, and a message from there may be copied and sent by it.
-[[gnu::always_inline]] inline bool Socket::sends_plain(int fd, const Channel* in,
-                                                       const void* buf) const noexcept {
-  return channel() == in && fd_ == fd && !rare_.any_for_sending() && sending_area(buf) == nullptr;
-}
-
-[[gnu::always_inline]] inline bool Socket::add_plain(const void* buf, size_t size) noexcept {
-  if (!sender_->add_plain(buf, size, options_.no_delay)) return false;
-  channel()->hub().hold(this);
-  return true;
-}
-
-bool Socket::leave_after(Channel* channel, bool sent) noexcept {
   channel->leave();
   Deferred::run_noted();
   return sent;
+}
+
+int Socket::leave_after_posting(Channel* channel, bool posted) noexcept {
+  if (!posted) after_sending();
+  channel->leave();
+  Deferred::run_noted();
+  return 0;
 }
 
 int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
