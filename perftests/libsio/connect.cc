@@ -80,7 +80,7 @@ void SioConnection::introduce(const Parameters& parameters) {
   const EncodedParameters encoded = encode(parameters);
   end_.send(encoded.data(), encoded.size());
   event_data_t answer;
-  if (!end_.receive(answer, kServedMs)) {
+  if (!end_.receive_within(answer, kServedMs)) {
     throw Failure("the server does not take this client; use the same version at both ends");
   }
   SioEndpoint::release(answer);

@@ -53,23 +53,23 @@ void SioEndpoint::prepare(const Parameters& parameters, const SioMemory& memory,
   free_ = blocks_;
 }
 
-unsigned char* SioEndpoint::source() {
-  if (blocks_.empty()) return plain_.data();
+unsigned char* SioEndpoint::free_block() {
   while (free_.empty()) take_and_handle();
   void* const block = free_.back();
   free_.pop_back();
   return static_cast<unsigned char*>(block);
 }
 
-void SioEndpoint::send(const void* from, size_t length) {
-  while (sio_send(socket_, from, length, MSG_DONTWAIT) != 0) {
+// It was refused.
+void SioEndpoint::send_on(const void* from, size_t length) {
+  do {
     if (errno == EPIPE || errno == ECONNRESET || errno == ETIMEDOUT) gone(errno);
     if (errno != EAGAIN) fail_with_errno("sio_send of " + std::to_string(length) + " bytes");
     for (writable_ = false; !writable_;) take_and_handle();
-  }
+  } while (sio_send(socket_, from, length, MSG_DONTWAIT) != 0);
 }
 
-bool SioEndpoint::receive(event_data_t& message, int timeout_ms) {
+bool SioEndpoint::receive_within(event_data_t& message, int timeout_ms) {
   const uint64_t until =
       timeout_ms == 0 ? UINT64_MAX : now_ns() + static_cast<uint64_t>(timeout_ms) * kNsPerMs;
   while (!ended_) {
@@ -134,11 +134,7 @@ void SioEndpoint::drain() {
   }
 }
 
-void SioEndpoint::release(const event_data_t& message) {
-  if (sio_release(message.data.mem, message.data.buf, message.data.len) != 0) {
-    fail_with_errno("sio_release");
-  }
-}
+void SioEndpoint::not_released() { fail_with_errno("sio_release"); }
 
 void SioEndpoint::wait() {
   check_stop();

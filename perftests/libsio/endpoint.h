@@ -49,20 +49,35 @@ class SioEndpoint {
   void prepare(const Parameters& parameters, const SioMemory& memory, size_t blocks);
 
   // Where the next message is to be written; takes events while all blocks are in flight.
-  unsigned char* source();
-  void send(const void* from, size_t length);  // takes events while there is no room
+  unsigned char* source() { return blocks_.empty() ? plain_.data() : free_block(); }
+  // Takes events while there is no room.
+  void send(const void* from, size_t length) {
+    if (sio_send(socket_, from, length, MSG_DONTWAIT) != 0) send_on(from, length);
+  }
 
   // The next message, the caller's to release; false at the end of the connection.
-  // As long as `timeout_ms` says, 0 being for ever.
-  bool receive(event_data_t& message, int timeout_ms = 0);
+  bool receive(event_data_t& message) {
+    if (!ended_ && ec_next_event(channel_, &message) == 0) {
+      if (message.kind == EC_RECV) return true;
+      handle(message);
+    }
+    return receive_within(message, 0);
+  }
+  // The same as long as `timeout_ms` says, 0 being for ever.
+  bool receive_within(event_data_t& message, int timeout_ms);
 
   // At least one event, or none at the end of the connection.
   std::span<event_data_t> take_events(Events& events);
   void handle(const event_data_t& event);  // any but EC_RECV
 
-  static void release(const event_data_t& message);
+  static void release(const event_data_t& message) {
+    if (sio_release(message.data.mem, message.data.buf, message.data.len) != 0) not_released();
+  }
 
  private:
+  [[noreturn]] static void not_released();
+  unsigned char* free_block();
+  void send_on(const void* from, size_t length);
   void wait();
   void drain();  // waits for a while until all blocks are the program's again
   void take_and_handle();

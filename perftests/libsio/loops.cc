@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 #include <thread>
 
 #include "crowd/crowd.h"
@@ -40,7 +39,7 @@ class SioClient : public Client {
   Measured run() override;
 
  private:
-  void exchange(std::optional<event_data_t>& reply);
+  void exchange(event_data_t& reply);
   uint64_t stream(Pace pace);
 
   const Options& options_;
@@ -61,17 +60,17 @@ Measured SioClient::run() {
   if (parameters_.op != Op::kLatency) {
     return measure_stream(options_, parameters_.size, [this](Pace pace) { return stream(pace); });
   }
-  std::optional<event_data_t> reply;
+  event_data_t reply{};  // no message yet
   Measured measured = measure_round_trips(options_, parameters_.size, [&] { exchange(reply); });
-  SioEndpoint::release(*reply);
+  SioEndpoint::release(reply);
   return measured;
 }
 
 // The buffer of a reply goes back while the next message is on its way.
-void SioClient::exchange(std::optional<event_data_t>& reply) {
+void SioClient::exchange(event_data_t& reply) {
   end_.send(end_.source(), parameters_.size);
-  if (reply) SioEndpoint::release(*reply);
-  if (!end_.receive(reply.emplace())) throw PeerGone("the server has closed the connection");
+  if (reply.kind == EC_RECV) SioEndpoint::release(reply);
+  if (!end_.receive(reply)) throw PeerGone("the server has closed the connection");
 }
 
 // Returns how many messages the server has confirmed.
@@ -127,7 +126,7 @@ void take_stream(SioEndpoint& end) {
 void serve_one(const Options& options, int channel, int socket, const SioMemory& memory) {
   SioEndpoint end(channel, socket);
   event_data_t first;
-  if (!end.receive(first, kFirstMessageMs)) return;
+  if (!end.receive_within(first, kFirstMessageMs)) return;
   EncodedParameters encoded = {};
   std::memcpy(encoded.data(), first.data.buf, std::min(first.data.len, encoded.size()));
   SioEndpoint::release(first);

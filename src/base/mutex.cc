@@ -11,6 +11,10 @@ void Mutex::wait() noexcept {
   }
 }
 
-void Mutex::wake() noexcept { state_.notify_one(); }
+// It still seems to be taken, so whoever came meanwhile has marked it again, and sleeps or will.
+void Mutex::wake() noexcept {
+  state_.store(kFree, std::memory_order_release);
+  state_.notify_one();
+}
 
 }  // namespace sio::internal

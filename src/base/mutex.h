@@ -23,7 +23,7 @@ class Mutex {
                                           std::memory_order_relaxed);
   }
   [[gnu::always_inline]] void unlock() noexcept {
-    if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) wake();
+    if (state_.fetch_sub(1, std::memory_order_release) != kTaken) wake();
   }
   // Somebody may sleep until it is given back.
   bool is_waited_for() const noexcept {

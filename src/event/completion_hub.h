@@ -151,7 +151,7 @@ class CompletionHub {
   Look take_others(int n, const ibv_wc* completions) noexcept;
   static void poll_failed(int error) noexcept;
   int take(provider::CompletionQueue& queue, ibv_wc* completions) noexcept;
-  CompletionHandler* handler_of(const ibv_wc& wc) const noexcept;
+  const Place* place_of(const ibv_wc& wc) const noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
   void find_whether_calm() noexcept;
   void forget(CompletionHandler* handler) noexcept;
@@ -175,34 +175,35 @@ class CompletionHub {
   uint64_t holds_ = 0;
 };
 
-// NULL: nobody's any more.
-[[gnu::always_inline]] inline CompletionHandler* CompletionHub::handler_of(
+// One with a handler: with the base of a place that is nobody's nothing was posted. NULL: it was
+// of one who has left.
+[[gnu::always_inline]] inline const CompletionHub::Place* CompletionHub::place_of(
     const ibv_wc& wc) const noexcept {
   const Place* const place = places_.data() + wire::connection_of(wc.wr_id);
   if (place >= places_.data() + places_.size()) return nullptr;
-  // With the base of a place that is nobody's nothing was posted.
-  return place->id_base == wire::base_of(wc.wr_id) ? place->handler : nullptr;
+  return place->id_base == wire::base_of(wc.wr_id) ? place : nullptr;
 }
 
 [[gnu::always_inline]] inline CompletionHub::Look CompletionHub::look(
     event_data_t* place) noexcept {
   ibv_wc completions[kPollBatch];
   const int n = only_->poll(kPollBatch, completions);
-  if (n == 0) return Look::kNothing;
   if (n == 1) {
-    CompletionHandler* const handler = handler_of(completions[0]);
-    if (handler != nullptr && handler->complete_at_rest(completions[0], place)) [[likely]] {
+    const Place* const whose = place_of(completions[0]);
+    if (whose != nullptr && whose->handler->complete_at_rest(completions[0], place)) [[likely]] {
       seen_since_arm_ = true;
       return Look::kGiven;
     }
   }
-  return take_others(n, completions);
+  return n == 0 ? Look::kNothing : take_others(n, completions);
 }
 
 // Part of what each look is.
 [[gnu::always_inline]] inline void CompletionHub::dispatch(const ibv_wc& wc) noexcept {
-  CompletionHandler* const handler = handler_of(wc);
-  if (handler == nullptr || handler->complete_at_rest(wc, nullptr)) return;
+  const Place* const place = place_of(wc);
+  if (place == nullptr) return;
+  CompletionHandler* const handler = place->handler;
+  if (handler->complete_at_rest(wc, nullptr)) return;
   const wire::WorkId id = wire::decode_work_id(wc.wr_id);
   touch(handler);
   handler->complete(id.kind, id.index, wc);

@@ -20,6 +20,13 @@ struct Region::Spot {
   uint32_t start;  // bytes from the slot's start
 };
 
+// The quotient, if the fraction is of the same geometry; so it is to be looked whether it can be.
+[[gnu::always_inline]] inline uint32_t Region::slot_of(uintptr_t offset) const noexcept {
+  return static_cast<uint32_t>(static_cast<unsigned __int128>(offset) *
+                                   slots_per_byte_.load(std::memory_order_relaxed) >>
+                               64);
+}
+
 // Where p lies, if this is a region that stands still. It is one that was open once, so there is an
 // array.
 [[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
@@ -29,9 +36,7 @@ struct Region::Spot {
   const uint32_t size = slot_size();
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
   if (offset >= kMostBytes) return false;
-  // The quotient, if the fraction is of the same geometry; so it is looked whether it can be.
-  const auto slot = static_cast<uint32_t>(
-      static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
+  const uint32_t slot = slot_of(offset);
   const uintptr_t start = offset - size_t{slot} * size;
   if (slot >= array->capacity || start >= size) return false;
   spot = {array, &array->slots[slot], base, size, slot, static_cast<uint32_t>(start)};
@@ -61,20 +66,26 @@ template <typename Word>
 template <typename Told, typename Other>
 [[gnu::always_inline]] inline int Region::release_plain(const Area& of, const void* p, size_t n,
                                                         Told told, Other other) noexcept {
-  Spot spot;
-  if (&area() != &of || !find_spot(p, spot)) return other();
-  if (spot.start != 0 || n > piece::kMaxLength) return other();
-  const uint64_t held =
-      piece::lone(reinterpret_cast<uintptr_t>(p), piece::held(static_cast<uint32_t>(n)));
-  if (!take_word(spot.record->lone, held)) return other();
-  if (!is_ours(spot)) [[unlikely]] {
-    put_back(*spot.record, held);
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  SlotArray* const array = array_.load(std::memory_order_acquire);  // as find_spot()
+  const auto address = reinterpret_cast<uintptr_t>(p);
+  const uintptr_t offset = address - base_.load(kRelaxed);
+  if (&area() != &of || offset >= kMostBytes || n > piece::kMaxLength) return other();
+  const uint32_t slot = slot_of(offset);
+  if (slot >= array->capacity) return other();
+  Slot& record = array->slots[slot];
+  const uint64_t held = piece::lone(address, piece::held(static_cast<uint32_t>(n)));
+  if (!take_word(record.lone, held)) return other();
+  // As is_ours().
+  const bool ours = array->owner.load(kRelaxed) == this &&
+                    base_.load(kRelaxed) + size_t{slot} * slot_size() == address;
+  if (!ours) [[unlikely]] {
+    put_back(record, held);
     return other();
   }
-  if (spot.record->refs.fetch_sub(Slot::kReference, std::memory_order_acq_rel) ==
-          Slot::kReference &&
-      !return_plain(*spot.record, spot.slot)) [[unlikely]]
-    return told(*this, spot.slot);
+  if (record.refs.fetch_sub(Slot::kReference, std::memory_order_acq_rel) == Slot::kReference &&
+      !return_plain(record, slot)) [[unlikely]]
+    return told(*this, slot);
   return 0;
 }
 

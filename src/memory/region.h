@@ -185,6 +185,7 @@ class Region {
   void end_detached() noexcept;
   void die() noexcept;
 
+  uint32_t slot_of(uintptr_t offset) const noexcept;
   bool find_spot(const void* p, Spot& spot) const noexcept;
   bool is_ours(const Spot& spot) const noexcept;
   bool pin(const Spot& spot) noexcept;

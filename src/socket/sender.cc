@@ -391,6 +391,7 @@ uint32_t Sender::take_owed(Kind kind) noexcept {
   owed_control_ -= control;
   owed_grants_ -= grants;
   link_.peer_credits += data;
+  rest_left_ += rest_left_ > 0 ? 2 * data : 0;  // as may_hear_at_rest() counts
   link_.credits_given += data + control;
   return wire::encode_immediate({kind, static_cast<uint16_t>(data), static_cast<uint16_t>(grants),
                                  static_cast<uint16_t>(control)});

@@ -137,7 +137,8 @@ class Sender {
   void owe_credits(uint32_t data, uint32_t control) noexcept {
     owed_data_ += data;
     owed_control_ += control;
-    stir();
+    plain_left_ = 0;
+    rest_left_ = control == 0 && rest_left_ > data ? rest_left_ - data : 0;
   }
   // False: more than were used; the peer is lying.
   bool add_credits(uint32_t data, uint32_t control) noexcept;
@@ -183,6 +184,8 @@ class Sender {
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
 
+  // Whether completions are of SENDs of which nothing comes back, and nothing else waits for them.
+  bool nothing_comes_back() const noexcept { return laden_ == 0 && !holding(); }
   // A completion of this queue: of this one and of all before it.
   void completed(uint32_t index) noexcept;
   // One that failed. Each that the peer's device has not acknowledged fails, signalled or not, so

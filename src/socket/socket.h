@@ -328,6 +328,7 @@ class Socket final : public CompletionHandler,
   void after_sending() noexcept;
   void update_hold() noexcept;
 
+  bool complete_send_at_rest(const ibv_wc& wc, const event_data_t* place) noexcept;
   bool complete_nearly_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept;

@@ -144,12 +144,27 @@ bool Socket::may_deliver_at_once() const noexcept {
   const wire::WorkId id = wire::decode_work_id(wc.wr_id);
   const bool arrival = id.kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
                        wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
-  if (!arrival || rare_.any() || !outcomes_.all_told() || !receiver_->empty()) return false;
+  if (!arrival) [[unlikely]]
+    return complete_send_at_rest(wc, place);
+  if (rare_.any() || !outcomes_.all_told() || !receiver_->empty()) return false;
   if (place == nullptr || is_stream() || !sender_->rests_after(wc.imm_data)) [[unlikely]]
     return complete_nearly_at_rest(wc, place);
   sender_->hear_at_rest();
   ++frames_seen_;
   describe(*place, receiver_->deliver(id.index, wc.byte_len));
+  return true;
+}
+
+// The same of a SEND: nothing comes back, and nobody has waited for it but to see the queue empty.
+[[gnu::noinline]] bool Socket::complete_send_at_rest(const ibv_wc& wc,
+                                                     const event_data_t* place) noexcept {
+  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
+  if (id.kind != wire::Work::kSend || wc.status != IBV_WC_SUCCESS || place != nullptr) return false;
+  if (rare_.any_for_sending() || lane_ != nullptr || !sender_->nothing_comes_back()) {
+    return false;
+  }
+  sender_->completed(id.index);
+  channel()->changed();
   return true;
 }
 
