@@ -106,7 +106,7 @@ int sio_reserve(dma_mem_t dma, void** memp, size_t size) {
   });
 }
 
-int sio_release(dma_mem_t dma, void* mem, size_t size) {
+[[gnu::hot]] int sio_release(dma_mem_t dma, void* mem, size_t size) {
   Area* const area = Area::from_handle(dma);
   if (area == nullptr) [[unlikely]]
     return release(dma, mem, size);

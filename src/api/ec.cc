@@ -148,7 +148,7 @@ int ec_destroy(ec_t ec) {
   });
 }
 
-int ec_next_event(ec_t ec, event_data_t* d) {
+[[gnu::hot]] int ec_next_event(ec_t ec, event_data_t* d) {
   Channel* const channel = d != nullptr ? DescriptorTable::instance().channel(ec) : nullptr;
   // In a forked child there is none.
   if (channel == nullptr || !channel->mutex().try_lock()) [[unlikely]]

@@ -179,7 +179,7 @@ int sio_nonblock(int sock, int on) {
   });
 }
 
-int sio_send(int sock, const void* buf, size_t size, int flags) {
+[[gnu::hot]] int sio_send(int sock, const void* buf, size_t size, int flags) {
   // In a forked child there is no such socket.
   return Socket::send_plain(sock, buf, size, flags, [=](Socket* socket, Channel* locked) {
     return socket == nullptr ? send_or_wait(sock, buf, size, flags)

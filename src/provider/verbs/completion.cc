@@ -24,7 +24,7 @@ VerbsCompletionQueue::~VerbsCompletionQueue() {
   if (const int error = ibv_destroy_cq(cq_)) LOG_ERROR("ibv_destroy_cq: %s", errno_text(error));
 }
 
-int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
+[[gnu::hot]] int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
   const int polled = ibv_poll_cq(cq_, n, wc);
   return polled >= 0 ? polled : -EIO;
 }

@@ -19,7 +19,7 @@ class OnVerbs : public Base {
   uint32_t peer_number() const noexcept final { return peer_number_; }
   uint32_t max_inline() const noexcept final { return cap_.max_inline_data; }
   uint32_t max_send_sge() const noexcept final { return cap_.max_send_sge; }
-  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
+  [[gnu::hot]] int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
     return -ibv_post_send(qp_, chain, bad);
   }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept final {
