@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Tells a forked child from its parent: the child must touch nothing of the parent's (queue
-// pairs, registrations, epoll sets), so every call of the interface asks here first.
+// pairs, registrations, epoll sets), so every call of the interface asks here first, or finds
+// nothing in tables that are wiped in a child (parents_table.h), and asks then.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,8 @@ class ForkGuard {
     return mark->load(std::memory_order_relaxed) == 0;
   }
 
-  // Memory, all zero, that is all zero again in a child (munmap). NULL: there is none.
+  // Memory, all zero, that is all zero again in whatever in_child() is true of (munmap). NULL: there
+  // is none.
   static void* map_wiped(size_t size) noexcept;
 
  private:
@@ -27,6 +29,7 @@ class ForkGuard {
   static const Mark* make_mark() noexcept;
 
   inline static std::atomic<const Mark*> mark_{nullptr};
+  inline static Mark never_forked_{1};  // in place of one, where there can be none
 };
 
 }  // namespace sio::internal

@@ -12,8 +12,7 @@
 // 4. Whatever puts an event into an armed channel from elsewhere kicks it, once per arming; and
 //    who takes the kick for an arming gives it back if there is something for the program.
 // 5. calm_ is a memory: whoever does what ends it calls stir(). While the channel is calm, and
-// nobody
-//    puts anything into the ring, the end of a call has nothing to do but to give up the lock.
+//    nobody puts anything into the ring, the end of a call has only to give up the lock.
 // 6. Who waits for a socket's state sleeps apart while there are events that nobody has taken: the
 //    descriptor is readable then, for others.
 #pragma once
@@ -96,7 +95,8 @@ class Channel : private Deferred {
     return ring_->empty() && !look_for_events() ? -EAGAIN : take_events(events, n);
   }
 
-  // Whether there is nothing in the channel but sockets in their usual state, and nobody sleeps.
+  // Whether there is nothing in the channel but sockets in their usual state, and nobody sleeps in
+  // a call.
   bool is_calm() const noexcept { return calm_ && hub_->is_calm(); }
   // ec_next_event of a channel that is calm. From the ring; false: that is not all there is to it.
   [[gnu::always_inline]] bool take_one(event_data_t* event) noexcept {
@@ -258,6 +258,10 @@ class Channel : private Deferred {
     const size_t first = std::max(told_, ring_->popped());
     const size_t fresh = ring_->pushed() - first;
     return fresh > 0 && claimed_ && ring_->popped() >= told_ ? fresh - 1 : fresh;
+  }
+  // The last look before this thread sleeps has found what others wait for.
+  bool has_untold() const noexcept {
+    return ring_->pushed() != told_ && (state_.leading || !waiters_.empty());
   }
   template <typename Ready>
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);
@@ -493,7 +497,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       hub_->before_sleep();
       arm_for_what_was_posted();
       if (ready()) break;
-      if (Deferred::any()) continue;
+      if (Deferred::any() || has_untold()) continue;
       stir();
       result = waiters_.wait(lock, what, deadline);
     } else {
@@ -502,7 +506,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       arm();
       while (progress() && !ready()) arm();
       if (ready()) break;
-      if (Deferred::any()) continue;
+      if (Deferred::any() || has_untold()) continue;
       result = lead(lock, deadline, what);
     }
     if (generation_ != generation || state_.closed) break;

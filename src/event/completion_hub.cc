@@ -20,7 +20,11 @@ class NoQueue final : public provider::CompletionQueue {
   int poll(int, ibv_wc*) noexcept override { return 0; }
   int arm(bool) noexcept override { return 0; }
 };
-constinit NoQueue no_queue;
+
+NoQueue* no_queue() {
+  static auto* const none = new NoQueue;  // never destroyed: somebody may poll at exit
+  return none;
+}
 
 }  // namespace
 
@@ -199,7 +203,7 @@ void CompletionHub::find_whether_calm() noexcept {
   if (polled_.size() > 1 || !held_.empty() || solicited_only_) {
     only_ = nullptr;
   } else {
-    only_ = polled_.empty() ? &no_queue : polled_.front();
+    only_ = polled_.empty() ? no_queue() : polled_.front();
   }
 }
 

@@ -27,15 +27,14 @@ struct Region::Spot {
                                64);
 }
 
-// Where p lies, if this is a region that stands still. It is one that was open once, so there is an
-// array.
+// Where p lies, if this is a region that stands still.
 [[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
   const uintptr_t base = base_.load(kRelaxed);
   const uint32_t size = slot_size();
   const uintptr_t offset = reinterpret_cast<uintptr_t>(p) - base;
-  if (offset >= kMostBytes) return false;
+  if (array == nullptr || offset >= kMostBytes) return false;
   const uint32_t slot = slot_of(offset);
   const uintptr_t start = offset - size_t{slot} * size;
   if (slot >= array->capacity || start >= size) return false;
@@ -67,7 +66,8 @@ template <typename Told, typename Other>
 [[gnu::always_inline]] inline int Region::release_plain(const Area& of, const void* p, size_t n,
                                                         Told told, Other other) noexcept {
   constexpr auto kRelaxed = std::memory_order_relaxed;
-  SlotArray* const array = array_.load(std::memory_order_acquire);  // as find_spot()
+  // As find_spot(). A message was released of this region before, so there is an array.
+  SlotArray* const array = array_.load(std::memory_order_acquire);
   const auto address = reinterpret_cast<uintptr_t>(p);
   const uintptr_t offset = address - base_.load(kRelaxed);
   if (&area() != &of || offset >= kMostBytes || n > piece::kMaxLength) return other();

@@ -126,7 +126,7 @@ class Region {
   void set_on_returned(void (*fn)(void*), void* arg, uint32_t threshold) noexcept;
 
   // The program's side: any thread, lock-free. region_data.cc. Called by Area, which found that p
-  // lies in this region's block; see there for the meaning.
+  // lies in this region's block, or that it may; see there for the meaning.
   int release(const void* p, size_t n) noexcept;
   // The same, of which release() is made: a lone message (see Area); and a message of a train, or
   // bytes of a stream.

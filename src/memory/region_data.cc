@@ -46,7 +46,7 @@ void Region::drop(uint32_t slot, uint64_t refs, bool notify) noexcept {
 }
 
 // Takes a reference to the slot, if it has any: then it is received, and it and its region stand
-// still until the reference is dropped. Part of what is called for each message.
+// still until the reference is dropped.
 [[gnu::always_inline]] inline bool Region::pin(const Spot& spot) noexcept {
   Slot& record = *spot.record;
   uint64_t refs = record.refs.load(kRelaxed);

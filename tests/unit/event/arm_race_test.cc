@@ -189,6 +189,48 @@ TEST_F(ArmRace, WakesForWhatArrivesAfterArming) {
   guard_.lock() = Channel::Lock(channel_.mutex());
 }
 
+// What it finds in its last look before it sleeps may not be for the thread that leads, but for one
+// that waits beside it: nobody else would tell that one.
+TEST_F(ArmRace, WhatTheLeaderFindsLastWakesTheOther) {
+  bool released = false;
+  std::thread leader([&] {
+    ChannelGuard guard(&channel_);
+    EXPECT_EQ(channel_.wait(guard.lock(), WaitFor::kState, Clock::now() + milliseconds(20'000),
+                            [&] { return released; }),
+              0);
+  });
+  const auto waits_for = [&](auto condition) {
+    while (!condition()) {
+      guard_.unlock();
+      std::this_thread::sleep_for(milliseconds(1));
+      guard_.lock() = Channel::Lock(channel_.mutex());
+    }
+  };
+  waits_for([&] { return channel_.somebody_leads(); });
+  bool entered = false;
+  std::thread other([&] {
+    ChannelGuard guard(&channel_);
+    entered = true;
+    EXPECT_EQ(channel_.wait(guard.lock(), WaitFor::kEvent, Clock::now() + milliseconds(10'000),
+                            [&] { return !channel_.ring().empty(); }),
+              0);
+  });
+  waits_for([&] { return entered; });
+  // Wakes the leader for nothing. While it arms again the message comes.
+  device_.arrives_before_arming_ = 1;
+  device_.complete(wire::next_generation(device_.wr_id_));
+  const TimePoint start = Clock::now();
+  guard_.unlock();
+  other.join();
+  EXPECT_LT(Clock::now() - start, milliseconds(5'000)) << "its own time limit woke it";
+  guard_.lock() = Channel::Lock(channel_.mutex());
+  released = true;
+  channel_.changed();
+  guard_.unlock();
+  leader.join();
+  guard_.lock() = Channel::Lock(channel_.mutex());
+}
+
 // Who polls on when it could sleep is soon left alone: then what comes finds nothing armed. A round
 // in which the machine held this thread up was a longer silence, or one in which it hardly polled:
 // after it the learning begins anew.
