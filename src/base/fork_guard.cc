@@ -6,7 +6,15 @@
 
 #include <new>
 
-#ifdef __SANITIZE_ADDRESS__
+// g++ and clang++ say differently that leaks are looked for.
+#if defined(__SANITIZE_ADDRESS__)
+#define SIO_LEAKS_ARE_LOOKED_FOR
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SIO_LEAKS_ARE_LOOKED_FOR
+#endif
+#endif
+#ifdef SIO_LEAKS_ARE_LOOKED_FOR
 #include <sanitizer/lsan_interface.h>
 #endif
 
@@ -44,7 +52,7 @@ void* ForkGuard::map_wiped(size_t size) noexcept {
   in_child();  // makes the mark
   const bool told = mark_.load(std::memory_order_acquire) != &never_forked_;
   void* const memory = told ? map_to_be_wiped(size) : map(size);
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SIO_LEAKS_ARE_LOOKED_FOR
   // What is found through it alone is no leak.
   if (memory != nullptr) __lsan_register_root_region(memory, size);
 #endif

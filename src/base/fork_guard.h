@@ -20,8 +20,8 @@ class ForkGuard {
     return mark->load(std::memory_order_relaxed) == 0;
   }
 
-  // Memory, all zero, that is all zero again in whatever in_child() is true of (munmap). NULL: there
-  // is none.
+  // Memory, all zero, that is all zero again in whatever in_child() is true of (munmap). NULL:
+  // there is none.
   static void* map_wiped(size_t size) noexcept;
 
  private:

@@ -97,8 +97,8 @@ class Socket final : public CompletionHandler,
   // done (plain_send.h).
   template <typename Other>
   static int send_plain(int fd, const void* buf, size_t size, int flags, Other other) noexcept;
-  // One that is not quite that; gives up the lock of the channel, in which the socket was last seen.
-  // False: nothing was done.
+  // One that is not quite that; gives up the lock of the channel, in which the socket was last
+  // seen. False: nothing was done.
   bool send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size) noexcept;
   // `completion` hears of the outcome in place of the program, if it is queued.
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags,
