@@ -11,7 +11,7 @@
 #include "aio/requests.h"
 #include "aio/suspension.h"
 #include "base/deferred.h"
-#include "event/channel.h"
+#include "event/channel_guard.h"
 #include "socket/socket.h"
 
 namespace sio::internal {

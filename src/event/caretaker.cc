@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "control/control_thread.h"
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {

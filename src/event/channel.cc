@@ -14,6 +14,7 @@
 #include "config/settings.h"
 #include "control/control_thread.h"
 #include "event/caretaker.h"
+#include "event/channel_guard.h"
 #include "event/descriptor_table.h"
 
 namespace sio::internal {

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 

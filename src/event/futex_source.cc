@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "event/futex_source.h"
 
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 

@@ -2,7 +2,7 @@
 #include "event/semaphore_source.h"
 
 #include "base/thread.h"
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {

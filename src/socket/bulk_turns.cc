@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/control_thread.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {

@@ -28,7 +28,7 @@
 
 #include "base/deferred.h"
 #include "base/static_probe.h"
-#include "event/channel.h"
+#include "event/channel_guard.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
 #include "stats/page.h"

@@ -13,7 +13,7 @@
 #include <thread>
 #include <utility>
 
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {

@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "event/channel.h"
+#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {
