@@ -58,7 +58,7 @@ int accept(int sock, sockaddr* addr, socklen_t* addrlen, int flags, ec_t ec, voi
 
 [[gnu::noinline]] int send_less_plainly(Socket* socket, Channel* locked, int sock, const void* buf,
                                         size_t size, int flags) {
-  const bool sent = socket->send_nearly_plain(locked, sock, buf, size);
+  const bool sent = socket->send_nearly_plain(locked, sock, buf, size, flags);
   return sent ? 0 : send_or_wait(sock, buf, size, flags);
 }
 

@@ -18,8 +18,7 @@ void Outcomes::prepare(bool told) {
 }
 
 // Doubles until it is as large as it may get: no allocation once the traffic has settled.
-bool Outcomes::make_room(uint32_t n) noexcept {
-  if (accepted_ - taken_ + n <= records_.size()) return true;
+bool Outcomes::grow(uint32_t n) noexcept {
   if (full(n)) return false;
   try {
     std::vector<SendRecord> larger(records_.size() * 2);

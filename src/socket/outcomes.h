@@ -40,7 +40,9 @@ class Outcomes {
 
   // Whether there is room for another message, or n pieces of one.
   bool full(uint32_t n = 1) const noexcept { return accepted_ - taken_ + n > kMostRecords; }
-  bool make_room(uint32_t n = 1) noexcept;
+  bool make_room(uint32_t n = 1) noexcept {
+    return accepted_ - taken_ + n <= records_.size() || grow(n);
+  }
   void add(const SendRecord& record) noexcept {
     if (!is_told(record)) ++not_told_;
     at(accepted_++) = record;
@@ -62,6 +64,11 @@ class Outcomes {
   void finish_at(uint32_t place, int error) noexcept;
   bool under_way() const noexcept { return done_ != accepted_; }
 
+  // If all that are done are told: the next to be done, if nothing else can be, and the program
+  // will be told of it.
+  const SendRecord* next_to_tell() noexcept {
+    return under_way() && not_told_ == 0 && bulk_ == 0 && taken_ == done_ ? &at(done_) : nullptr;
+  }
   // The oldest that the program was not told of; NULL: none.
   const SendRecord* untold() noexcept;
   void told() noexcept { ++told_; }
@@ -87,6 +94,7 @@ class Outcomes {
   bool is_told(const SendRecord& record) const noexcept {
     return tell_ && !record.release && !record.silent;
   }
+  bool grow(uint32_t n) noexcept;
   void finish_lane(uint32_t n, int error, bool bulk) noexcept;
   void finish(SendRecord& record, int error) noexcept;
   void pass_over_untold() noexcept {

@@ -59,11 +59,13 @@ namespace sio::internal {
 template <typename Other>
 [[gnu::always_inline]] inline int Socket::send_plain(int fd, const void* buf, size_t size,
                                                      int flags, Other other) noexcept {
-  const bool plain = buf != nullptr && (flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL)) == 0;
+  constexpr int kUsual = MSG_DONTWAIT | MSG_NOSIGNAL | SIO_RELEASE;
+  const bool plain = buf != nullptr && (flags & ~kUsual) == 0;
   Socket* const socket = plain ? DescriptorTable::instance().socket(fd) : nullptr;
   Channel* const channel = socket != nullptr ? socket->channel() : nullptr;
   if (channel == nullptr || !channel->mutex().try_lock()) return other(nullptr, nullptr);
-  if (!socket->sends_plain(fd, channel, buf) || !socket->sender_->may_post_plain(size)) [[unlikely]]
+  if (!socket->sends_plain(fd, channel, buf, flags) || !socket->sender_->may_post_plain(size))
+      [[unlikely]]
     return other(socket, channel);
   const bool posted = socket->sender_->post_plain(buf, static_cast<uint32_t>(size));
   if (!posted || !channel->is_calm()) [[unlikely]]
@@ -73,9 +75,10 @@ template <typename Other>
 }
 
 // Whether it is this socket still, and a message from there may be copied and sent by it.
-[[gnu::always_inline]] inline bool Socket::sends_plain(int fd, const Channel* in,
-                                                       const void* buf) const noexcept {
-  return channel() == in && fd_ == fd && !rare_.any_for_sending() && sending_area(buf) == nullptr;
+[[gnu::always_inline]] inline bool Socket::sends_plain(int fd, const Channel* in, const void* buf,
+                                                       int flags) const noexcept {
+  return channel() == in && fd_ == fd && !rare_.any_for_sending() && sending_area(buf) == nullptr &&
+         (flags & SIO_RELEASE) == 0;
 }
 
 }  // namespace sio::internal

@@ -83,12 +83,22 @@ class Sender {
   bool may_post_plain(size_t length) const noexcept;
   // False: post_error() says why not.
   bool post_plain(const void* data, uint32_t length) noexcept;
-  // Finds out how many may, if none may; false: this one may not. If it may it is posted like this,
-  // since something is owed or asked for that has to go with it.
-  bool renew_plain(size_t length) noexcept;
-  bool post_renewed(const void* data, uint32_t length) noexcept;
+  // If none may: whether this one may begin another row of them. It is posted like this, since
+  // something is owed or asked for that has to go with it.
+  bool may_begin_plain(size_t length) const noexcept {
+    return length - 1 < plain_most_ && may_begin_row();
+  }
+  bool post_first_plain(const void* data, uint32_t length) noexcept;
   // Or it goes behind others, to leave later: then this holds. False: nothing was done.
   bool add_plain(const void* data, size_t length, bool alone) noexcept;
+
+  // The same of one that leaves its bytes where they are, or in a staging buffer, until it is
+  // acknowledged (laden_send.cc). Whether it may be posted: as the next of a row or as its first.
+  bool may_post_laden(size_t length) const noexcept;
+  // Lent: what becomes of it is the outcome that was added last. Both: false as post_plain().
+  bool post_lent(const void* data, uint32_t length, uint32_t lkey) noexcept;
+  // In the buffer there is a copy of it, and it goes back to the pool.
+  bool post_staged(StagingBuffer* buffer, uint32_t length) noexcept;
 
   // Bytes of a stream; so far as they do not leave at once, all or none of them are accepted.
   int stream(const OutgoingMessage& message, bool alone, bool more) noexcept;
@@ -184,8 +194,12 @@ class Sender {
   // Messages whose outcome is not known, or that have not left yet.
   bool owes_outcomes() const noexcept { return outcomes_.under_way(); }
 
-  // Whether completions are of SENDs of which nothing comes back, and nothing else waits for them.
-  bool nothing_comes_back() const noexcept { return laden_ == 0 && !holding(); }
+  // Whether a completion of this one is of it alone, and brings back one outcome and nothing else.
+  bool brings_one_outcome(uint32_t index) const noexcept {
+    const Posted& first = posted_ring_[completed_ & posted_mask_];
+    return index == (completed_ & wire::kWorkIdMask) && first.records == 1 &&
+           first.buffer == nullptr;
+  }
   // A completion of this queue: of this one and of all before it.
   void completed(uint32_t index) noexcept;
   // One that failed. Each that the peer's device has not acknowledged fails, signalled or not, so
@@ -257,6 +271,10 @@ class Sender {
     plain_left_ = 0;
   }
   bool post_as_plain(uint32_t length) noexcept;
+  bool may_begin_row() const noexcept;
+  void begin_row() noexcept;
+  bool post_laden(uint32_t length, Posted posted, bool signal) noexcept;
+  void make_plain() noexcept;
 
   Link& link_;
   Outcomes& outcomes_;
@@ -289,7 +307,7 @@ class Sender {
   uint32_t plain_most_ = 0;
   uint32_t plain_window_ = 0;
   uint32_t plain_unsignalled_ = 0;
-  bool plain_signal_ = false;  // the one that is renewed with
+  bool plain_signal_ = false;  // the first of the row
 
   Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
 

@@ -99,7 +99,8 @@ class Socket final : public CompletionHandler,
   static int send_plain(int fd, const void* buf, size_t size, int flags, Other other) noexcept;
   // One that is not quite that; gives up the lock of the channel, in which the socket was last
   // seen. False: nothing was done.
-  bool send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size) noexcept;
+  bool send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size,
+                         int flags) noexcept;
   // `completion` hears of the outcome in place of the program, if it is queued.
   static int send(SocketGuard& guard, const void* buf, size_t size, int flags,
                   Completion* completion = nullptr);
@@ -155,7 +156,9 @@ class Socket final : public CompletionHandler,
   bool is_still(int fd, const Channel* in) const noexcept {
     return channel() == in && fd_ == fd && !rare_.closed;
   }
-  bool sends_plain(int fd, const Channel* in, const void* buf) const noexcept;
+  bool sends_plain(int fd, const Channel* in, const void* buf, int flags) const noexcept;
+  // laden_send.cc. False: nothing was done.
+  bool send_laden(Channel* in, int fd, const void* buf, size_t size, int flags) noexcept;
   int leave_after_posting(Channel* channel, bool posted) noexcept;
 
   int get_socket_option(int option, void* value, socklen_t* length) noexcept;
@@ -328,7 +331,7 @@ class Socket final : public CompletionHandler,
   void after_sending() noexcept;
   void update_hold() noexcept;
 
-  bool complete_send_at_rest(const ibv_wc& wc, const event_data_t* place) noexcept;
+  bool complete_send_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   bool complete_nearly_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept;
@@ -348,6 +351,7 @@ class Socket final : public CompletionHandler,
   void take(const IncomingMessage& message) noexcept;
   void push_message(EventRing& ring, const IncomingMessage& message) noexcept;
   void describe(event_data_t& event, const IncomingMessage& message) noexcept;
+  void describe(event_data_t& event, const SendRecord& outcome) const noexcept;
   bool may_deliver_at_once() const noexcept;
   bool is_told() const noexcept;
   bool emit_outcomes(EventRing& ring) noexcept;
@@ -428,6 +432,18 @@ class SocketGuard {
   event.error = error;
   event.cookie = cookie_;
   return event;
+}
+
+[[gnu::always_inline]] inline void Socket::describe(event_data_t& event,
+                                                    const SendRecord& outcome) const noexcept {
+  event = {};
+  event.kind = EC_SENT;
+  event.fd = fd_;
+  event.error = outcome.error;
+  event.cookie = cookie_;
+  event.data.buf = const_cast<void*>(outcome.buf);
+  event.data.len = outcome.len;
+  event.data.mem = outcome.flight.area->handle();
 }
 
 // `message` is the program's from now on.

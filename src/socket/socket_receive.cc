@@ -155,16 +155,27 @@ bool Socket::may_deliver_at_once() const noexcept {
   return true;
 }
 
-// The same of a SEND: nothing comes back, and nobody has waited for it but to see the queue empty.
+// The same of a SEND: nobody has waited for it but to see the queue empty, or who is told of an
+// outcome. For `place` it must be one, and nothing else.
 [[gnu::noinline]] bool Socket::complete_send_at_rest(const ibv_wc& wc,
-                                                     const event_data_t* place) noexcept {
+                                                     event_data_t* place) noexcept {
   const wire::WorkId id = wire::decode_work_id(wc.wr_id);
-  if (id.kind != wire::Work::kSend || wc.status != IBV_WC_SUCCESS || place != nullptr) return false;
-  if (rare_.any_for_sending() || lane_ != nullptr || !sender_->nothing_comes_back()) {
+  if (id.kind != wire::Work::kSend || wc.status != IBV_WC_SUCCESS) return false;
+  if (rare_.any_for_sending() || lane_ != nullptr || sender_->holding() || !outcomes_.all_told()) {
     return false;
   }
+  if (place == nullptr) {
+    sender_->completed(id.index);
+    channel()->changed();
+    if (!emit_outcomes(channel()->ring())) channel()->offer(this);
+    return true;
+  }
+  const SendRecord* const next = outcomes_.next_to_tell();
+  if (next == nullptr || !sender_->brings_one_outcome(id.index)) return false;
   sender_->completed(id.index);
-  channel()->changed();
+  describe(*place, *next);
+  outcomes_.told();
+  outcomes_.taken();
   return true;
 }
 
@@ -279,10 +290,7 @@ bool Socket::emit_connect(EventRing& ring) noexcept {
 bool Socket::emit_outcomes(EventRing& ring) noexcept {
   while (const SendRecord* done = outcomes_.untold()) {
     if (ring.full()) return false;
-    event_data_t& event = push(ring, EC_SENT, done->error);
-    event.data.buf = const_cast<void*>(done->buf);
-    event.data.len = done->len;
-    event.data.mem = done->flight.area->handle();
+    describe(ring.push({this, EC_SENT, 0, 0}), *done);
     outcomes_.told();
   }
   if (sender_ != nullptr && rare_.want_writable && !rare_.closed && phase_ == Phase::kOpen &&

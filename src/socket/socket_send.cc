@@ -86,18 +86,25 @@ int Socket::send_nothing(Completion* completion) noexcept {
 }
 
 // The same if it is behind others, or not quite so plain.
-bool Socket::send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size) noexcept {
-  bool sent = sends_plain(fd, channel, buf);
-  if (sent && sender_->renew_plain(size)) {
-    const bool posted = sender_->post_renewed(buf, static_cast<uint32_t>(size));
+bool Socket::send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size,
+                               int flags) noexcept {
+  bool sent = true;
+  if (!sends_plain(fd, channel, buf, flags)) {
+    sent = send_laden(channel, fd, buf, size, flags);
+  } else if (sender_->may_begin_plain(size)) {
+    const bool posted = sender_->post_first_plain(buf, static_cast<uint32_t>(size));
     if (!posted) after_sending();
-  } else if (sent && sender_->add_plain(buf, size, options_.no_delay)) {
+  } else if (sender_->add_plain(buf, size, options_.no_delay)) {
     channel->hub().hold(this);
   } else {
-    sent = false;
+    sent = send_laden(channel, fd, buf, size, flags);
   }
-  channel->leave();
-  Deferred::run_noted();
+  if (sent && channel->is_calm()) {
+    channel->leave_calm();
+  } else {
+    channel->leave();
+    Deferred::run_noted();
+  }
   return sent;
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -97,6 +98,53 @@ TEST_F(WireMessages, BoundarySizesInOneGoArriveInOrder) {
       EXPECT_TRUE(Pattern::of_size(1, size).matches(back.data(), n, size));
     }
   }
+  socket.close();
+  peer.finish();
+}
+
+// One at a time, so that each leaves at once and alone: from anywhere, lent, and given away, by
+// turns.
+TEST_F(WireMessages, InADialogueOfEveryKindComeBackAndGiveTheirBuffersBack) {
+  constexpr Lend kKinds[] = {Lend::kCopy, Lend::kSent, Lend::kRelease, Lend::kSent};
+  const Area area(size_t{1} << 20);
+  const Channel channel;
+  Peer peer("echo");
+  Socket socket = Socket::make();
+  socket.set(SIO_COPY_MAX, kSlot).join(channel).associate(area, DMA_SEND).connect(peer.address());
+  std::vector<char> elsewhere(kSlot);
+  uint64_t sent = 0;
+  for (uint64_t n = 0; n < scaled(2000); ++n) {
+    const size_t size = kBoundaries[1 + n % (std::size(kBoundaries) - 1)];
+    const Lend kind = kKinds[n % std::size(kKinds)];
+    const Pattern pattern = Pattern::of_size(n, size);
+    Message block = kind == Lend::kCopy ? Message() : Message::reserve(area, size);
+    char* const from = kind == Lend::kCopy ? elsewhere.data() : block.data();
+    pattern.fill(from, n, size);
+    ASSERT_EQ(socket.try_send(from, size, kind == Lend::kRelease ? SIO_RELEASE : 0), 0);
+    if (kind == Lend::kRelease) block.give_up();
+    bool owed = kind == Lend::kSent;
+    for (bool back = false; owed || !back;) {
+      const event_data_t event = channel.next();
+      if (event.kind == EC_SENT) {
+        ASSERT_TRUE(std::exchange(owed, false)) << "EC_SENT of message " << n;
+        ASSERT_EQ(event.data.buf, from);
+        ASSERT_EQ(event.data.len, size);
+        ++sent;
+        continue;
+      }
+      ASSERT_EQ(event.kind, EC_RECV);
+      ASSERT_FALSE(std::exchange(back, true));
+      const Message reply(event);
+      ASSERT_EQ(reply.size(), size);
+      ASSERT_TRUE(pattern.matches(reply.data(), n, size)) << "message " << n;
+    }
+  }
+  EXPECT_EQ(socket.info().messages_sent, scaled(2000));
+  EXPECT_EQ(socket.info().sends_posted, scaled(2000)) << "one waited for another";
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_FALSE(channel.try_next(milliseconds(0)));
+    return accounts(area.get()).free == area.bytes();
+  }));
   socket.close();
   peer.finish();
 }
