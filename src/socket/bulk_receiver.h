@@ -11,6 +11,7 @@
 //    came before.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -43,8 +44,11 @@ class BulkReceiver {
   void flushed() noexcept { --posted_; }
   uint32_t posted() const noexcept { return posted_; }
 
-  // Granted, and not here yet.
-  uint32_t to_come() const noexcept { return granted_ - arrived_; }
+  // Whether the lane stays busy while the peer has not been told of the last `owed` grants.
+  bool stays_busy(uint32_t owed) const noexcept {
+    const uint32_t ahead = granted_ - arrived_ - std::min(owed, granted_ - arrived_);
+    return lane_stays_busy(ahead, owed, [this](uint32_t i) { return at(arrived_ + i).length; });
+  }
 
   // The next message of the lane has this length, as announced.
   bool expects(uint32_t length) const noexcept;

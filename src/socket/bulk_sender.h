@@ -9,6 +9,7 @@
 //    empties.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -51,6 +52,11 @@ class BulkSender {
   uint32_t mark_end() noexcept;
   bool idle() const noexcept { return tail_ == done_; }
   uint32_t not_done() const noexcept { return tail_ - done_; }
+  // Whether the lane stays busy while the last `waiting` have not been announced yet.
+  bool stays_busy(uint32_t waiting) const noexcept {
+    const uint32_t ahead = not_done() - std::min(waiting, not_done());
+    return lane_stays_busy(ahead, waiting, [this](uint32_t i) { return at(done_ + i).length; });
+  }
   // Some of it has not left yet.
   bool holding() const noexcept { return next_ != tail_; }
   bool nothing_posted() const noexcept { return posted_ == completed_; }
@@ -70,6 +76,7 @@ class BulkSender {
   };
   static constexpr uint32_t kSpare = 4;  // for the mark of the end
 
+  const Message& at(uint32_t i) const noexcept { return (*messages_)[i % wire::kMaxAnnounced]; }
   Message& at(uint32_t i) noexcept { return (*messages_)[i % wire::kMaxAnnounced]; }
   bool can_post() const noexcept {
     return posted_ - completed_ < kQueueSize - kSpare && post_error_ == 0;

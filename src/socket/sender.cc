@@ -20,9 +20,6 @@ constexpr uint32_t kMostUnsignalled = 16;
 // credits are given for sixteen at once (a quarter of the usual slots).
 constexpr uint32_t kMostUnsignalledPlain = 24;
 
-// So many large messages are enough for the lane not to be idle before others are announced.
-constexpr uint32_t kLaneBusy = 4;
-
 // Messages that follow one another more closely are a burst.
 constexpr microseconds kBurstGap{20};
 
@@ -337,16 +334,11 @@ void Sender::pump(bool force) noexcept {
 bool Sender::announcements_can_wait() const noexcept {
   const uint32_t waiting = train_.announced();
   if (waiting == 0 || waiting != train_.messages() || end_wanted_) return false;
-  const uint32_t ahead = bulk_sender_->not_done() - std::min(waiting, bulk_sender_->not_done());
-  return ahead >= std::max(kLaneBusy, waiting);
+  return bulk_sender_->stays_busy(waiting);
 }
 
 // The same of grants.
-bool Sender::grants_can_wait() const noexcept {
-  const uint32_t ahead =
-      bulk_receiver_->to_come() - std::min(owed_grants_, bulk_receiver_->to_come());
-  return ahead >= std::max(kLaneBusy, owed_grants_);
-}
+bool Sender::grants_can_wait() const noexcept { return bulk_receiver_->stays_busy(owed_grants_); }
 
 // A frame of its own, when half of the peer's credits would otherwise be withheld. Those that
 // control frames used up count apart: else two idle ends would thank each other for ever.

@@ -15,7 +15,7 @@
 //    what is saved is the cost of a SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record (outcomes.h).
 // 5. While large messages keep the lane busy what announces and grants further ones gathers too: it
-//    leaves when half of what was under way has gone, or before the channel sleeps.
+//    leaves when most of what was under way has gone (lane.h), or before the channel sleeps.
 // 6. On a stream there is at most one rest (rest.h), behind all else that was accepted; while there
 //    is one nothing more is.
 #pragma once
