@@ -161,6 +161,7 @@ int ec_destroy(ec_t ec) {
     return next_event_of(channel, ec, d);
   }
   channel->leave_calm();
+  Deferred::run_noted();  // the message that was told of as sent may have been another's slot
   return 0;
 }
 

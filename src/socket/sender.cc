@@ -16,6 +16,7 @@ using wire::kControlSlots;
 using wire::Kind;
 
 constexpr uint32_t kMostUnsignalled = 16;
+constexpr uint32_t kMostUnsignalledStaged = StagingPool::kMostPerConnection / 2;
 // With plain ones nothing comes back. Mostly one of them has something else about it before:
 // credits are given for sixteen at once (a quarter of the usual slots).
 constexpr uint32_t kMostUnsignalledPlain = 24;
@@ -394,12 +395,17 @@ void Sender::fence() noexcept {
 
 // A completion costs the device and us as much as a frame. So a connection on which each SEND is
 // answered asks for few: they only empty the queue. When the window is about to close, or a buffer
-// is to come back, one in less than a window: so the next message after a rest finds it open.
+// is to come back, one in less than a window: so the next message after a rest finds it open. And
+// before the connection has no buffers left.
 bool Sender::wants_signal(const Posted& posted, bool awaited) const noexcept {
   if (awaited || posted.records > 0) return true;
-  const uint32_t most = std::max(1u, limits_.window - 1);
-  const bool soon = ahead_ >= most || posted.buffer != nullptr;
-  return unsignalled_ + 1 >= (soon ? most : std::min(kMostUnsignalled, limits_.quota / 2));
+  uint32_t most = std::max(1u, limits_.window - 1);
+  if (posted.buffer != nullptr) {
+    most = std::min(most, kMostUnsignalledStaged);
+  } else if (ahead_ < most) {
+    most = std::min(kMostUnsignalled, limits_.quota / 2);
+  }
+  return unsignalled_ + 1 >= most;
 }
 
 // Fills in what all work requests have in common.

@@ -305,6 +305,7 @@ class Socket final : public CompletionHandler,
   uint32_t key_of(const Area& area) const noexcept;
   void find_keys(Gather& gather) const noexcept;
   int wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags);
+  void recall_buffers() noexcept;
   uint32_t credits() const noexcept { return sender_ != nullptr ? sender_->credits() : 0; }
   // The program is told when there is room for this.
   void begin_stall(const Wanted& wanted) noexcept {

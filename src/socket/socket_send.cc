@@ -71,12 +71,21 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
 // 0 or -errno; -EAGAIN: the program is told when there is room.
 int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
   ++link_.info.credit_stalls;
+  if (sender_ != nullptr) recall_buffers();
   begin_stall(wanted);
   if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
   const int result =
       guard.wait(kNever, [&] { return sendable(wanted.length) != 0 || has_room_for(wanted); });
   if (result == 0) end_stall();
   return result;
+}
+
+// If what lacks may be a staging buffer (a large message takes two): those of SENDs without a
+// signal would not come back before there is another SEND.
+void Socket::recall_buffers() noexcept {
+  if (link_.buffers_held == 0 || link_.staging->may_take(link_.buffers_held + 1)) return;
+  sender_->fence();
+  after_sending();
 }
 
 // On a stream no bytes are nothing: no SEND, and no event.
@@ -99,12 +108,8 @@ bool Socket::send_nearly_plain(Channel* channel, int fd, const void* buf, size_t
   } else {
     sent = send_laden(channel, fd, buf, size, flags);
   }
-  if (sent && channel->is_calm()) {
-    channel->leave_calm();
-  } else {
-    channel->leave();
-    Deferred::run_noted();
-  }
+  sent && channel->is_calm() ? channel->leave_calm() : channel->leave();
+  Deferred::run_noted();
   return sent;
 }
 

@@ -30,6 +30,8 @@ inline constexpr uint32_t kStagingBytes = kTrainBytes + 64;
 
 class StagingPool {
  public:
+  static constexpr uint32_t kMostPerConnection = 16;
+
   explicit StagingPool(provider::Device& device) noexcept : device_(device) {}
 
   // A connection comes: makes sure of its buffer. Throws ENOMEM.
@@ -45,7 +47,6 @@ class StagingPool {
   void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
 
  private:
-  static constexpr uint32_t kMostPerConnection = 16;
   static constexpr uint32_t kChunk = 8;  // buffers
 
   struct Chunk {

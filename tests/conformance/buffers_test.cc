@@ -2,8 +2,10 @@
 //
 // Who owns a buffer, from sio_reserve or EC_RECV to EC_SENT, SIO_RELEASE or sio_release.
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -214,6 +216,66 @@ TEST_F(WireBuffers, ThatWereReceivedAreForwardedToSeveralSocketsWithoutACopy) {
   from.close();
   echo.finish();
   source.finish();
+}
+
+// The slot of a message that was sent on to two comes back with the second EC_SENT, by whatever
+// call that is taken and whatever its thread does afterwards: its sender has no other credit.
+class WireSlots : public WireBuffers, public testing::WithParamInterface<bool> {
+ protected:
+  // Polls until it has one EC_SENT, then ends.
+  void take_one_sent() {
+    std::thread([&] {
+      event_data_t event;
+      const auto one = [&] {
+        return GetParam() ? ec_next_event(channel_.get(), &event) == 0
+                          : ec_next_events(channel_.get(), &event, 1) == 1;
+      };
+      const auto begin = Clock::now();
+      bool taken = false;
+      while (!taken && since(begin) < kSoon) taken = one();
+      EXPECT_TRUE(taken);
+      EXPECT_EQ(event.kind, EC_SENT);
+    }).join();
+  }
+};
+
+TEST_P(WireSlots, OfForwardedMessagesComeBackWithTheLastEventOfThem) {
+  Peer source("source seed=1 size=500 count=20 nodelay=1");
+  Peer first("slow");
+  Peer second("slow");
+  Socket from = Socket::make();
+  from.set(SIO_RECV_SLOTS, 4).join(channel_).associate(area_).connect(source.address());
+  Socket to_first = connect_to(first);
+  Socket to_second = connect_to(second);
+  std::vector<Message> held;
+  while (held.size() < 4) held.emplace_back(channel_.expect(EC_RECV));
+  EXPECT_FALSE(channel_.try_next(milliseconds(50))) << "there were four slots";
+  first.signal(SIGSTOP);
+  Message& message = held.back();
+  must(to_first.send(message.bytes()), "send");
+  must(to_second.send(message.bytes(), SIO_RELEASE), "send");
+  message.give_up();
+  event_data_t event;
+  EXPECT_FALSE(
+      eventually([&] { return ec_next_event(channel_.get(), &event) == 0; }, milliseconds(100)));
+  first.signal(SIGCONT);
+  take_one_sent();
+  const auto last = channel_.try_next(milliseconds(5000));  // before anything else looks after it
+  ASSERT_TRUE(last) << "the slot has not come back";
+  held.back() = Message(*last);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WireSlots, testing::Bool(), [](const auto& info) {
+  return info.param ? "OneEvent" : "SeveralEvents";
+});
+
+// With a window that never closes nothing else asks for a signal.
+TEST_F(WireBuffers, ForCopiesComeBackHoweverWideTheWindowIs) {
+  Peer source("source seed=1 size=1000 count=200 nodelay=1", {"SIO_SEND_WINDOW=32"});
+  Socket socket = Socket::make();
+  socket.join(channel_).connect(source.address());
+  for (int n = 0; n < 200; ++n) Message(channel_.expect(EC_RECV));
+  channel_.expect(EC_EOF);
 }
 
 TEST_F(WireBuffers, OfASocketWithoutChannelAreOursAfterAFlush) {

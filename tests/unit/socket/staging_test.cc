@@ -40,7 +40,7 @@ class Device final : public provider::Device {
 };
 
 constexpr uint32_t kChunk = 8;
-constexpr uint32_t kMostPerConnection = 16;
+constexpr uint32_t kMostPerConnection = StagingPool::kMostPerConnection;
 
 class StagingTest : public testing::Test {
  protected:
