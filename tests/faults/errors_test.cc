@@ -301,6 +301,37 @@ TEST_F(ErrorsOfFaults, OfAQueuePairForLargeMessagesAreTheDevices) {
   near.flush();
 }
 
+// Eight connections have eight buffers for copies, one each, and there are no more. Who has used
+// its own gets it back, although nothing has asked for a completion of what was sent with it.
+TEST_F(ErrorsOfFaults, OfMemoryForCopiesAreAWaitForTheirOwn) {
+  constexpr size_t kConnections = 8;
+  constexpr size_t kCopied = 1000;
+  const std::vector<char> bytes(kCopied, 'x');
+  const Channel channel;
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  std::vector<Socket> near;
+  std::vector<Socket> far;
+  while (near.size() < kConnections) {
+    near.push_back(Socket::make(SOCK_NONBLOCK));
+    near.back().set(SIO_NODELAY, 1).join(channel);
+    ASSERT_EQ(near.back().try_connect(listener.name()), EINPROGRESS);
+    far.push_back(listener.accept());
+    channel.expect(EC_CONNECT);
+  }
+  plan().begin(1, {.register_memory = 1});
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(near[0].try_send(bytes.data(), kCopied), i == 0 ? 0 : EAGAIN);
+    if (i == 0) continue;
+    const auto event = channel.try_next(milliseconds(5000));
+    ASSERT_TRUE(event) << "nothing has brought the buffer back";
+    ASSERT_EQ(event->kind, EC_WRITABLE);
+    ASSERT_EQ(near[0].try_send(bytes.data(), kCopied), 0);
+  }
+  plan().end();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(far[0].receive().size(), kCopied);
+}
+
 // A race, were the message not sure to be lost.
 TEST_F(ErrorsOfFaults, OfAPeerThatEndsInOrderAndHadNotTakenAllIsEpipe) {
   Pair pair = make_pair();
