@@ -240,6 +240,7 @@ class WireSlots : public WireBuffers, public testing::WithParamInterface<bool> {
 };
 
 TEST_P(WireSlots, OfForwardedMessagesComeBackWithTheLastEventOfThem) {
+  if (!on_soft()) GTEST_SKIP() << "a device acknowledges for a program that stands still, too";
   Peer source("source seed=1 size=500 count=20 nodelay=1");
   Peer first("slow");
   Peer second("slow");
