@@ -4,8 +4,7 @@
 // small ones that travel in a train. One pool per channel and device.
 //
 // 1. Each connection is sure of one buffer from the day it joins: whatever peers others wait for,
-// and
-//    however short memory is, it waits for its own peer alone.
+//    and however short memory is, it waits for its own peer alone.
 // 2. A pool grows with use up to kMostPerConnection buffers for each connection, and does not
 //    shrink while the channel lives.
 #pragma once

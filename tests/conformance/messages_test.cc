@@ -112,7 +112,6 @@ TEST_F(WireMessages, InADialogueOfEveryKindComeBackAndGiveTheirBuffersBack) {
   Socket socket = Socket::make();
   socket.set(SIO_COPY_MAX, kSlot).join(channel).associate(area, DMA_SEND).connect(peer.address());
   std::vector<char> elsewhere(kSlot);
-  uint64_t sent = 0;
   for (uint64_t n = 0; n < scaled(2000); ++n) {
     const size_t size = kBoundaries[1 + n % (std::size(kBoundaries) - 1)];
     const Lend kind = kKinds[n % std::size(kKinds)];
@@ -129,7 +128,6 @@ TEST_F(WireMessages, InADialogueOfEveryKindComeBackAndGiveTheirBuffersBack) {
         ASSERT_TRUE(std::exchange(owed, false)) << "EC_SENT of message " << n;
         ASSERT_EQ(event.data.buf, from);
         ASSERT_EQ(event.data.len, size);
-        ++sent;
         continue;
       }
       ASSERT_EQ(event.kind, EC_RECV);
