@@ -44,4 +44,12 @@
 
 #define SIO_API __attribute__((visibility("default")))
 
+/* Called for each message: through its address, without a stop in the program's
+ * linkage table. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define SIO_HOT_API __attribute__((noplt)) SIO_API
+#else
+#define SIO_HOT_API SIO_API
+#endif
+
 #endif /* SIO_BASE_H */

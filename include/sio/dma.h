@@ -165,7 +165,7 @@ SIO_API int sio_reserve(dma_mem_t dma, void **memp, size_t size);
  * Errors: EINVAL  the program does not own that: never reserved or received,
  *                 released before, in flight, or of another size
  *         EPERM   called in a forked child */
-SIO_API int sio_release(dma_mem_t dma, void *mem, size_t size);
+SIO_HOT_API int sio_release(dma_mem_t dma, void *mem, size_t size);
 
 SIO_END_DECLS
 

@@ -127,7 +127,7 @@ SIO_API int ec_destroy(ec_t ec);
  *         EINVAL  d is NULL
  *         EBADF   not a channel
  *         EPERM   called in a forked child */
-SIO_API int ec_next_event(ec_t ec, event_data_t *d);
+SIO_HOT_API int ec_next_event(ec_t ec, event_data_t *d);
 
 /* Takes up to n events and returns how many.
  *
@@ -135,7 +135,7 @@ SIO_API int ec_next_event(ec_t ec, event_data_t *d);
  *         EINVAL  d is NULL or n is not positive
  *         EBADF   not a channel
  *         EPERM   called in a forked child */
-SIO_API int ec_next_events(ec_t ec, event_data_t *d, int n);
+SIO_HOT_API int ec_next_events(ec_t ec, event_data_t *d, int n);
 
 /* The descriptor for poll, select, epoll and event loops: it is the channel's
  * own. From this call on it is armed each time that the channel is seen empty;

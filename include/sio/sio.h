@@ -353,7 +353,7 @@ SIO_API int sio_nonblock(int sock, int on);
  * flags: MSG_DONTWAIT, SIO_RELEASE, MSG_MORE (the message may wait for the next
  * send, and travel with it; if none comes it leaves all the same), MSG_NOSIGNAL
  * (no signal is ever raised). */
-SIO_API int sio_send(int sock, const void *buf, size_t size, int flags);
+SIO_HOT_API int sio_send(int sock, const void *buf, size_t size, int flags);
 
 /* The same to an address, on a datagram socket that is not connected. On others `to`
  * is NULL and tolen 0.

@@ -13,6 +13,7 @@
 #include "event/semaphore_source.h"
 #include "event/signal_source.h"
 #include "event/timer_source.h"
+#include "socket/arrival.h"
 #include "socket/socket.h"
 
 using namespace sio::internal;
@@ -99,8 +100,9 @@ int add_and_start(Channel& channel, std::unique_ptr<Source> made, const Argument
   return result < 0 ? fail(-result) : 0;
 }
 
-[[gnu::noinline]] int look_on(Channel* channel, event_data_t* d) noexcept {
-  const int result = channel->look_on_for_one(d);
+[[gnu::noinline]] int look_on(Channel* channel, CompletionHub::Look found,
+                              event_data_t* d) noexcept {
+  const int result = channel->look_on_for_one(found, d);
   channel->leave();
   Deferred::run_noted();
   return result < 0 ? fail(-result) : 0;
@@ -155,8 +157,9 @@ int ec_destroy(ec_t ec) {
     return next_event(ec, d);
   const bool is_calm = channel->is_calm() && channel->fd() == ec;
   if (is_calm && channel->ring().empty()) [[likely]] {
-    if (!channel->look_for_one(d)) [[unlikely]]
-      return look_on(channel, d);
+    const auto found = channel->look_for_one(d, Socket::complete_one_at_rest);
+    if (found != CompletionHub::Look::kGiven) [[unlikely]]
+      return look_on(channel, found, d);
   } else if (!is_calm || !channel->take_one(d)) {
     return next_event_of(channel, ec, d);
   }

@@ -20,10 +20,6 @@
 namespace sio::internal {
 namespace {
 
-// How often a call looks for completions when the program polls: a call costs three times as much
-// as a look, and what lies between two looks is latency.
-constexpr unsigned kLooks = 4;
-
 StablePool<Channel>& pool() {
   static auto* const channels = new StablePool<Channel>;
   return *channels;
@@ -135,12 +131,11 @@ void Channel::signal_overflow() noexcept {
   }
 }
 
-[[gnu::noinline]] int Channel::look_on_for_one(event_data_t* event) noexcept {
-  for (unsigned looks = 1; looks < kLooks && ring_->empty() && is_calm() && !is_armed(); ++looks) {
-    if (look_for_one(event)) return 0;
-  }
-  if (ring_->empty() && saw_empty()) return -EAGAIN;
-  return take_events(event, 1) > 0 ? 0 : -EAGAIN;
+[[gnu::noinline]] int Channel::look_on_for_one(CompletionHub::Look found,
+                                               event_data_t* event) noexcept {
+  if (found == CompletionHub::Look::kNothing && saw_empty()) return -EAGAIN;
+  const int count = next_events(event, 1);
+  return count < 0 ? count : 0;
 }
 
 [[gnu::noinline]] bool Channel::look_for_events_again() noexcept {

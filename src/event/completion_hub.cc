@@ -145,7 +145,7 @@ void CompletionHub::forget(CompletionHandler* handler) noexcept {
 [[gnu::noinline]] CompletionHub::Look CompletionHub::take_others(
     int n, const ibv_wc* completions) noexcept {
   if (n < 0) {
-    poll_failed(-n);
+    poll_failed(n);
     return Look::kNothing;
   }
   provider::CompletionQueue& queue = *polled_.front();
@@ -167,8 +167,8 @@ void CompletionHub::settle_touched() noexcept {
   touched_.clear();
 }
 
-[[gnu::cold]] void CompletionHub::poll_failed(int error) noexcept {
-  LOG_ERROR("polling a completion queue: %s", errno_text(error));
+[[gnu::cold]] void CompletionHub::poll_failed(int result) noexcept {
+  LOG_ERROR("polling a completion queue failed (%d)", result);
 }
 
 void CompletionHub::arm() noexcept {

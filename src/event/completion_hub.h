@@ -77,13 +77,15 @@ class CompletionHub {
   // Whether there is one queue at most, nothing is held, and the descriptor tells of all that
   // comes.
   bool is_calm() const noexcept { return only_ != nullptr; }
-  // The same as poll() where it is so, for one who wants an event.
+  // The same as poll() where it is so, for one who wants an event. at_rest(handler, completion,
+  // place) is given a completion that came alone, in place of CompletionHandler::complete_at_rest.
   enum class Look : uint8_t {
     kNothing,
-    kGiven,  // one completion, which was complete with an event in `place`
+    kGiven,  // one completion, which at_rest() took, and described in `place`
     kOther,  // others, as poll()
   };
-  [[gnu::always_inline]] Look look(event_data_t* place) noexcept;
+  template <typename AtRest>
+  [[gnu::always_inline]] Look look(event_data_t* place, AtRest at_rest) noexcept;
 
   // Asks for a notification at the next completion. Call poll once more afterwards.
   void arm() noexcept;
@@ -149,7 +151,7 @@ class CompletionHub {
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
   int poll_on(provider::CompletionQueue& queue) noexcept;
   Look take_others(int n, const ibv_wc* completions) noexcept;
-  static void poll_failed(int error) noexcept;
+  static void poll_failed(int result) noexcept;
   int take(provider::CompletionQueue& queue, ibv_wc* completions) noexcept;
   const Place* place_of(const ibv_wc& wc) const noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
@@ -184,13 +186,14 @@ class CompletionHub {
   return place->id_base == wire::base_of(wc.wr_id) ? place : nullptr;
 }
 
-[[gnu::always_inline]] inline CompletionHub::Look CompletionHub::look(
-    event_data_t* place) noexcept {
+template <typename AtRest>
+[[gnu::always_inline]] inline CompletionHub::Look CompletionHub::look(event_data_t* place,
+                                                                      AtRest at_rest) noexcept {
   ibv_wc completions[kPollBatch];
-  const int n = only_->poll(kPollBatch, completions);
+  const int n = only_->poll_directly(kPollBatch, completions);
   if (n == 1) {
     const Place* const whose = place_of(completions[0]);
-    if (whose != nullptr && whose->handler->complete_at_rest(completions[0], place)) [[likely]] {
+    if (whose != nullptr && at_rest(*whose->handler, completions[0], place)) [[likely]] {
       seen_since_arm_ = true;
       return Look::kGiven;
     }
@@ -203,7 +206,7 @@ class CompletionHub {
   const Place* const place = place_of(wc);
   if (place == nullptr) return;
   CompletionHandler* const handler = place->handler;
-  if (handler->complete_at_rest(wc, nullptr)) return;
+  if (handler->complete_at_rest(wc)) return;
   const wire::WorkId id = wire::decode_work_id(wc.wr_id);
   touch(handler);
   handler->complete(id.kind, id.index, wc);
@@ -212,7 +215,7 @@ class CompletionHub {
 // So many at most; how many.
 [[gnu::always_inline]] inline int CompletionHub::take(provider::CompletionQueue& queue,
                                                       ibv_wc* completions) noexcept {
-  const int n = queue.poll(kPollBatch, completions);
+  const int n = queue.poll_directly(kPollBatch, completions);
   for (int i = 0; i < n; ++i) dispatch(completions[i]);
   return n;
 }
@@ -225,7 +228,7 @@ inline int CompletionHub::poll() noexcept {
     const int n = take(*polled_[i], completions);
     if (n == 0) continue;
     if (n < 0) {
-      poll_failed(-n);
+      poll_failed(n);
       continue;
     }
     total += n;

@@ -32,8 +32,8 @@ class CompletionHandler {
  public:
   virtual ~CompletionHandler() = default;
   // A completion of its own is first offered so. True: it has done all there is to be done about
-  // it, without settle(), and if there is a `place` the event for it is there and not in the ring.
-  virtual bool complete_at_rest(const ibv_wc&, event_data_t* /*place*/) noexcept { return false; }
+  // it, without settle().
+  virtual bool complete_at_rest(const ibv_wc&) noexcept { return false; }
   // `kind` and `index` are those of its work_id.
   virtual void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept = 0;
   // After a batch of completions of which at least one was its own.
@@ -41,11 +41,16 @@ class CompletionHandler {
   // Before the channel sleeps: all that was gathered leaves now.
   virtual void before_sleep() noexcept = 0;
 
+  // Whether it is a socket, which has a shorter way than that (socket/arrival.h).
+  bool is_socket() const noexcept { return is_socket_; }
+
  protected:
+  explicit CompletionHandler(bool is_socket = false) noexcept : is_socket_(is_socket) {}
   bool held() const noexcept { return held_; }
 
  private:
   friend class CompletionHub;
+  const bool is_socket_;
   bool touched_ = false;  // is in the hub's list of those to settle
   bool held_ = false;     // is in the hub's list of those that hold something back
 };

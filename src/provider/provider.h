@@ -36,9 +36,26 @@ class CompletionQueue {
   virtual uint32_t capacity() const noexcept = 0;
   // Up to n completions; the count, or -errno.
   virtual int poll(int n, ibv_wc* wc) noexcept = 0;
+  // The same for whoever does it for each message: the device's own function, where there is one,
+  // with nothing between. The count, or negative.
+  int poll_directly(int n, ibv_wc* wc) noexcept { return poll_(polled_, n, wc); }
   // Asks for one notification on the completion channel at the next completion (solicited_only:
   // at the next solicited or failed receive). 0 or -errno.
   virtual int arm(bool solicited_only) noexcept = 0;
+
+ protected:
+  void poll_directly_by(int (*poll)(ibv_cq*, int, ibv_wc*), ibv_cq* queue) noexcept {
+    poll_ = poll;
+    polled_ = queue;
+  }
+
+ private:
+  static int poll_virtually(ibv_cq* self, int n, ibv_wc* wc) noexcept {
+    return reinterpret_cast<CompletionQueue*>(self)->poll(n, wc);
+  }
+
+  int (*poll_)(ibv_cq*, int, ibv_wc*) = &poll_virtually;
+  ibv_cq* polled_ = reinterpret_cast<ibv_cq*>(this);
 };
 
 class CompletionChannel {
@@ -123,6 +140,10 @@ class QueuePair {
   // A whole chain at once. 0, or -errno and *bad is the first that was not taken.
   virtual int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept = 0;
   virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
+  // post_send() as CompletionQueue::poll_directly(): 0, or an errno and *bad.
+  int post_send_directly(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
+    return post_send_(poster_, chain, bad);
+  }
   // Into the error state: what is posted is flushed.
   virtual void fail() noexcept = 0;
 
@@ -131,6 +152,21 @@ class QueuePair {
   // it sends there itself may come back, or not. 0 or -errno.
   virtual int attach(const Destination& group) noexcept;
   virtual int detach(const Destination& group) noexcept;
+
+ protected:
+  void post_directly_by(int (*post_send)(ibv_qp*, ibv_send_wr*, ibv_send_wr**),
+                        ibv_qp* pair) noexcept {
+    post_send_ = post_send;
+    poster_ = pair;
+  }
+
+ private:
+  static int post_virtually(ibv_qp* self, ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
+    return -reinterpret_cast<QueuePair*>(self)->post_send(chain, bad);
+  }
+
+  int (*post_send_)(ibv_qp*, ibv_send_wr*, ibv_send_wr**) = &post_virtually;
+  ibv_qp* poster_ = reinterpret_cast<ibv_qp*>(this);
 };
 
 // A second queue pair beside that of a connection, on the same way to the same peer: for what has

@@ -35,10 +35,10 @@ namespace sio::internal {
   count_message(length);
   link_.hub->posted();
   ibv_send_wr* bad;
-  const int error = link_.queue_pair->post_send(&plain_, &bad);
+  const int error = link_.queue_pair->post_send_directly(&plain_, &bad);
   if (error == 0) [[likely]]
     return true;
-  post_error_ = -error;
+  post_error_ = error;
   stir();
   return false;
 }

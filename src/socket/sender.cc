@@ -424,8 +424,8 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
   link_.hub->posted();
   ibv_send_wr* bad;
-  const int error = link_.queue_pair->post_send(&wr, &bad);
-  if (error != 0 && post_error_ == 0) post_error_ = -error;
+  const int error = link_.queue_pair->post_send_directly(&wr, &bad);
+  if (error != 0 && post_error_ == 0) post_error_ = error;
   if (!window_open()) window_closed_ = Clock::now();
 }
 

@@ -107,6 +107,9 @@ class Socket final : public CompletionHandler,
   static int send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int flags,
                          Completion* completion = nullptr);
   static int flush(SocketGuard& guard, TimePoint deadline);
+  // The short way of what comes alone while a program looks for an event (arrival.h).
+  static bool complete_one_at_rest(CompletionHandler& handler, const ibv_wc& wc,
+                                   event_data_t* place) noexcept;
   static int receive(SocketGuard& guard, void** buf, size_t size, int flags);
   // Fills in all of `message` but what msg_name points to if it is NULL.
   static int receive_pieces(SocketGuard& guard, msghdr& message, int flags);
@@ -139,7 +142,7 @@ class Socket final : public CompletionHandler,
   bool emit(EventRing& ring) noexcept override;
   void taken(const EventNote& note) noexcept override;
   void channel_closed() noexcept override;
-  bool complete_at_rest(const ibv_wc& wc, event_data_t* place) noexcept override;
+  bool complete_at_rest(const ibv_wc& wc) noexcept override;
   void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept override;
   void settle() noexcept override;
   void before_sleep() noexcept override;
@@ -149,7 +152,7 @@ class Socket final : public CompletionHandler,
   friend class SocketGuard;
   template <typename T>
   friend class StablePool;
-  Socket() = default;
+  Socket() : CompletionHandler(true) {}
 
   // Asked under the channel's lock: while it is in a channel that is locked its number stays its
   // own.
@@ -332,6 +335,8 @@ class Socket final : public CompletionHandler,
   void after_sending() noexcept;
   void update_hold() noexcept;
 
+  static bool is_arrival(const ibv_wc& wc) noexcept;
+  bool may_arrive_at_rest() const noexcept;
   bool complete_send_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   bool complete_nearly_at_rest(const ibv_wc& wc, event_data_t* place) noexcept;
   void received(uint32_t slot, const ibv_wc& wc) noexcept;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "provider/status.h"
+#include "socket/arrival.h"
 #include "socket/socket.h"
 
 namespace sio::internal {
@@ -138,21 +139,11 @@ bool Socket::may_deliver_at_once() const noexcept {
          !rare_.closed && !channel()->ring().full();
 }
 
-// Where latency counts most messages are so: alone, at rest, and there is nothing else to be done
-// or to be told. What is not quite so is left to complete().
-[[gnu::hot]] bool Socket::complete_at_rest(const ibv_wc& wc, event_data_t* place) noexcept {
-  const wire::WorkId id = wire::decode_work_id(wc.wr_id);
-  const bool arrival = id.kind == wire::Work::kReceive && wc.status == IBV_WC_SUCCESS &&
-                       wc.opcode == IBV_WC_RECV && (wc.wc_flags & IBV_WC_WITH_IMM) != 0;
-  if (!arrival) [[unlikely]]
-    return complete_send_at_rest(wc, place);
-  if (rare_.any() || !outcomes_.all_told() || !receiver_->empty()) return false;
-  if (place == nullptr || is_stream() || !sender_->rests_after(wc.imm_data)) [[unlikely]]
-    return complete_nearly_at_rest(wc, place);
-  sender_->hear_at_rest();
-  ++frames_seen_;
-  describe(*place, receiver_->deliver(id.index, wc.byte_len));
-  return true;
+// Where there is nothing else to be done or to be told: into the ring. What is not quite so is left
+// to complete().
+bool Socket::complete_at_rest(const ibv_wc& wc) noexcept {
+  if (!is_arrival(wc)) return complete_send_at_rest(wc, nullptr);
+  return may_arrive_at_rest() && complete_nearly_at_rest(wc, nullptr);
 }
 
 // The same of a SEND: nobody has waited for it but to see the queue empty, or who is told of an

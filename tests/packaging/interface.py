@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What include/sio/*.h declare: the calls, their prototypes, and the errors that the comments name.
 
-A call is what follows SIO_API. The errors of a call are in the comment before it, from "Errors:" to an empty line or its end:
+A call is what follows SIO_API, or SIO_HOT_API. The errors of a call are in the comment before it, from "Errors:" to an empty line or its end:
 
     Errors: EINVAL  why                    an entry; each begins in the same column
             EMFILE, ENFILE  why,           one with several names, and with a second line,
@@ -122,7 +122,7 @@ class Interface:
                     raise Wrong(f'{call.name}: {", ".join(sorted(missing))} "as {other}", which does not list that')
 
     def _read(self, header):
-        text = header.read_text()
+        text = header.read_text().replace('SIO_HOT_API', 'SIO_API')
         pattern = re.compile(r'/\*(?:[^*]|\*(?!/))*\*/\s*((?:SIO_API [^;]*;\s*)+|enum \{[^}]*\};\s*typedef [^;]*;\s*SIO_API [^;]*;)')
         for found in pattern.finditer(text):
             comment = text[found.start():found.start(1)]

@@ -17,6 +17,7 @@ VerbsCompletionQueue::VerbsCompletionQueue(ibv_context* context, ibv_comp_channe
                                            uint32_t entries)
     : cq_(ibv_create_cq(context, static_cast<int>(entries), this, channel, 0)) {
   if (cq_ == nullptr) throw_last_errno("ibv_create_cq");
+  poll_directly_by(cq_->context->ops.poll_cq, cq_);
 }
 
 VerbsCompletionQueue::~VerbsCompletionQueue() {
@@ -24,7 +25,7 @@ VerbsCompletionQueue::~VerbsCompletionQueue() {
   if (const int error = ibv_destroy_cq(cq_)) LOG_ERROR("ibv_destroy_cq: %s", errno_text(error));
 }
 
-[[gnu::hot]] int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
+int VerbsCompletionQueue::poll(int n, ibv_wc* wc) noexcept {
   const int polled = ibv_poll_cq(cq_, n, wc);
   return polled >= 0 ? polled : -EIO;
 }

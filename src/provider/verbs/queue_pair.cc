@@ -89,9 +89,10 @@ VerbsConnectedPair::VerbsConnectedPair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq,
                                        std::mutex& guard)
     : id_(id), known_as_(known_as), guard_(guard) {
   ibv_qp_init_attr attributes = wanted(IBV_QPT_RC, cq, sizes);
+  ibv_qp* made = nullptr;
   make_pair(attributes, "ibv_create_qp",
-            [&] { return (qp_ = ibv_create_qp(pd, &attributes)) != nullptr; });
-  cap_ = attributes.cap;
+            [&] { return (made = ibv_create_qp(pd, &attributes)) != nullptr; });
+  take(made, attributes.cap);
   if (const int error = enter(id, qp_, IBV_QPS_INIT, [](ibv_qp_attr&) {})) {
     ibv_destroy_qp(qp_);
     throw_errno(error, "a queue pair's first state");
@@ -128,8 +129,7 @@ VerbsDatagramPair::VerbsDatagramPair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq,
     : id_(id), guard_(guard) {
   ibv_qp_init_attr attributes = wanted(IBV_QPT_UD, cq, sizes);
   make_pair(attributes, "rdma_create_qp", [&] { return rdma_create_qp(id, pd, &attributes) == 0; });
-  qp_ = id->qp;
-  cap_ = attributes.cap;
+  take(id->qp, attributes.cap);
 }
 
 VerbsDatagramPair::~VerbsDatagramPair() {
@@ -151,9 +151,10 @@ VerbsSecondQueuePair::VerbsSecondQueuePair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* c
                                            const QueueSizes& sizes)
     : id_(id), sequence_(random_sequence()) {
   ibv_qp_init_attr attributes = wanted(IBV_QPT_RC, cq, sizes);
+  ibv_qp* made = nullptr;
   make_pair(attributes, "ibv_create_qp",
-            [&] { return (qp_ = ibv_create_qp(pd, &attributes)) != nullptr; });
-  cap_ = attributes.cap;
+            [&] { return (made = ibv_create_qp(pd, &attributes)) != nullptr; });
+  take(made, attributes.cap);
 }
 
 VerbsSecondQueuePair::~VerbsSecondQueuePair() {

@@ -19,7 +19,7 @@ class OnVerbs : public Base {
   uint32_t peer_number() const noexcept final { return peer_number_; }
   uint32_t max_inline() const noexcept final { return cap_.max_inline_data; }
   uint32_t max_send_sge() const noexcept final { return cap_.max_send_sge; }
-  [[gnu::hot]] int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
+  int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
     return -ibv_post_send(qp_, chain, bad);
   }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept final {
@@ -28,6 +28,13 @@ class OnVerbs : public Base {
   void fail() noexcept final { verbs::fail(qp_); }
 
  protected:
+  // It is made now.
+  void take(ibv_qp* qp, const ibv_qp_cap& granted) noexcept {
+    qp_ = qp;
+    cap_ = granted;
+    this->post_directly_by(qp->context->ops.post_send, qp);
+  }
+
   ibv_qp* qp_ = nullptr;
   ibv_qp_cap cap_{};  // granted
   uint32_t peer_number_ = 0;
