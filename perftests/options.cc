@@ -104,6 +104,9 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Gi
   if (of.peer == Peer::kRaw) {
     app->add_flag("--block", options.block, "Sleep in ibv_get_cq_event, not in epoll_wait")
         ->needs(events);
+    app->add_option("--slot-size", options.slot_size,
+                    "Bytes of a receive (default: of a message), which is not smaller than that")
+        ->check(CLI::Range(uint32_t{1}, kMaxSize));
   }
   if (command.op != Op::kLatency) {
     app->add_option("-t,--tx-depth", options.tx_depth, "Messages in flight")

@@ -71,6 +71,7 @@ struct Options {
   bool no_delay = false;
   uint32_t tx_depth = 64;
   uint32_t post_list = 1;  // work requests per call, raw only
+  uint32_t slot_size = 0;  // bytes of a receive, raw only; 0: of a message
   std::string json;
   CrowdOptions crowd;
 
@@ -84,6 +85,7 @@ struct Options {
     all.iterations = iterations;
     all.warmup = warmup;
     all.no_delay = no_delay;
+    all.slot_size = slot_size;
     return all;
   }
   Parameters crowd_parameters() const;

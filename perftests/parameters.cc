@@ -7,7 +7,7 @@ namespace sio_perf {
 namespace {
 
 constexpr uint32_t kMagic = 0x73696f70;  // "siop"
-constexpr uint16_t kVersion = 2;
+constexpr uint16_t kVersion = 3;
 
 // Where the fields are, and how long.
 struct Field {
@@ -26,7 +26,7 @@ bool is_crowd(const Parameters& parameters) {
   const auto within = [](uint32_t number, uint32_t most) { return number >= 1 && number <= most; };
   return within(parameters.connections, kMaxConnections) &&
          within(parameters.channels, kMaxChannels) && within(parameters.recv_slots, kMaxDepth) &&
-         within(parameters.slot_size, kMaxSize) && parameters.size <= parameters.slot_size;
+         parameters.slot_size >= 1 && parameters.size <= parameters.slot_size;
 }
 
 }  // namespace
@@ -87,7 +87,7 @@ Parameters decode(std::span<const unsigned char> bytes, Op most) {
   parameters.shared = get(kSharedField) != 0;
   parameters.no_delay = get(kNoDelayField) != 0;
   if (op < 1 || op > static_cast<uint64_t>(most) || parameters.size < 1 ||
-      parameters.size > kMaxSize || parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth ||
+      parameters.size > kMaxSize || parameters.slot_size > kMaxSize || parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth ||
       (parameters.op == Op::kCrowd && !is_crowd(parameters))) {
     throw Failure("the client asks for something that this server does not know");
   }

@@ -22,13 +22,13 @@ struct Parameters {
   uint32_t tx_depth = 64;   // messages in flight, when these go one way
   uint64_t iterations = 0;  // 0: until the client has had enough
   uint64_t warmup = 0;
-  bool no_delay = false;  // libsio: SIO_NODELAY at both ends
+  bool no_delay = false;   // libsio: SIO_NODELAY at both ends
+  uint32_t slot_size = 0;  // of a receive; 0: as large as a message needs (not of a crowd)
 
   // Of a crowd.
   uint32_t connections = 1;  // of a channel
   uint32_t channels = 1;     // each with a thread of its own
   uint32_t recv_slots = 64;  // of a connection
-  uint32_t slot_size = 4096;
   bool shared = false;  // the receives of a channel's connections are in common
 };
 

@@ -23,9 +23,9 @@ uint32_t receives_for(const Parameters& parameters) {
   return std::max(2 * parameters.tx_depth, kMinReceives);
 }
 
-// A page apart or more does not help; cache lines are not to be shared.
-size_t stride_for(const Parameters& parameters) {
-  const size_t size = std::max<size_t>(parameters.size, kConfirmBytes);
+// Cache lines are not to be shared.
+size_t stride_for(const Parameters& parameters, uint32_t least = 0) {
+  const size_t size = std::max<size_t>({parameters.size, least, kConfirmBytes});
   return (size + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
@@ -43,6 +43,7 @@ RawEndpoint::RawEndpoint(RawConnection& connection, const Parameters& parameters
       recv_depth_(receives_for(parameters)),
       signal_every_(std::clamp(send_depth_ / 4, 1u, kSignalEvery)),
       stride_(stride_for(parameters)),
+      recv_stride_(stride_for(parameters, parameters.slot_size)),
       connection_(connection),
       id_(connection.id()),
       pd_(ibv_alloc_pd(id_->verbs)) {
@@ -94,7 +95,7 @@ void RawEndpoint::make_queue(Queue& queue, uint32_t entries) {
 }
 
 void RawEndpoint::make_memory() {
-  const size_t size = stride_ * (send_depth_ + recv_depth_);
+  const size_t size = stride_ * send_depth_ + recv_stride_ * recv_depth_;
   memory_ = page_memory(size);
   region_.reset(ibv_reg_mr(pd_.get(), memory_.get(), size, IBV_ACCESS_LOCAL_WRITE));
   if (!region_)
@@ -105,6 +106,7 @@ void RawEndpoint::make_memory() {
 void RawEndpoint::link_requests() {
   const auto address = [](unsigned char* at) { return reinterpret_cast<uintptr_t>(at); };
   const auto length = static_cast<uint32_t>(stride_);
+  const auto recv_length = static_cast<uint32_t>(recv_stride_);
   send_pieces_.resize(send_depth_);
   sends_.resize(send_depth_);
   for (uint32_t i = 0; i < send_depth_; ++i) {
@@ -116,7 +118,7 @@ void RawEndpoint::link_requests() {
   recv_pieces_.resize(recv_depth_);
   recvs_.resize(recv_depth_);
   for (uint32_t i = 0; i < recv_depth_; ++i) {
-    recv_pieces_[i] = {address(recv_slot(i)), length, region_->lkey};
+    recv_pieces_[i] = {address(recv_slot(i)), recv_length, region_->lkey};
     const bool ends_half = (i + 1) % (recv_depth_ / 2) == 0;
     recvs_[i] = {i, ends_half ? nullptr : &recvs_[i + 1], &recv_pieces_[i], 1};
   }

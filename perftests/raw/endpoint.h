@@ -82,7 +82,7 @@ class RawEndpoint {
   std::span<const ibv_wc> poll(Queue& queue, Batch& batch);
   unsigned char* send_slot(uint64_t slot) { return memory_.get() + slot * stride_; }
   unsigned char* recv_slot(uint64_t slot) const {
-    return memory_.get() + (send_depth_ + slot) * stride_;
+    return memory_.get() + send_depth_ * stride_ + slot * recv_stride_;
   }
 
   struct QueuePairDeleter {
@@ -91,7 +91,7 @@ class RawEndpoint {
 
   const bool event_, block_;
   const uint32_t send_depth_, recv_depth_, signal_every_;
-  const size_t stride_;
+  const size_t stride_, recv_stride_;  // from one message to the next
   uint32_t max_inline_ = 0;
   RawConnection& connection_;
   rdma_cm_id* const id_;
