@@ -41,12 +41,12 @@ namespace sio::internal {
     signal |= plain_signal_;
   }
   if (signal) plain_.send_flags |= IBV_SEND_SIGNALED;
+  const int error = post_as_plain(length);
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
-  posted_at(posted_) = posted;
+  posted_at(posted_ - 1) = posted;
   ++laden_;
-  const bool done = post_as_plain(length);
   make_plain();
-  return done;
+  return has_posted(error);
 }
 
 bool Socket::send_laden(Channel* in, int fd, const void* buf, size_t size, int flags) noexcept {
@@ -58,8 +58,8 @@ bool Socket::send_laden(Channel* in, int fd, const void* buf, size_t size, int f
   if (Area* const area = sending_area(buf)) {
     Flight flight;
     if (!outcomes_.make_room() || area->begin_flight(buf, size, flight, release) != 0) return false;
-    outcomes_.add({buf, size, flight, release, 0});
     posted = sender_->post_lent(buf, length, key_of(*area));
+    outcomes_.add({buf, size, flight, release, 0});
   } else {
     if (release || size > options_.copy_max) return false;
     StagingBuffer* const buffer = link_.staging->take(link_.buffers_held);

@@ -35,10 +35,10 @@ bool Sender::post_first_plain(const void* data, uint32_t length) noexcept {
   plain_sge_.addr = reinterpret_cast<uintptr_t>(data);
   plain_sge_.length = length;
   plain_.send_flags |= plain_signal_ ? IBV_SEND_SIGNALED : 0;
+  const int error = post_as_plain(length);
   unsignalled_ = plain_signal_ ? 0 : unsignalled_ + 1;
-  const bool posted = post_as_plain(length);
   make_plain();
-  return posted;
+  return has_posted(error);
 }
 
 }  // namespace sio::internal

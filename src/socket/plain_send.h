@@ -20,12 +20,16 @@ namespace sio::internal {
   plain_sge_.addr = reinterpret_cast<uintptr_t>(data);
   plain_sge_.length = length;
   ++plain_.wr_id;
+  const int error = post_as_plain(length);
   --plain_left_;
   ++unsignalled_;
-  return post_as_plain(length);
+  return has_posted(error);
 }
 
-[[gnu::always_inline]] inline bool Sender::post_as_plain(uint32_t length) noexcept {
+// It is on its way before it is accounted for. 0 or an errno, for has_posted().
+[[gnu::always_inline]] inline int Sender::post_as_plain(uint32_t length) noexcept {
+  ibv_send_wr* bad;
+  const int error = link_.queue_pair->post_send_directly(&plain_, &bad);
   ++posted_;
   posted_after_messages_ = 0;
   ++ahead_;
@@ -34,8 +38,10 @@ namespace sio::internal {
   --credits_;
   count_message(length);
   link_.hub->posted();
-  ibv_send_wr* bad;
-  const int error = link_.queue_pair->post_send_directly(&plain_, &bad);
+  return error;
+}
+
+[[gnu::always_inline]] inline bool Sender::has_posted(int error) noexcept {
   if (error == 0) [[likely]]
     return true;
   post_error_ = error;

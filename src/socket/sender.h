@@ -95,7 +95,7 @@ class Sender {
   // The same of one that leaves its bytes where they are, or in a staging buffer, until it is
   // acknowledged (laden_send.cc). Whether it may be posted: as the next of a row or as its first.
   bool may_post_laden(size_t length) const noexcept;
-  // Lent: what becomes of it is the outcome that was added last. Both: false as post_plain().
+  // Lent: what becomes of it is the outcome that is added next. Both: false as post_plain().
   bool post_lent(const void* data, uint32_t length, uint32_t lkey) noexcept;
   // In the buffer there is a copy of it, and it goes back to the pool.
   bool post_staged(StagingBuffer* buffer, uint32_t length) noexcept;
@@ -270,7 +270,8 @@ class Sender {
     rest_left_ = 0;
     plain_left_ = 0;
   }
-  bool post_as_plain(uint32_t length) noexcept;
+  int post_as_plain(uint32_t length) noexcept;
+  bool has_posted(int error) noexcept;
   bool may_begin_row() const noexcept;
   void begin_row() noexcept;
   bool post_laden(uint32_t length, Posted posted, bool signal) noexcept;
