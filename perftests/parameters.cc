@@ -87,8 +87,8 @@ Parameters decode(std::span<const unsigned char> bytes, Op most) {
   parameters.shared = get(kSharedField) != 0;
   parameters.no_delay = get(kNoDelayField) != 0;
   if (op < 1 || op > static_cast<uint64_t>(most) || parameters.size < 1 ||
-      parameters.size > kMaxSize || parameters.slot_size > kMaxSize || parameters.tx_depth < 1 || parameters.tx_depth > kMaxDepth ||
-      (parameters.op == Op::kCrowd && !is_crowd(parameters))) {
+      parameters.size > kMaxSize || parameters.slot_size > kMaxSize || parameters.tx_depth < 1 ||
+      parameters.tx_depth > kMaxDepth || (parameters.op == Op::kCrowd && !is_crowd(parameters))) {
     throw Failure("the client asks for something that this server does not know");
   }
   return parameters;

@@ -29,7 +29,7 @@ struct Parameters {
   uint32_t connections = 1;  // of a channel
   uint32_t channels = 1;     // each with a thread of its own
   uint32_t recv_slots = 64;  // of a connection
-  bool shared = false;  // the receives of a channel's connections are in common
+  bool shared = false;       // the receives of a channel's connections are in common
 };
 
 // Fits the private data of an RDMA connection request (56 bytes).

@@ -67,7 +67,7 @@ struct ChannelOptions {
   HiddenOwner* hidden = nullptr;
 };
 
-class Channel : private Deferred {
+class alignas(64) Channel : private Deferred {
  public:
   using Lock = std::unique_lock<Mutex>;
 
@@ -330,28 +330,31 @@ class Channel : private Deferred {
     bool is_usual() const noexcept { return std::bit_cast<uint64_t>(*this) == 0; }
   };
 
+  // First what each message needs, in a few cache lines. Everything but the lock and the generation
+  // is made anew by open().
   Mutex mutex_;
-  bool calm_ = false;        // is_calm(), but for the hub; invariant 5
+  bool calm_ = false;     // is_calm(), but for the hub; invariant 5
+  bool armed_ = false;    // invariant 2
+  bool kicked_ = false;   // the eventfd is set
+  unsigned empties_ = 0;  // times in a row that it was seen empty
+  OwnFd epoll_;
+  uint64_t activity_ = 0;  // counts calls of progress
+  size_t told_ = 0;        // ring_->pushed() when threads were last woken
+  std::optional<CompletionHub> hub_;
+  std::optional<EventRing> ring_;
+
   uint64_t generation_ = 0;  // of this use of the object
   State state_;
-
-  // Everything below is made anew by open().
-  OwnFd epoll_;
   OwnFd left_;        // its number before the channel was closed, while a thread sleeps on it
   OwnFd kick_;        // eventfd
   OwnFd wake_apart_;  // eventfd, made when a thread first sleeps apart
-  std::optional<EventRing> ring_;
-  std::optional<CompletionHub> hub_;
   std::unique_ptr<ChannelExtension> extension_;
   HiddenOwner* hidden_ = nullptr;
   Waiters waiters_;
   AdaptiveSpin spin_;
   std::optional<Sources> sources_;
   std::unique_ptr<RequestSource> requests_;
-  HeldBack held_back_;     // in the order in which they get room
-  uint64_t activity_ = 0;  // counts calls of progress
-  size_t told_ = 0;        // ring_->pushed() when threads were last woken
-  unsigned empties_ = 0;   // times in a row that it was seen empty
+  HeldBack held_back_;  // in the order in which they get room
   TimePoint empty_since_{};
   unsigned looks_armed_ = 0;  // how often it was seen empty since it was armed
   milliseconds polling_spin_{};
@@ -364,9 +367,7 @@ class Channel : private Deferred {
   bool overflow_told_ = false;
   bool wake_all_ = false;
   bool strict_ = false;
-  bool armed_ = false;   // invariant 2
-  bool kicked_ = false;  // the eventfd is set
-  bool apart_ = false;   // or, leading, asleep without the channel's descriptor
+  bool apart_ = false;  // or, leading, asleep without the channel's descriptor
   WaitFor leader_waits_for_ = WaitFor::kEvent;
   bool claimed_ = false;  // the thread that leaves now takes one event itself
   bool changed_ = false;

@@ -159,21 +159,23 @@ class CompletionHub {
   void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;
 
-  int epoll_fd_;
-  uint64_t epoll_data_;
-  bool roomy_;
-  const Adding adding_;
+  // First what each message needs: a cache line or little more.
+  provider::CompletionQueue* only_ = nullptr;  // is_calm()
+  std::vector<Place> places_;
   bool armed_ = false;
   bool solicited_only_ = false;  // it is armed for these
   bool seen_since_arm_ = false;
   uint32_t in_flight_ = 0;
+  std::vector<CompletionHandler*> held_;
+
+  int epoll_fd_;
+  uint64_t epoll_data_;
+  bool roomy_;
+  const Adding adding_;
   std::vector<Group> groups_;
   std::vector<provider::CompletionQueue*> polled_;  // all of theirs
-  provider::CompletionQueue* only_ = nullptr;       // is_calm()
-  std::vector<Place> places_;
   std::vector<uint32_t> free_places_;
   std::vector<CompletionHandler*> touched_;
-  std::vector<CompletionHandler*> held_;
   uint64_t holds_ = 0;
 };
 

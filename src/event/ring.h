@@ -108,14 +108,14 @@ class EventRing {
   }
 
  private:
+  size_t live_ = 0;  // entries that were not dropped
+  size_t head_ = 0;  // counts on for ever; & mask_ is the place
+  size_t tail_ = 0;
   std::vector<event_data_t> own_;
   event_data_t* records_;
   std::vector<EventNote> notes_;
   size_t capacity_;
   size_t mask_;
-  size_t head_ = 0;  // counts on for ever; & mask_ is the place
-  size_t tail_ = 0;
-  size_t live_ = 0;  // entries that were not dropped
 };
 
 }  // namespace sio::internal

@@ -39,7 +39,7 @@
 
 namespace sio::internal {
 
-class Region {
+class alignas(64) Region {
  public:
   // Takes `bytes` of the area: `slots` slots of `slot_size` (a multiple of 64) from its start, all
   // of them posted; the rest is unused. Throws std::system_error: EINVAL (the slots do not fit
@@ -213,14 +213,14 @@ class Region {
   std::atomic<uint32_t> slot_size_{0};
   std::atomic<uint64_t> slots_per_byte_{0};  // a fraction, times 2^64: to divide by the size
   std::atomic<SlotArray*> array_{nullptr};
-  std::atomic<std::atomic<uint32_t>*> pieces_{nullptr};  // the words of the block's granules
 
   // Returned slots and more: see slot.h, returns.
   std::atomic<uint64_t> returns_{returns::kDetached};
+  std::atomic<uint32_t> threshold_{0};
 
+  std::atomic<std::atomic<uint32_t>*> pieces_{nullptr};  // the words of the block's granules
   std::atomic<void (*)(void*)> on_returned_{nullptr};
   std::atomic<void*> on_returned_arg_{nullptr};
-  std::atomic<uint32_t> threshold_{0};
   std::atomic<uint32_t> incarnation_{0};  // of this object, counted up by open()
   std::atomic<uint32_t> callers_{0};      // threads in or about to enter on_returned_
 

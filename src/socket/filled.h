@@ -43,9 +43,9 @@ class FilledSlots {
     return true;
   }
 
-  std::vector<Filled> ring_;  // a power of two, or none
-  uint32_t head_ = 0;         // these go on for ever
+  uint32_t head_ = 0;  // these go on for ever
   uint32_t tail_ = 0;
+  std::vector<Filled> ring_;  // a power of two, or none
 };
 
 }  // namespace sio::internal

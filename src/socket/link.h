@@ -14,17 +14,16 @@ namespace sio::internal {
 
 // What both directions of a connection share: its queue pair and where its completions go.
 struct Link {
-  provider::Device* device = nullptr;
   CompletionHub* hub = nullptr;
+  std::unique_ptr<provider::QueuePair> queue_pair;
+  uint32_t peer_credits = 0;   // for data: told to the peer, and not used by it
+  uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever
+  provider::Device* device = nullptr;
   CompletionHub::Seat seat;
   StagingPool* staging = nullptr;
   uint32_t buffers_held = 0;  // of the staging pool
-  std::unique_ptr<provider::QueuePair> queue_pair;
-  sio_info info{};  // the counters of it
-  int fd = -1;      // the socket's, for the static probes
-
-  uint32_t peer_credits = 0;   // for data: told to the peer, and not used by it
-  uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever
+  int fd = -1;                // the socket's, for the static probes
+  sio_info info{};            // the counters of it
 
   uint64_t work_id(wire::Work kind, uint32_t index) const noexcept {
     return seat.work_id(kind, index);

@@ -102,13 +102,13 @@ class Outcomes {
   }
   void pass_over_those_not_told() noexcept;
 
+  uint32_t done_ = 0;
+  uint32_t told_ = 0;
   std::vector<SendRecord> records_;
   bool tell_ = false;
   uint32_t accepted_ = 0;
-  uint32_t done_ = 0;
   uint32_t bulk_ = 0;      // between done_ and accepted_: those on the lane for large messages
   uint32_t not_told_ = 0;  // from taken_ on: those of which no event comes; mostly none
-  uint32_t told_ = 0;
   uint32_t taken_ = 0;
   uint32_t returned_ = 0;  // those before it have their buffers back
 };

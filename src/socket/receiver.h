@@ -32,7 +32,7 @@ struct IncomingMessage {
   uint32_t offset;
 };
 
-class Receiver {
+class alignas(64) Receiver {
  public:
   Receiver(Link& link, std::unique_ptr<Receives> receives, bool stream);
   ~Receiver();

@@ -71,8 +71,8 @@ class Receives {
   Link& link_;
   Region& region_;
   const Credits credits_;
-  FilledSlots filled_;
   uint32_t posted_ = 0;  // to the queue pair, not completed
+  FilledSlots filled_;
 };
 
 // A chain of receives for slots of a region, in which only what differs is written each time.

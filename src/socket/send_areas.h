@@ -53,9 +53,9 @@ class SendAreas {
     extent_ = areas_.empty() ? 0 : high - low_;
   }
 
-  std::vector<Area*> areas_;
   uintptr_t low_ = 0;  // all of them lie in `extent_` bytes from here
   uintptr_t extent_ = 0;
+  std::vector<Area*> areas_;
 };
 
 }  // namespace sio::internal

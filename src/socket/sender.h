@@ -39,7 +39,7 @@ namespace sio::internal {
 class BulkReceiver;
 class BulkSender;
 
-class Sender {
+class alignas(64) Sender {
  public:
   struct Limits {
     uint32_t peer_slot_size;
@@ -277,7 +277,27 @@ class Sender {
   bool post_laden(uint32_t length, Posted posted, bool signal) noexcept;
   void make_plain() noexcept;
 
+  Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
+
+  // First what each message needs, in two cache lines.
   Link& link_;
+  // Of plain messages: how many may be posted at least, as far as the window allows, without a
+  // signal and without anything that is owed; the longest; and how far the window may be closed.
+  uint32_t plain_left_ = 0;
+  uint32_t plain_most_ = 0;
+  uint32_t plain_window_ = 0;
+  // So many messages may come, at least, before there is anything to be sent.
+  uint32_t rest_left_ = 0;
+  uint32_t ahead_ = 0;         // what the window counts
+  uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
+  uint32_t data_credits_ = 0;  // data SENDs that we may post
+  uint32_t unsignalled_ = 0;   // posted last, without a signal
+  // Of the send queue: a count that goes on for ever; after the last SEND of any message.
+  uint32_t posted_ = 0;
+  uint32_t posted_after_messages_ = 0;
+  ibv_sge plain_sge_{};
+  ibv_send_wr plain_{};  // with what all plain ones have in common
+
   Outcomes& outcomes_;
   Limits limits_{};
   Train train_;
@@ -288,45 +308,26 @@ class Sender {
   bool end_wanted_ = false;
   bool end_sent_ = false;
   int post_error_ = 0;
-  uint32_t credits_ = 0;       // receives posted at the peer that are ours to use
   uint32_t owed_data_ = 0;     // receives that we posted anew and have not told
   uint32_t owed_control_ = 0;  // the same, used up by control frames
   uint32_t owed_grants_ = 0;
   uint32_t announced_ = 0;                   // a count that goes on for ever
-  uint32_t data_credits_ = 0;                // data SENDs that we may post
   const BulkSender* bulk_sender_ = nullptr;  // of the lane, if there is one
   const BulkReceiver* bulk_receiver_ = nullptr;
   bool lane_due_ = false;
   ibv_sge lane_address_{};
 
-  // So many messages may come, at least, before there is anything to be sent.
-  uint32_t rest_left_ = 0;
-  // Of plain messages: how many may be posted at least, as far as the window allows, without a
-  // signal and without anything that is owed; the longest; how far the window may be closed; and
-  // how many SENDs in a row go without a signal.
-  uint32_t plain_left_ = 0;
-  uint32_t plain_most_ = 0;
-  uint32_t plain_window_ = 0;
-  uint32_t plain_unsignalled_ = 0;
-  bool plain_signal_ = false;  // the first of the row
+  uint32_t plain_unsignalled_ = 0;  // plain ones in a row without a signal, at most
+  bool plain_signal_ = false;       // the first of the row
+  ibv_send_wr send_{};              // with what all SENDs have in common
 
-  Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
-
-  ibv_send_wr send_{};   // with what all SENDs have in common
-  ibv_send_wr plain_{};  // with what all plain ones have
-  ibv_sge plain_sge_{};
-
-  // The send queue: counts that go on for ever; posted_at() is the place, and empty unless
-  // something comes back, of which laden_ are under way.
+  // The send queue: posted_at() is the place of a count, and empty unless something comes back, of
+  // which laden_ are under way.
   std::vector<Posted> posted_ring_;
   uint32_t laden_ = 0;
   uint32_t posted_mask_ = 0;
-  uint32_t posted_ = 0;
-  uint32_t completed_ = 0;
-  uint32_t posted_after_messages_ = 0;  // after the last SEND of any
+  uint32_t completed_ = 0;  // as posted_
   bool failing_ = false;
-  uint32_t unsignalled_ = 0;   // posted last, without a signal
-  uint32_t ahead_ = 0;         // what the window counts
   TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window
 };
 

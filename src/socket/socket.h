@@ -37,11 +37,12 @@ namespace sio::internal {
 
 class SocketGuard;
 
-class Socket final : public CompletionHandler,
-                     public EventSource,
-                     public HiddenOwner,
-                     private Deferred,
-                     private SocketState {
+class alignas(64) Socket final : public CompletionHandler,
+                                 public EventSource,
+                                 public HiddenOwner,
+                                 private Deferred,
+                                 private SocketPlace,
+                                 private SocketState {
  public:
   // -- socket.cc: life and the locks.
 
@@ -385,9 +386,6 @@ class Socket final : public CompletionHandler,
   void finish_close_later() noexcept;
   void fresh_again() noexcept;
   milliseconds linger_time() const noexcept;
-
-  std::atomic<Channel*> channel_{nullptr};
-  std::atomic<uint64_t> generation_{0};  // of this use of the object
 };
 
 // A socket, locked, for the length of a call.

@@ -5,6 +5,7 @@
 
 #include <sio/sio.h>
 
+#include <atomic>
 #include <bit>
 #include <deque>
 #include <memory>
@@ -29,6 +30,12 @@
 #include "wire/hello.h"
 
 namespace sio::internal {
+
+// What a reused object does not forget: strangers ask for it at any time.
+struct SocketPlace {
+  std::atomic<Channel*> channel_{nullptr};
+  std::atomic<uint64_t> generation_{0};  // of this use of the object
+};
 
 // Kept apart so that a socket is made anew with it: a reused object forgets everything.
 struct SocketState {
@@ -100,17 +107,29 @@ struct SocketState {
     rare_.undelivered = !on;
   }
 
-  Phase phase_ = Phase::kFresh;  // set_phase()
-  bool deliver_ = false;         // EC_DELIVER; set_deliver()
+  // First what each message needs, in a few cache lines.
   int fd_ = -1;
   Rare rare_;
+  Phase phase_ = Phase::kFresh;  // set_phase()
+  bool deliver_ = false;         // EC_DELIVER; set_deliver()
+  int type_ = SOCK_SEQPACKET;
+  void* cookie_ = nullptr;
+  uint64_t frames_seen_ = 0;  // received; the keepalive looks whether it moves
+  // The connection, in the order in which it goes when the object is made anew.
+  std::unique_ptr<Sender> sender_;
+  std::unique_ptr<Receiver> receiver_;
+  std::unique_ptr<BulkLane> lane_;      // once there are messages larger than a slot
+  std::unique_ptr<Datagram> datagram_;  // an open datagram socket, instead of these
+  Link link_;
+  Outcomes outcomes_;
+  std::unique_ptr<provider::Endpoint> endpoint_;
+  SendAreas send_areas_;
+
   OwnFd placeholder_;  // the descriptor's number, when the channel is not hidden
   int waiting_ = 0;    // threads in blocking calls: where they look it must stay
   int domain_ = AF_UNSPEC;
-  int type_ = SOCK_SEQPACKET;
   bool nonblock_ = false;
   bool bound_ = false;
-  void* cookie_ = nullptr;
   SocketOptions options_;
 
   // Memory.
@@ -120,20 +139,12 @@ struct SocketState {
   std::unique_ptr<BulkPool> pool_;          // the same, for messages larger than a slot
   bool shares_ = false;                     // DMA_SHARED
   std::shared_ptr<SharedReceives> shared_;  // then, in place of these: once it is known where
-  SendAreas send_areas_;
   std::vector<Association> associated_;
   Area* own_area_ = nullptr;
 
-  // The connection. Order: the sender and the receiver go before the link.
-  std::unique_ptr<provider::Endpoint> endpoint_;
-  Link link_;
-  Outcomes outcomes_;
-  std::unique_ptr<Sender> sender_;
-  std::unique_ptr<Receiver> receiver_;
-  std::unique_ptr<BulkLane> lane_;      // once there are messages larger than a slot
-  std::unique_ptr<Datagram> datagram_;  // an open datagram socket, instead of these four
-  bool found_ = false;                  // it can be looked up
-  uint16_t shared_port_ = 0;            // that was asked for, and is another socket's
+  // Of the connection, besides.
+  bool found_ = false;        // it can be looked up
+  uint16_t shared_port_ = 0;  // that was asked for, and is another socket's
   wire::Hello peer_;
   std::vector<EarlyFrame> early_;
   int early_failure_ = 0;  // errno of what failed as early
@@ -174,7 +185,6 @@ struct SocketState {
   bool sends_drained_ = false;
   bool finishing_ = false;  // finish_close is on its way
   uint32_t drain_marker_ = 0;
-  uint64_t frames_seen_ = 0;  // received; the keepalive looks whether it moves
   uint64_t frames_at_probe_ = 0;
 };
 
