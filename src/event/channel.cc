@@ -35,7 +35,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   Channel* channel = pool().take();
   const Lock lock(channel->mutex_);
   ++channel->generation_;
-  channel->hub_.emplace(epoll.get(), kNotification, options.hidden == nullptr,
+  channel->hub_.emplace(epoll.get(), kNotification,
                         [channel](int fd) { channel->forget_closed_fd(fd); });
   channel->ring_.emplace(std::move(ring));
   channel->sources_.emplace(epoll.get());

@@ -11,8 +11,6 @@
 namespace sio::internal {
 namespace {
 
-constexpr uint32_t kRoomyQueuePairs = 8;  // what a channel's first completion queue has room for
-
 // Stands where there is no queue.
 class NoQueue final : public provider::CompletionQueue {
  public:
@@ -53,12 +51,15 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
   for (Queue& queue : group.queues) {
     if (queue.queue->capacity() - queue.used >= entries) return queue;
   }
-  // Each further queue is twice as large as the last, so that few are to be polled.
   const uint32_t most = group.device->limits().max_cq_entries;
   if (entries > most) throw_errno(EINVAL, "a queue pair with more work requests than a CQ takes");
-  uint32_t wish = group.queues.empty() ? entries * (roomy_ ? kRoomyQueuePairs : 1)
-                                       : 2 * group.queues.back().queue->capacity();
-  wish = std::min(std::max(wish, entries), most);
+  uint32_t wish = entries;
+  if (!group.queues.empty()) {
+    Queue& last = group.queues.back();
+    if (enlarge(last, entries, most)) return last;
+    // Twice as large as the last, so that few are to be polled.
+    wish = std::min(std::max(2 * last.queue->capacity(), entries), most);
+  }
   group.queues.reserve(group.queues.size() + 1);
   polled_.reserve(polled_.size() + 1);
   group.queues.push_back({group.channel->create_queue(wish), 0});
@@ -67,6 +68,20 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
   // Somebody may be asleep already, trusting that all queues are armed.
   if (armed_) group.queues.back().queue->arm(solicited_only_);
   return group.queues.back();
+}
+
+// One queue is to be polled where its device can make it larger, and it goes no further round than
+// is needed: each completion is written to memory that was last touched a whole round ago.
+bool CompletionHub::enlarge(Queue& queue, uint32_t entries, uint32_t most) noexcept {
+  const uint32_t capacity = queue.queue->capacity();
+  if (entries > most - std::min(most, queue.used)) return false;
+  const uint32_t wish = std::min(std::max(2 * capacity, queue.used + entries), most);
+  if (const int error = queue.queue->resize(wish); error != 0) {
+    LOG_DEBUG("a completion queue of %u entries in place of %u: %s", wish, capacity,
+              errno_text(-error));
+    return false;
+  }
+  return queue.queue->capacity() - queue.used >= entries;
 }
 
 CompletionHub::Seat CompletionHub::join(provider::Device& device, uint32_t entries,

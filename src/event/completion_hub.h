@@ -36,10 +36,9 @@ class CompletionHub {
   // Of a descriptor that is about to be added to the epoll set.
   using Adding = std::function<void(int fd)>;
 
-  // Completion channels are added to `epoll_fd` with `epoll_data`. `roomy`: many queue pairs are
-  // to be expected.
-  CompletionHub(int epoll_fd, uint64_t epoll_data, bool roomy, Adding adding) noexcept
-      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), roomy_(roomy), adding_(std::move(adding)) {
+  // Completion channels are added to `epoll_fd` with `epoll_data`.
+  CompletionHub(int epoll_fd, uint64_t epoll_data, Adding adding) noexcept
+      : epoll_fd_(epoll_fd), epoll_data_(epoll_data), adding_(std::move(adding)) {
     find_whether_calm();
   }
   ~CompletionHub();
@@ -148,6 +147,7 @@ class CompletionHub {
   };
   Group& group_of(provider::Device& device);
   Queue& queue_with_room(Group& group, uint32_t entries);
+  static bool enlarge(Queue& queue, uint32_t entries, uint32_t most) noexcept;
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
   int poll_on(provider::CompletionQueue& queue) noexcept;
   Look take_others(int n, const ibv_wc* completions) noexcept;
@@ -170,7 +170,6 @@ class CompletionHub {
 
   int epoll_fd_;
   uint64_t epoll_data_;
-  bool roomy_;
   const Adding adding_;
   std::vector<Group> groups_;
   std::vector<provider::CompletionQueue*> polled_;  // all of theirs

@@ -42,6 +42,9 @@ class CompletionQueue {
   // Asks for one notification on the completion channel at the next completion (solicited_only:
   // at the next solicited or failed receive). 0 or -errno.
   virtual int arm(bool solicited_only) noexcept = 0;
+  // Makes it larger; it stays armed if it is, and what is in it stays. 0, or -errno and it is as it
+  // was.
+  virtual int resize(uint32_t entries) noexcept;
 
  protected:
   void poll_directly_by(int (*poll)(ibv_cq*, int, ibv_wc*), ibv_cq* queue) noexcept {
@@ -224,6 +227,7 @@ class Endpoint {
   virtual std::unique_ptr<Destination> source_of(const ibv_wc& wc, const void* grh) = 0;
 };
 
+inline int CompletionQueue::resize(uint32_t) noexcept { return -EOPNOTSUPP; }
 inline int QueuePair::attach(const Destination&) noexcept { return -EOPNOTSUPP; }
 inline int QueuePair::detach(const Destination&) noexcept { return -EOPNOTSUPP; }
 inline int Endpoint::join(const sockaddr*, bool) noexcept { return -EOPNOTSUPP; }

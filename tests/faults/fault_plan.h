@@ -19,6 +19,7 @@ namespace sio::test {
 struct Faults {
   uint32_t register_memory = 0;  // throws ENOMEM
   uint32_t create = 0;           // a completion channel or queue, a queue pair: throws ENOMEM
+  uint32_t resize = 0;           // a completion queue is not made larger: ENOMEM
   uint32_t connect = 0;          // resolve, connect, accept, bind, listen: EIO
   uint32_t post_send = 0;        // ENOMEM
   uint32_t post_receive = 0;     // ENOMEM

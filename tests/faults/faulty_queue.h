@@ -53,6 +53,9 @@ class FaultyQueue final : public internal::provider::CompletionQueue {
     armed_ = true;
     return inner_->arm(solicited_only);
   }
+  int resize(uint32_t entries) noexcept override {
+    return plan().strikes(&Faults::resize) ? -ENOMEM : inner_->resize(entries);
+  }
   void joins(Spoilable* pair) { pairs_.insert(pair); }
   void leaves(Spoilable* pair) { pairs_.erase(pair); }
 

@@ -29,6 +29,7 @@ Faults faults_of(Random& random) {
   Faults faults;
   faults.register_memory = rate(random, 20);
   faults.create = rate(random, 20);
+  faults.resize = rate(random, 3);
   faults.connect = rate(random, 20);
   faults.post_send = rate(random, 300);
   faults.post_receive = rate(random, 300);

@@ -30,6 +30,12 @@ int PuppetQueue::arm(bool solicited_only) noexcept {
   return 0;
 }
 
+int PuppetQueue::resize(uint32_t entries) noexcept {
+  MUST(entries >= capacity_);
+  capacity_ = entries;
+  return 0;
+}
+
 void PuppetQueue::push(const Completion& completion, bool solicited) {
   completions_.push_back(completion);
   if (!armed_ || (solicited_only_ && !solicited)) return;

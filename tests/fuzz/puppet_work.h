@@ -23,6 +23,7 @@ class PuppetQueue final : public internal::provider::CompletionQueue {
   uint32_t capacity() const noexcept override { return capacity_; }
   int poll(int n, ibv_wc* wc) noexcept override;
   int arm(bool solicited_only) noexcept override;
+  int resize(uint32_t entries) noexcept override;
 
   struct Completion {
     ibv_wc wc;
@@ -39,7 +40,7 @@ class PuppetQueue final : public internal::provider::CompletionQueue {
  private:
   void (*const notify_)(void*);
   void* const channel_;
-  const uint32_t capacity_;
+  uint32_t capacity_;
   std::deque<Completion> completions_;
   uint32_t used_ = 0;
   bool armed_ = false;

@@ -257,6 +257,22 @@ TEST_F(Connected, ArmedQueueThatIsPolledOnAndOnStillNotifies) {
   }
 }
 
+TEST_F(Connected, QueueThatIsMadeLargerKeepsWhatIsInItAndStaysArmed) {
+  for (size_t i = 0; i < 4; ++i) link_.far.receive_into(far_, i);
+  ASSERT_EQ(far_.queue().arm(false), 0);
+  for (size_t i = 0; i < 3; ++i) link_.near.send(near_, 0, 1);
+  EXPECT_TRUE(far_.sleep(kSoon));
+  near_.expect(3);
+  ASSERT_EQ(far_.queue().resize(3000), 0);
+  EXPECT_GE(far_.queue().capacity(), 3000u);
+  EXPECT_THAT(wr_ids(far_.expect(3)), ElementsAre(0, 1, 2));
+  ASSERT_EQ(far_.queue().arm(false), 0);
+  ASSERT_EQ(far_.queue().resize(6000), 0);
+  link_.near.send(near_, 0, 1);
+  EXPECT_TRUE(far_.sleep(kSoon));
+  EXPECT_THAT(wr_ids(far_.expect(1)), ElementsAre(3));
+}
+
 TEST_F(Connected, EmptyWriteTakesNoReceive) {
   ibv_send_wr wr{};
   wr.wr_id = 4;

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
@@ -58,6 +59,20 @@ int SoftCompletionQueue::arm(bool solicited_only) noexcept {
   set_armed(solicited_only && armed_ != Armed::kAll ? Armed::kSolicited : Armed::kAll);
   channel_.acknowledge_all();
   return channel_.look();
+}
+
+int SoftCompletionQueue::resize(uint32_t entries) noexcept {
+  const std::lock_guard lock(channel_.mutex());
+  if (entries < tail_ - head_) return -EINVAL;
+  try {
+    Cyclic<ibv_wc> resized(entries);
+    for (uint64_t i = head_; i != tail_; ++i) resized[i] = entries_[i];
+    entries_ = std::move(resized);
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
+  }
+  capacity_ = entries;
+  return 0;
 }
 
 void SoftCompletionQueue::push(const ibv_wc& wc, bool solicited) noexcept {

@@ -57,6 +57,7 @@ class SoftCompletionQueue final : public CompletionQueue {
   uint32_t capacity() const noexcept override { return capacity_; }
   int poll(int n, ibv_wc* wc) noexcept override;
   int arm(bool solicited_only) noexcept override;
+  int resize(uint32_t entries) noexcept override;
 
   // Under the channel's lock. A completion that finds no room is lost, as with verbs.
   void push(const ibv_wc& wc, bool solicited) noexcept;
@@ -68,7 +69,7 @@ class SoftCompletionQueue final : public CompletionQueue {
   void set_armed(Armed armed) noexcept;
 
   SoftCompletionChannel& channel_;
-  const uint32_t capacity_;
+  uint32_t capacity_;
   Cyclic<ibv_wc> entries_;
   uint64_t head_ = 0;
   uint64_t tail_ = 0;

@@ -34,6 +34,10 @@ int VerbsCompletionQueue::arm(bool solicited_only) noexcept {
   return -ibv_req_notify_cq(cq_, solicited_only ? 1 : 0);
 }
 
+int VerbsCompletionQueue::resize(uint32_t entries) noexcept {
+  return -ibv_resize_cq(cq_, static_cast<int>(entries));
+}
+
 void VerbsCompletionQueue::notified() noexcept {
   if (++unacknowledged_ == kAcknowledgeBatch) {
     ibv_ack_cq_events(cq_, unacknowledged_);

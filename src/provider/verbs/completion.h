@@ -16,6 +16,7 @@ class VerbsCompletionQueue final : public CompletionQueue {
   uint32_t capacity() const noexcept override { return static_cast<uint32_t>(cq_->cqe); }
   int poll(int n, ibv_wc* wc) noexcept override;
   int arm(bool solicited_only) noexcept override;
+  int resize(uint32_t entries) noexcept override;
 
   // Counts a notification; acknowledged in batches, since each acknowledgement takes a mutex,
   // and at the latest in the destructor, since ibv_destroy_cq waits for all of them.

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "event/completion_hub.h"
+
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+
+namespace sio::internal {
+namespace {
+
+constexpr uint32_t kMostEntries = 1000;
+
+// Whose completion queues can be made larger, or can not.
+struct FakeDevice final : provider::Device {
+  struct Queue final : provider::CompletionQueue {
+    Queue(bool grows, uint32_t entries) noexcept : grows_(grows), entries_(entries) {}
+    uint32_t capacity() const noexcept override { return entries_; }
+    int poll(int, ibv_wc*) noexcept override { return 0; }
+    int arm(bool) noexcept override { return 0; }
+    int resize(uint32_t entries) noexcept override {
+      if (!grows_ || entries > kMostEntries) return -EOPNOTSUPP;
+      entries_ = entries;
+      return 0;
+    }
+
+    const bool grows_;
+    uint32_t entries_;
+  };
+  struct Channel final : provider::CompletionChannel {
+    explicit Channel(FakeDevice& device) : device_(device) {}
+    int fd() const noexcept override { return fd_.get(); }
+    void take_notifications(unsigned) noexcept override {}
+    std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t entries) override {
+      device_.made_.push_back(entries);
+      return std::make_unique<Queue>(device_.grows_, entries);
+    }
+    FakeDevice& device_;
+    OwnFd fd_{eventfd(0, EFD_NONBLOCK)};
+  };
+
+  explicit FakeDevice(bool grows) : grows_(grows) {}
+  const std::string& name() const noexcept override { return name_; }
+  unsigned index() const noexcept override { return 0; }
+  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
+  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t, bool) override {
+    return nullptr;
+  }
+  std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
+    return std::make_unique<Channel>(*this);
+  }
+  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
+    return nullptr;
+  }
+
+  const bool grows_;
+  std::vector<uint32_t> made_;  // entries of the queues that were made
+  const std::string name_ = "fake";
+  const provider::DeviceLimits limits_{kMostEntries, 1024, 16};
+};
+
+struct NoHandler final : CompletionHandler {
+  void complete(wire::Work, uint32_t, const ibv_wc&) noexcept override {}
+  void settle() noexcept override {}
+  void before_sleep() noexcept override {}
+};
+
+class HubTest : public testing::Test {
+ protected:
+  void join(FakeDevice& device, uint32_t entries, uint32_t spare = 0) {
+    seats_.push_back(hub_.join(device, entries, &handler_, spare));
+    ++in_queue_[seats_.back().queue];
+  }
+
+  OwnFd epoll_{epoll_create1(EPOLL_CLOEXEC)};
+  NoHandler handler_;
+  CompletionHub hub_{epoll_.get(), 0, [](int) {}};
+  std::vector<CompletionHub::Seat> seats_;
+  std::map<provider::CompletionQueue*, int> in_queue_;
+};
+
+TEST_F(HubTest, FirstQueueIsAsLargeAsItsQueuePairNeeds) {
+  FakeDevice device(true);
+  join(device, 100, 50);
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{150});
+}
+
+TEST_F(HubTest, QueueIsMadeLargerForMoreQueuePairs) {
+  FakeDevice device(true);
+  for (int i = 0; i < 10; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{100});
+  EXPECT_EQ(in_queue_.size(), 1u);
+  EXPECT_EQ(seats_.front().queue->capacity(), kMostEntries);
+  EXPECT_TRUE(hub_.is_calm());
+}
+
+TEST_F(HubTest, QueueThatIsAsLargeAsAnyGetsASecondOne) {
+  FakeDevice device(true);
+  for (int i = 0; i < 11; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, kMostEntries}));
+  EXPECT_EQ(in_queue_[seats_.front().queue], 10);
+  EXPECT_FALSE(hub_.is_calm());
+}
+
+TEST_F(HubTest, EachIsTwiceAsLargeAsTheLastWhereNoneCanBeMadeLarger) {
+  FakeDevice device(false);
+  for (int i = 0; i < 7; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, 200, 400}));
+}
+
+TEST_F(HubTest, RoomThatWasGivenUpIsTakenAgain) {
+  FakeDevice device(false);
+  for (int i = 0; i < 3; ++i) join(device, 100);
+  hub_.leave(seats_.front());
+  join(device, 100);
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, 200}));
+}
+
+}  // namespace
+}  // namespace sio::internal
