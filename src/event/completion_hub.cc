@@ -94,7 +94,8 @@ CompletionHub::Seat CompletionHub::join_beside(const Seat& other, uint32_t entri
   for (Group& group : groups_) {
     for (Queue& queue : group.queues) {
       if (queue.queue.get() != other.queue) continue;
-      const bool room = queue.queue->capacity() - queue.used >= entries;
+      const bool room = queue.queue->capacity() - queue.used >= entries ||
+                        enlarge(queue, entries, group.device->limits().max_cq_entries);
       return room ? take_seat(queue, entries, handler) : Seat{};
     }
   }

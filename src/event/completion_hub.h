@@ -49,7 +49,7 @@ class CompletionHub {
   // same queue, which are not taken.
   Seat join(provider::Device& device, uint32_t entries, CompletionHandler* handler,
             uint32_t spare = 0);
-  // In the queue of another seat; empty if there is no room.
+  // In the queue of another seat; empty if there is no room, and none can be made.
   Seat join_beside(const Seat& other, uint32_t entries, CompletionHandler* handler);
   // handler_stays: on another seat of its own.
   void leave(Seat& seat, bool handler_stays = false) noexcept;

@@ -143,7 +143,8 @@ class QueuePair {
   // A whole chain at once. 0, or -errno and *bad is the first that was not taken.
   virtual int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept = 0;
   virtual int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept = 0;
-  // post_send() as CompletionQueue::poll_directly(): 0, or an errno and *bad.
+  // post_send() as CompletionQueue::poll_directly(): 0, or an errno, which some devices negate, and
+  // *bad.
   int post_send_directly(ibv_send_wr* chain, ibv_send_wr** bad) noexcept {
     return post_send_(poster_, chain, bad);
   }

@@ -5,6 +5,8 @@
 // is mostly what lies between functions, so there are none.
 #pragma once
 
+#include <cstdlib>
+
 #include "socket/sender.h"
 #include "socket/socket.h"
 
@@ -44,7 +46,7 @@ namespace sio::internal {
 [[gnu::always_inline]] inline bool Sender::has_posted(int error) noexcept {
   if (error == 0) [[likely]]
     return true;
-  post_error_ = error;
+  post_error_ = std::abs(error);
   stir();
   return false;
 }

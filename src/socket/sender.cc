@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include "socket/bulk_receiver.h"
@@ -425,7 +426,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   link_.hub->posted();
   ibv_send_wr* bad;
   const int error = link_.queue_pair->post_send_directly(&wr, &bad);
-  if (error != 0 && post_error_ == 0) post_error_ = error;
+  if (error != 0 && post_error_ == 0) post_error_ = std::abs(error);
   if (!window_open()) window_closed_ = Clock::now();
 }
 

@@ -2,6 +2,11 @@
 #include "provider/verbs/completion.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -14,8 +19,9 @@ constexpr unsigned kAcknowledgeBatch = 64;
 }  // namespace
 
 VerbsCompletionQueue::VerbsCompletionQueue(ibv_context* context, ibv_comp_channel* channel,
-                                           uint32_t entries)
-    : cq_(ibv_create_cq(context, static_cast<int>(entries), this, channel, 0)) {
+                                           uint32_t entries, bool can_resize)
+    : cq_(ibv_create_cq(context, static_cast<int>(entries), this, channel, 0)),
+      can_resize_(can_resize) {
   if (cq_ == nullptr) throw_last_errno("ibv_create_cq");
   poll_directly_by(cq_->context->ops.poll_cq, cq_);
 }
@@ -35,7 +41,14 @@ int VerbsCompletionQueue::arm(bool solicited_only) noexcept {
 }
 
 int VerbsCompletionQueue::resize(uint32_t entries) noexcept {
-  return -ibv_resize_cq(cq_, static_cast<int>(entries));
+  if (!can_resize_) return -EOPNOTSUPP;
+  // librxe gives up the old memory before it asks for the new, and is left with none if there is
+  // no address space for it.
+  const size_t bytes = 2 * sizeof(ibv_wc) * std::bit_ceil(size_t{entries} + 1);
+  void* const room = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED) return -errno;
+  munmap(room, bytes);
+  return -std::abs(ibv_resize_cq(cq_, static_cast<int>(entries)));
 }
 
 void VerbsCompletionQueue::notified() noexcept {
@@ -45,8 +58,8 @@ void VerbsCompletionQueue::notified() noexcept {
   }
 }
 
-VerbsCompletionChannel::VerbsCompletionChannel(ibv_context* context)
-    : context_(context), channel_(ibv_create_comp_channel(context)) {
+VerbsCompletionChannel::VerbsCompletionChannel(ibv_context* context, bool can_resize)
+    : context_(context), can_resize_(can_resize), channel_(ibv_create_comp_channel(context)) {
   if (channel_ == nullptr) throw_last_errno("ibv_create_comp_channel");
   const int flags = fcntl(channel_->fd, F_GETFL);
   fcntl(channel_->fd, F_SETFL, flags | O_NONBLOCK);
@@ -63,7 +76,7 @@ void VerbsCompletionChannel::take_notifications(unsigned most) noexcept {
 }
 
 std::unique_ptr<CompletionQueue> VerbsCompletionChannel::create_queue(uint32_t entries) {
-  return std::make_unique<VerbsCompletionQueue>(context_, channel_, entries);
+  return std::make_unique<VerbsCompletionQueue>(context_, channel_, entries, can_resize_);
 }
 
 }  // namespace sio::internal::provider::verbs

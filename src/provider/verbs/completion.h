@@ -7,7 +7,9 @@ namespace sio::internal::provider::verbs {
 
 class VerbsCompletionQueue final : public CompletionQueue {
  public:
-  VerbsCompletionQueue(ibv_context* context, ibv_comp_channel* channel, uint32_t entries);
+  // can_resize: see quirks.h.
+  VerbsCompletionQueue(ibv_context* context, ibv_comp_channel* channel, uint32_t entries,
+                       bool can_resize);
   ~VerbsCompletionQueue() override;
   VerbsCompletionQueue(const VerbsCompletionQueue&) = delete;
   VerbsCompletionQueue& operator=(const VerbsCompletionQueue&) = delete;
@@ -24,12 +26,13 @@ class VerbsCompletionQueue final : public CompletionQueue {
 
  private:
   ibv_cq* cq_;
+  const bool can_resize_;
   unsigned unacknowledged_ = 0;
 };
 
 class VerbsCompletionChannel final : public CompletionChannel {
  public:
-  explicit VerbsCompletionChannel(ibv_context* context);
+  VerbsCompletionChannel(ibv_context* context, bool can_resize);
   ~VerbsCompletionChannel() override;
   VerbsCompletionChannel(const VerbsCompletionChannel&) = delete;
   VerbsCompletionChannel& operator=(const VerbsCompletionChannel&) = delete;
@@ -40,6 +43,7 @@ class VerbsCompletionChannel final : public CompletionChannel {
 
  private:
   ibv_context* context_;
+  const bool can_resize_;  // its queues
   ibv_comp_channel* channel_;
 };
 

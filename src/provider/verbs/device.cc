@@ -2,10 +2,12 @@
 #include "provider/verbs/device.h"
 
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/verbs/completion.h"
+#include "provider/verbs/quirks.h"
 #include "provider/verbs/shared_receive_queue.h"
 
 namespace sio::internal::provider::verbs {
@@ -58,6 +60,9 @@ VerbsDevice::VerbsDevice(ibv_context* context, unsigned index)
   limits_.max_cq_entries = static_cast<uint32_t>(attributes.max_cqe);
   limits_.max_qp_wr = static_cast<uint32_t>(attributes.max_qp_wr);
   limits_.max_sge = static_cast<uint32_t>(attributes.max_sge);
+  utsname kernel{};
+  uname(&kernel);
+  resizes_queues_ = can_resize_queues(attributes.vendor_id, kernel.release);
 }
 
 VerbsDevice::~VerbsDevice() { ibv_dealloc_pd(pd_); }
@@ -74,7 +79,7 @@ std::unique_ptr<MemoryRegion> VerbsDevice::register_memory(void* base, size_t si
 }
 
 std::unique_ptr<CompletionChannel> VerbsDevice::create_completion_channel() {
-  return std::make_unique<VerbsCompletionChannel>(context_);
+  return std::make_unique<VerbsCompletionChannel>(context_, resizes_queues_);
 }
 
 std::unique_ptr<SharedReceiveQueue> VerbsDevice::create_shared_receive_queue(uint32_t receives) {

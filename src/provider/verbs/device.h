@@ -32,6 +32,7 @@ class VerbsDevice final : public Device {
   std::string name_;
   ibv_pd* pd_;
   DeviceLimits limits_{};
+  bool resizes_queues_ = false;
 };
 
 }  // namespace sio::internal::provider::verbs

@@ -3,6 +3,7 @@
 
 #include <rdma/rdma_cma.h>
 
+#include <cstdlib>
 #include <mutex>
 
 #include "provider/provider.h"
@@ -20,10 +21,10 @@ class OnVerbs : public Base {
   uint32_t max_inline() const noexcept final { return cap_.max_inline_data; }
   uint32_t max_send_sge() const noexcept final { return cap_.max_send_sge; }
   int post_send(ibv_send_wr* chain, ibv_send_wr** bad) noexcept final {
-    return -ibv_post_send(qp_, chain, bad);
+    return -std::abs(ibv_post_send(qp_, chain, bad));  // some negate it
   }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept final {
-    return -ibv_post_recv(qp_, chain, bad);
+    return -std::abs(ibv_post_recv(qp_, chain, bad));
   }
   void fail() noexcept final { verbs::fail(qp_); }
 

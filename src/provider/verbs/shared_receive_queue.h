@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #pragma once
 
+#include <cstdlib>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "provider/provider.h"
@@ -26,7 +28,7 @@ class VerbsSharedReceiveQueue final : public SharedReceiveQueue {
 
   uint32_t capacity() const noexcept override { return capacity_; }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override {
-    return -ibv_post_srq_recv(srq_, chain, bad);
+    return -std::abs(ibv_post_srq_recv(srq_, chain, bad));
   }
   ibv_srq* get() const noexcept { return srq_; }
 

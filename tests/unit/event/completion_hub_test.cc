@@ -114,6 +114,14 @@ TEST_F(HubTest, EachIsTwiceAsLargeAsTheLastWhereNoneCanBeMadeLarger) {
   EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, 200, 400}));
 }
 
+TEST_F(HubTest, QueueIsMadeLargerForASeatBesideAnother) {
+  FakeDevice device(true);
+  join(device, 900);
+  EXPECT_TRUE(hub_.join_beside(seats_.front(), 100, &handler_));
+  EXPECT_FALSE(hub_.join_beside(seats_.front(), 1, &handler_)) << "that is all it takes";
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{900});
+}
+
 TEST_F(HubTest, RoomThatWasGivenUpIsTakenAgain) {
   FakeDevice device(false);
   for (int i = 0; i < 3; ++i) join(device, 100);
