@@ -14,12 +14,13 @@
 #include <utility>
 
 #include "event/channel_guard.h"
+#include "unit/event/channels_device.h"
 
 namespace sio::internal {
 namespace {
 
 // What a device does: completions, and one notification for an armed queue.
-struct FakeDevice final : provider::Device {
+struct FakeDevice final : ChannelsDevice {
   class Queue final : public provider::CompletionQueue {
    public:
     explicit Queue(FakeDevice& device) noexcept : device_(device) {}
@@ -50,19 +51,10 @@ struct FakeDevice final : provider::Device {
     int fd_;
   };
 
-  const std::string& name() const noexcept override { return name_; }
-  unsigned index() const noexcept override { return 0; }
-  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t, bool) override {
-    return nullptr;
-  }
   std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
     auto channel = std::make_unique<NotificationChannel>(*this);
     notify_fd_ = channel->fd();
     return channel;
-  }
-  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
-    return nullptr;
   }
 
   void complete(uint64_t wr_id) noexcept {
@@ -90,8 +82,6 @@ struct FakeDevice final : provider::Device {
     return 0;
   }
 
-  std::string name_ = "fake";
-  provider::DeviceLimits limits_{1024, 1024, 16};
   std::deque<ibv_wc> completions_;
   int notify_fd_ = -1;
   uint64_t wr_id_ = 0;

@@ -11,12 +11,13 @@
 #include <thread>
 
 #include "event/channel_guard.h"
+#include "unit/event/channels_device.h"
 
 namespace sio::internal {
 namespace {
 
 // Nothing ever completes here, but notifications may lie about.
-struct IdleDevice final : provider::Device {
+struct IdleDevice final : ChannelsDevice {
   struct Queue final : provider::CompletionQueue {
     uint32_t capacity() const noexcept override { return 64; }
     int poll(int, ibv_wc*) noexcept override { return 0; }
@@ -35,21 +36,10 @@ struct IdleDevice final : provider::Device {
     OwnFd fd_;
   };
 
-  const std::string& name() const noexcept override { return name_; }
-  unsigned index() const noexcept override { return 0; }
-  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t, bool) override {
-    return nullptr;
-  }
   std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
     return std::make_unique<NotificationChannel>(fd_);
   }
-  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
-    return nullptr;
-  }
 
-  const std::string name_ = "idle";
-  const provider::DeviceLimits limits_{1024, 1024, 16};
   const int fd_ = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE);
 };
 

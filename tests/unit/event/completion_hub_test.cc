@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "unit/event/channels_device.h"
 
 namespace sio::internal {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 constexpr uint32_t kMostEntries = 1000;
 
 // Whose completion queues can be made larger, or can not.
-struct FakeDevice final : provider::Device {
+struct FakeDevice final : ChannelsDevice {
   struct Queue final : provider::CompletionQueue {
     Queue(bool grows, uint32_t entries) noexcept : grows_(grows), entries_(entries) {}
     uint32_t capacity() const noexcept override { return entries_; }
@@ -45,24 +46,13 @@ struct FakeDevice final : provider::Device {
     OwnFd fd_{eventfd(0, EFD_NONBLOCK)};
   };
 
-  explicit FakeDevice(bool grows) : grows_(grows) {}
-  const std::string& name() const noexcept override { return name_; }
-  unsigned index() const noexcept override { return 0; }
-  const provider::DeviceLimits& limits() const noexcept override { return limits_; }
-  std::unique_ptr<provider::MemoryRegion> register_memory(void*, size_t, bool) override {
-    return nullptr;
-  }
+  explicit FakeDevice(bool grows) : ChannelsDevice(kMostEntries), grows_(grows) {}
   std::unique_ptr<provider::CompletionChannel> create_completion_channel() override {
     return std::make_unique<Channel>(*this);
-  }
-  std::unique_ptr<provider::SharedReceiveQueue> create_shared_receive_queue(uint32_t) override {
-    return nullptr;
   }
 
   const bool grows_;
   std::vector<uint32_t> made_;  // entries of the queues that were made
-  const std::string name_ = "fake";
-  const provider::DeviceLimits limits_{kMostEntries, 1024, 16};
 };
 
 struct NoHandler final : CompletionHandler {
