@@ -74,8 +74,13 @@ int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
   if (sender_ != nullptr) recall_buffers();
   begin_stall(wanted);
   if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
-  const int result =
-      guard.wait(kNever, [&] { return sendable(wanted.length) != 0 || has_room_for(wanted); });
+  // Before there is a device there is no sender. Then its coming is enough: it takes messages
+  // before the connection stands, and its room is told of afterwards.
+  const bool had_sender = sender_ != nullptr;
+  const int result = guard.wait(kNever, [&] {
+    if (sendable(wanted.length) != 0 || has_room_for(wanted)) return true;
+    return !had_sender && sender_ != nullptr;
+  });
   if (result == 0) end_stall();
   return result;
 }

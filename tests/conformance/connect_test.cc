@@ -187,6 +187,19 @@ TEST_F(WireConnect, GoesOnWhenASignalInterruptsIt) {
   EXPECT_EQ(channel.expect(EC_CONNECT).error, 0);
 }
 
+// Nothing is known of the way there when the first sio_send comes; it waits for that, and for no
+// more: the peer never accepts.
+TEST_F(WireConnect, UnderWayTakesMessagesOfWhoCanWait) {
+  Peer peer("mute");
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  socket.set(SIO_CONNECT_TIMEOUT, 60'000);
+  EXPECT_EQ(socket.try_connect(peer.address()), EINPROGRESS);
+  socket.set_nonblocking(false);
+  const auto start = Clock::now();
+  for (int n = 0; n < 10; ++n) EXPECT_EQ(socket.try_send("early", 5), 0);
+  EXPECT_LT(since(start), milliseconds(30'000));
+}
+
 TEST_F(WireConnect, ThatFailsEndsTheCallsThatWaitedForIt) {
   Peer peer("mute");
   for (const bool sends : {false, true}) {
