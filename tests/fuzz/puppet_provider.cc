@@ -151,7 +151,8 @@ class PuppetProvider final : public Provider, private ConnectionManager {
   PuppetDevice device_;
   std::array<Device*, 1> list_{&device_};
   std::deque<ConnectionEvent> events_;
-  OwnFd fd_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)};  // readable while there are any
+  OwnFd fd_{
+      eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE)};  // readable while there are any
 };
 
 PuppetProvider& provider() {
