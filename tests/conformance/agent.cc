@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -73,7 +74,20 @@ class Session {
       input_.reset();
     } else if (verb == "signal" && process_ > 0) {
       ::kill(process_, std::stoi(line));
+    } else if (verb == "stop") {
+      stop();
     }
+  }
+
+  // A thread that waits for a processor has not heard of it yet, and the others go on.
+  void stop() {
+    siginfo_t info;
+    if (process_ > 0 && ::kill(process_, SIGSTOP) == 0) {
+      while (waitid(P_PID, static_cast<id_t>(process_), &info, WSTOPPED | WEXITED | WNOWAIT) != 0 &&
+             errno == EINTR) {
+      }
+    }
+    write_line(connection_, "stopped");
   }
 
   void start(const std::string& command) {

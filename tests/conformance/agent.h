@@ -8,7 +8,9 @@
 //                   in TEXT          a line for its stdin
 //                   eof              closes its stdin
 //                   signal NUMBER
+//                   stop             as SIGSTOP; answered when all its threads stand still
 //   from the agent  out TEXT         a line of its stdout
+//                   stopped          or it has ended meanwhile
 //                   exit STATUS      as waitpid(2); the last line
 #pragma once
 

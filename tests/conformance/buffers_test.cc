@@ -251,7 +251,7 @@ TEST_P(WireSlots, OfForwardedMessagesComeBackWithTheLastEventOfThem) {
   std::vector<Message> held;
   while (held.size() < 4) held.emplace_back(channel_.expect(EC_RECV));
   EXPECT_FALSE(channel_.try_next(milliseconds(50))) << "there were four slots";
-  first.signal(SIGSTOP);
+  first.stop();
   Message& message = held.back();
   must(to_first.send(message.bytes()), "send");
   must(to_second.send(message.bytes(), SIO_RELEASE), "send");

@@ -154,7 +154,7 @@ TEST_P(WireCloseWith, IsBoundedWhenThePeerIsStopped) {
   Peer peer("slow slots=2");
   Socket socket = make();
   socket.set_linger(1).connect(peer.address());
-  peer.signal(SIGSTOP);
+  peer.stop();
   Outflow out(socket, Pattern::of_size(1, 500), 1000);
   out.pump();
   const auto start = Clock::now();

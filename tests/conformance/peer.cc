@@ -63,10 +63,17 @@ Peer::~Peer() {
   }
 }
 
+std::optional<std::string> Peer::next_of_agent(milliseconds limit) {
+  if (early_.empty()) return lines_.line(limit);
+  std::string line = std::move(early_.front());
+  early_.pop_front();
+  return line;
+}
+
 // Nothing: it has ended, status_ says how.
 std::optional<std::string> Peer::next(milliseconds limit) {
   if (status_) return std::nullopt;
-  auto line = lines_.line(limit);
+  auto line = next_of_agent(limit);
   if (!line) fail("%s: the agent has gone", command_.c_str());
   const std::string verb = take_word(*line);
   if (verb == "out") return line;
@@ -114,6 +121,16 @@ void Peer::say(const std::string& line) { write_line(agent_.get(), "in " + line)
 void Peer::close_input() { write_line(agent_.get(), "eof"); }
 
 void Peer::signal(int signo) { write_line(agent_.get(), "signal " + std::to_string(signo)); }
+
+void Peer::stop() {
+  write_line(agent_.get(), "stop");
+  for (;;) {
+    auto line = lines_.line(kSoon);
+    if (!line) fail("%s: the agent has gone", command_.c_str());
+    if (*line == "stopped") return;
+    early_.push_back(std::move(*line));
+  }
+}
 
 void Peer::kill() {
   signal(SIGKILL);

@@ -4,6 +4,7 @@
 // the other machine if there are two. An agent on that machine (agent.h) starts it.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class Peer {
   void say(const std::string& line);
   void close_input();
   void signal(int signo);
+  void stop();  // SIGSTOP, and all its threads stand still on return
   void kill();  // SIGKILL, and it is dead on return
 
   // Its exit status, or minus the signal that ended it. Lines that it said before are passed over.
@@ -41,10 +43,12 @@ class Peer {
 
  private:
   std::optional<std::string> next(milliseconds limit);
+  std::optional<std::string> next_of_agent(milliseconds limit);
 
   std::string command_;
   Fd agent_;
   LineReader lines_;
+  std::deque<std::string> early_;  // lines that came while another was waited for
   std::optional<Address> address_;
   std::optional<int> status_;
 };
