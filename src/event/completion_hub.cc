@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -22,6 +23,12 @@ class NoQueue final : public provider::CompletionQueue {
 NoQueue* no_queue() {
   static auto* const none = new NoQueue;  // never destroyed: somebody may poll at exit
   return none;
+}
+
+// Devices take memory for a power of two less one (rxe_queue_init of Linux, rdma-core's mlx5): what
+// lies between would be paid for and not had.
+uint32_t capacity_for(uint32_t entries, uint32_t most) noexcept {
+  return std::min(std::bit_ceil(entries + 1) - 1, most);
 }
 
 }  // namespace
@@ -56,13 +63,13 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
   uint32_t wish = entries;
   if (!group.queues.empty()) {
     Queue& last = group.queues.back();
-    if (enlarge(last, entries, most)) return last;
+    if (enlarge(group, last, entries)) return last;
     // Twice as large as the last, so that few are to be polled.
-    wish = std::min(std::max(2 * last.queue->capacity(), entries), most);
+    if (!group.enlarges) wish = std::max(2 * last.queue->capacity(), entries);
   }
   group.queues.reserve(group.queues.size() + 1);
   polled_.reserve(polled_.size() + 1);
-  group.queues.push_back({group.channel->create_queue(wish), 0});
+  group.queues.push_back({group.channel->create_queue(capacity_for(wish, most)), 0});
   polled_.push_back(group.queues.back().queue.get());
   find_whether_calm();
   // Somebody may be asleep already, trusting that all queues are armed.
@@ -72,12 +79,14 @@ CompletionHub::Queue& CompletionHub::queue_with_room(Group& group, uint32_t entr
 
 // One queue is to be polled where its device can make it larger, and it goes no further round than
 // is needed: each completion is written to memory that was last touched a whole round ago.
-bool CompletionHub::enlarge(Queue& queue, uint32_t entries, uint32_t most) noexcept {
-  const uint32_t capacity = queue.queue->capacity();
+bool CompletionHub::enlarge(Group& group, Queue& queue, uint32_t entries) noexcept {
+  const uint32_t most = group.device->limits().max_cq_entries;
   if (entries > most - std::min(most, queue.used)) return false;
-  const uint32_t wish = std::min(std::max(2 * capacity, queue.used + entries), most);
-  if (const int error = queue.queue->resize(wish); error != 0) {
-    LOG_DEBUG("a completion queue of %u entries in place of %u: %s", wish, capacity,
+  const uint32_t wish = capacity_for(queue.used + entries, most);
+  const int error = queue.queue->resize(wish);
+  group.enlarges = error == 0;
+  if (error != 0) {
+    LOG_DEBUG("a completion queue of %u entries in place of %u: %s", wish, queue.queue->capacity(),
               errno_text(-error));
     return false;
   }
@@ -94,8 +103,8 @@ CompletionHub::Seat CompletionHub::join_beside(const Seat& other, uint32_t entri
   for (Group& group : groups_) {
     for (Queue& queue : group.queues) {
       if (queue.queue.get() != other.queue) continue;
-      const bool room = queue.queue->capacity() - queue.used >= entries ||
-                        enlarge(queue, entries, group.device->limits().max_cq_entries);
+      const bool room =
+          queue.queue->capacity() - queue.used >= entries || enlarge(group, queue, entries);
       return room ? take_seat(queue, entries, handler) : Seat{};
     }
   }

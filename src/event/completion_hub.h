@@ -139,6 +139,7 @@ class CompletionHub {
     provider::Device* device;
     std::unique_ptr<provider::CompletionChannel> channel;
     std::vector<Queue> queues;
+    bool enlarges = true;  // the last time that it was asked to make one larger it did
   };
   // Whose the wr_ids with this base are.
   struct Place {
@@ -147,7 +148,7 @@ class CompletionHub {
   };
   Group& group_of(provider::Device& device);
   Queue& queue_with_room(Group& group, uint32_t entries);
-  static bool enlarge(Queue& queue, uint32_t entries, uint32_t most) noexcept;
+  static bool enlarge(Group& group, Queue& queue, uint32_t entries) noexcept;
   Seat take_seat(Queue& queue, uint32_t entries, CompletionHandler* handler);
   int poll_on(provider::CompletionQueue& queue) noexcept;
   Look take_others(int n, const ibv_wc* completions) noexcept;

@@ -77,14 +77,23 @@ class HubTest : public testing::Test {
 
 TEST_F(HubTest, FirstQueueIsAsLargeAsItsQueuePairNeeds) {
   FakeDevice device(true);
-  join(device, 100, 50);
-  EXPECT_EQ(device.made_, std::vector<uint32_t>{150});
+  join(device, 200, 55);
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{255});
+}
+
+// A power of two less one: a device would take the memory of that anyway.
+TEST_F(HubTest, QueueIsAsLargeAsItsMemoryAllows) {
+  FakeDevice device(true);
+  join(device, 200, 56);
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{511});
+  join(device, 311);
+  EXPECT_EQ(seats_.front().queue->capacity(), 511u);
 }
 
 TEST_F(HubTest, QueueIsMadeLargerForMoreQueuePairs) {
   FakeDevice device(true);
   for (int i = 0; i < 10; ++i) join(device, 100);
-  EXPECT_EQ(device.made_, std::vector<uint32_t>{100});
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{127});
   EXPECT_EQ(in_queue_.size(), 1u);
   EXPECT_EQ(seats_.front().queue->capacity(), kMostEntries);
   EXPECT_TRUE(hub_.is_calm());
@@ -92,24 +101,25 @@ TEST_F(HubTest, QueueIsMadeLargerForMoreQueuePairs) {
 
 TEST_F(HubTest, QueueThatIsAsLargeAsAnyGetsASecondOne) {
   FakeDevice device(true);
-  for (int i = 0; i < 11; ++i) join(device, 100);
-  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, kMostEntries}));
+  for (int i = 0; i < 12; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 127}));
   EXPECT_EQ(in_queue_[seats_.front().queue], 10);
+  EXPECT_EQ(seats_.back().queue->capacity(), 255u);
   EXPECT_FALSE(hub_.is_calm());
 }
 
 TEST_F(HubTest, EachIsTwiceAsLargeAsTheLastWhereNoneCanBeMadeLarger) {
   FakeDevice device(false);
   for (int i = 0; i < 7; ++i) join(device, 100);
-  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, 200, 400}));
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 255, 511}));
 }
 
 TEST_F(HubTest, QueueIsMadeLargerForASeatBesideAnother) {
   FakeDevice device(true);
-  join(device, 900);
-  EXPECT_TRUE(hub_.join_beside(seats_.front(), 100, &handler_));
+  join(device, 500);
+  EXPECT_TRUE(hub_.join_beside(seats_.front(), 500, &handler_));
   EXPECT_FALSE(hub_.join_beside(seats_.front(), 1, &handler_)) << "that is all it takes";
-  EXPECT_EQ(device.made_, std::vector<uint32_t>{900});
+  EXPECT_EQ(device.made_, std::vector<uint32_t>{511});
 }
 
 TEST_F(HubTest, RoomThatWasGivenUpIsTakenAgain) {
@@ -117,7 +127,7 @@ TEST_F(HubTest, RoomThatWasGivenUpIsTakenAgain) {
   for (int i = 0; i < 3; ++i) join(device, 100);
   hub_.leave(seats_.front());
   join(device, 100);
-  EXPECT_EQ(device.made_, (std::vector<uint32_t>{100, 200}));
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 255}));
 }
 
 }  // namespace
