@@ -201,6 +201,7 @@ class alignas(64) Socket final : public CompletionHandler,
   Area* sending_area(const void* p) const noexcept { return send_areas_.find(p); }
   // -errno, and a line of the log that says what is wrong.
   [[gnu::cold]] int too_large_to_copy(size_t size) const noexcept;
+  [[gnu::cold]] int too_large_for_peer(size_t size) const noexcept;
   [[gnu::cold]] int too_small_to_receive(size_t size) const noexcept;
 
   void make_connection();

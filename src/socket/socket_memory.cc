@@ -175,6 +175,12 @@ int Socket::too_large_to_copy(size_t size) const noexcept {
   return -EFAULT;
 }
 
+int Socket::too_large_for_peer(size_t size) const noexcept {
+  LOG_DEBUG("sio_send: %zu bytes; the peer takes %llu, by the size of its dma_assoc", size,
+            static_cast<unsigned long long>(peer_.max_message));
+  return -EMSGSIZE;
+}
+
 int Socket::too_small_to_receive(size_t size) const noexcept {
   if (is_datagram()) {
     LOG_INFO("%zu bytes of receive memory are less than 2 slots of %zu", size,

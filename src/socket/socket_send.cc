@@ -36,6 +36,7 @@ int Socket::take_error() noexcept {
 // The same, as sio_send says it.
 int Socket::refusal(size_t size) noexcept {
   const int error = sendable(size);
+  if (error == -EMSGSIZE) return too_large_for_peer(size);
   return error == -EPIPE ? take_error() : error;
 }
 

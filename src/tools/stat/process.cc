@@ -61,6 +61,12 @@ int Process::own_number() const {
   return std::atoi(status.c_str() + last);
 }
 
+// As its environment was when it began.
+bool Process::wants_figures() const {
+  const std::string all = '\0' + contents_of(open_at(directory_.get(), "environ").get());
+  return all.find(std::string("\0SIO_STATS=1\0", 13)) != std::string::npos;
+}
+
 PageReader Process::page() const {
   OwnFd opened(::openat(directory_.get(), "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const Directory links(opened ? ::fdopendir(opened.get()) : nullptr, ::closedir);
@@ -71,9 +77,10 @@ PageReader Process::page() const {
   }
   opened.release();  // the DIR's
   const std::string wanted = std::string("/memfd:") + stats::kPageName + " (deleted)";
-  std::string why = name_ +
-                    " keeps no figures: start it with SIO_STATS=1 in its environment; they begin "
-                    "with its first socket";
+  std::string why =
+      name_ + (wants_figures() ? " keeps no figures yet: they begin with its first socket"
+                               : " keeps no figures: start it with SIO_STATS=1 in its environment; "
+                                 "they begin with its first socket");
   const int number = own_number();
   errno = 0;
   while (const dirent* link = ::readdir(links.get())) {

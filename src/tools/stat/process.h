@@ -23,6 +23,7 @@ class Process {
  private:
   // Its number where it was started, which is what it knows itself by.
   int own_number() const;
+  bool wants_figures() const;
 
   std::string name_;
   OwnFd directory_;
