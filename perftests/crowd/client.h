@@ -87,6 +87,9 @@ class CrowdClient {
     figures_.add("first_resident", "memory of the first connection",
                  kib(first.resident, before.resident, 1), "KiB");
     if (parameters_.connections > 1) measure_growth(crowd, first);
+    // A queue that was made with the first one, for others too, is theirs as well.
+    figures_.add("resident_all", "memory of each, the first one and all they have in common",
+                 kib(Usage::now().resident, before.resident, parameters_.connections), "KiB");
     if (options_.crowd.idle > 0) measure_idleness(crowd);
     if (options_.seconds > 0) {
       CrowdStreams<Crowd> streams(crowd, parameters_);
