@@ -28,7 +28,7 @@ NoQueue* no_queue() {
 // Devices take memory for a power of two less one (rxe_queue_init of Linux, rdma-core's mlx5): what
 // lies between would be paid for and not had.
 uint32_t capacity_for(uint32_t entries, uint32_t most) noexcept {
-  return std::min(std::bit_ceil(entries + 1) - 1, most);
+  return std::min(std::bit_ceil(std::min(entries, most) + 1) - 1, most);
 }
 
 }  // namespace
