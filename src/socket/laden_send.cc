@@ -43,8 +43,7 @@ namespace sio::internal {
   if (signal) plain_.send_flags |= IBV_SEND_SIGNALED;
   const int error = post_as_plain(length);
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
-  posted_at(posted_ - 1) = posted;
-  ++laden_;
+  note_laden(posted, posted_ - 1);
   make_plain();
   return has_posted(error);
 }
@@ -59,7 +58,7 @@ bool Socket::send_laden(Channel* in, int fd, const void* buf, size_t size, int f
     Flight flight;
     if (!outcomes_.make_room() || area->begin_flight(buf, size, flight, release) != 0) return false;
     posted = sender_->post_lent(buf, length, key_of(*area));
-    outcomes_.add({buf, size, flight, release, 0});
+    outcomes_.add({.buf = buf, .len = size, .flight = flight, .release = release});
   } else {
     if (release || size > options_.copy_max) return false;
     StagingBuffer* const buffer = link_.staging->take(link_.buffers_held);

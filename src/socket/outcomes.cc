@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "socket/outcomes.h"
 
+#include <algorithm>
+#include <bit>
 #include <new>
 
 namespace sio::internal {
 namespace {
 
-constexpr size_t kFirstRecords = 16;  // an idle connection is to cost little
+constexpr size_t kFirstRecords = 8;  // an idle connection is to cost little
 
 }  // namespace
 
@@ -17,11 +19,13 @@ void Outcomes::prepare(bool told) {
   for (uint32_t i = taken_; i != accepted_; ++i) not_told_ += is_told(at(i)) ? 0 : 1;
 }
 
-// Doubles until it is as large as it may get: no allocation once the traffic has settled.
+// To twice as many and more, until it is as large as it may get: no allocation once the traffic has
+// settled.
 bool Outcomes::grow(uint32_t n) noexcept {
   if (full(n)) return false;
   try {
-    std::vector<SendRecord> larger(records_.size() * 2);
+    std::vector<SendRecord> larger(
+        std::max(records_.size() * 2, std::bit_ceil(size_t{accepted_ - taken_ + n})));
     for (uint32_t i = taken_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = at(i);
     records_.swap(larger);
   } catch (const std::bad_alloc&) {

@@ -24,11 +24,11 @@ namespace sio::internal {
 struct SendRecord {
   const void* buf;
   size_t len;
-  Flight flight;  // area NULL: nothing was lent
-  bool release;   // SIO_RELEASE: nobody is told, the area gets it back
-  int error;
-  bool silent = false;  // nobody is told: the record before it, of the same message, is
+  Flight flight = {};                // area NULL: nothing was lent
   Completion* completion = nullptr;  // hears of it (then it is silent)
+  int error = 0;
+  bool release = false;   // SIO_RELEASE: nobody is told, the area gets it back
+  bool silent = false;    // nobody is told: the record before it, of the same message, is
   bool bulk = false;      // on the lane for large messages, which is done in an order of its own
   bool finished = false;  // perhaps before some that were sent earlier
 };

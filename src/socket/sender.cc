@@ -33,8 +33,8 @@ void Sender::prepare(uint32_t quota, bool stream) {
   stream_ = stream;
   link_.staging->join();
   joined_ = true;
-  posted_ring_.resize(std::bit_ceil(queue_size(quota)));
-  posted_mask_ = static_cast<uint32_t>(posted_ring_.size()) - 1;
+  laden_ring_.resize(std::bit_ceil(quota));
+  laden_mask_ = static_cast<uint32_t>(laden_ring_.size()) - 1;
   send_.opcode = plain_.opcode = IBV_WR_SEND_WITH_IMM;
   plain_.sg_list = &plain_sge_;
   plain_.num_sge = 1;
@@ -416,10 +416,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   const bool signal = wants_signal(posted, awaited);
   wr.wr_id = link_.work_id(wire::Work::kSend, posted_);
   if (signal) wr.send_flags |= IBV_SEND_SIGNALED;
-  if (!posted.empty()) {
-    posted_at(posted_) = posted;
-    ++laden_;
-  }
+  if (!posted.empty()) note_laden(posted, posted_);
   ++posted_;
   ++posted_after_messages_;
   unsignalled_ = signal ? 0 : unsignalled_ + 1;
@@ -444,15 +441,16 @@ void Sender::failed(uint32_t index) noexcept {
 
 void Sender::finish_first(uint32_t n, int error) noexcept {
   link_.hub->completed(n);
+  const uint32_t first = std::exchange(completed_, completed_ + n);
   // Mostly nothing comes back of any of them.
-  for (; laden_ > 0 && n > 0; --n) finish(posted_at(completed_++), error);
-  completed_ += n;
+  while (laden_done_ != laden_posted_ && laden_at(laden_done_).number - first < n) {
+    finish(laden_at(laden_done_++), error);
+  }
   ahead_ = std::min(ahead_, in_flight());
 }
 
 void Sender::finish(Posted& posted, int error) noexcept {
   const Posted done = std::exchange(posted, {});
-  if (!done.empty()) --laden_;
   if (done.buffer != nullptr) link_.staging->give_back(done.buffer, link_.buffers_held);
   if (done.records > 0) outcomes_.finish(done.records, error);
 }

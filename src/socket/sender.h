@@ -196,9 +196,9 @@ class alignas(64) Sender {
 
   // Whether a completion of this one is of it alone, and brings back one outcome and nothing else.
   bool brings_one_outcome(uint32_t index) const noexcept {
-    const Posted& first = posted_ring_[completed_ & posted_mask_];
-    return index == (completed_ & wire::kWorkIdMask) && first.records == 1 &&
-           first.buffer == nullptr;
+    const Posted& first = laden_ring_[laden_done_ & laden_mask_];
+    return index == (completed_ & wire::kWorkIdMask) && first.number == completed_ &&
+           first.records == 1 && first.buffer == nullptr;
   }
   // A completion of this queue: of this one and of all before it.
   void completed(uint32_t index) noexcept;
@@ -225,6 +225,7 @@ class alignas(64) Sender {
   struct Posted {
     StagingBuffer* buffer = nullptr;
     uint32_t records = 0;
+    uint32_t number = 0;  // of the work request, as posted_
 
     bool empty() const noexcept { return buffer == nullptr && records == 0; }
   };
@@ -277,7 +278,11 @@ class alignas(64) Sender {
   bool post_laden(uint32_t length, Posted posted, bool signal) noexcept;
   void make_plain() noexcept;
 
-  Posted& posted_at(uint32_t index) noexcept { return posted_ring_[index & posted_mask_]; }
+  Posted& laden_at(uint32_t count) noexcept { return laden_ring_[count & laden_mask_]; }
+  void note_laden(Posted posted, uint32_t number) noexcept {
+    posted.number = number;
+    laden_at(laden_posted_++) = posted;
+  }
 
   // First what each message needs, in two cache lines.
   Link& link_;
@@ -321,11 +326,12 @@ class alignas(64) Sender {
   bool plain_signal_ = false;       // the first of the row
   ibv_send_wr send_{};              // with what all SENDs have in common
 
-  // The send queue: posted_at() is the place of a count, and empty unless something comes back, of
-  // which laden_ are under way.
-  std::vector<Posted> posted_ring_;
-  uint32_t laden_ = 0;
-  uint32_t posted_mask_ = 0;
+  // Of the send queue those of which something comes back: data SENDs, so no more than the quota.
+  // What is done is empty. Counts that go on for ever.
+  std::vector<Posted> laden_ring_;
+  uint32_t laden_mask_ = 0;
+  uint32_t laden_posted_ = 0;
+  uint32_t laden_done_ = 0;
   uint32_t completed_ = 0;  // as posted_
   bool failing_ = false;
   TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window

@@ -85,7 +85,7 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
     size += piece->iov_len;
     result = socket.add_piece(gather, *piece, flags, elsewhere);
   }
-  SendRecord copied{nullptr, size, {}, false, 0, true, completion};
+  SendRecord copied{.buf = nullptr, .len = size, .completion = completion, .silent = true};
   if (completion != nullptr && gather.lent > 0) {
     gather.records[0].silent = true;
     gather.records[gather.lent - 1].completion = completion;  // when all are the program's again

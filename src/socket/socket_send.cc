@@ -137,8 +137,11 @@ int Socket::send(SocketGuard& guard, const void* buf, size_t size, int flags,
   if (size == 0 && socket.is_stream()) return send_nothing(completion);
   Area* const area = socket.sending_area(buf);
   if (area == nullptr && completion == nullptr) return send_unlent(guard, buf, size, flags);
-  SendRecord record{buf,       size, {}, (flags & SIO_RELEASE) != 0, 0, completion != nullptr,
-                    completion};
+  SendRecord record{.buf = buf,
+                    .len = size,
+                    .completion = completion,
+                    .release = (flags & SIO_RELEASE) != 0,
+                    .silent = completion != nullptr};
   OutgoingMessage message{buf, static_cast<uint32_t>(size), 0,
                           completion != nullptr ? &record : nullptr};
   if (area != nullptr) {
@@ -223,8 +226,10 @@ int Socket::send_pieces(SocketGuard& guard, std::span<const iovec> pieces, int f
 // One event tells of them all: it names the first that was lent.
 int Socket::add_piece(Gather& gather, const iovec& piece, int flags,
                       size_t& elsewhere) const noexcept {
-  SendRecord record{piece.iov_base, piece.iov_len, {}, (flags & SIO_RELEASE) != 0, 0,
-                    gather.lent > 0};
+  SendRecord record{.buf = piece.iov_base,
+                    .len = piece.iov_len,
+                    .release = (flags & SIO_RELEASE) != 0,
+                    .silent = gather.lent > 0};
   Area* const area = sending_area(piece.iov_base);
   if (area != nullptr) {
     const int error =

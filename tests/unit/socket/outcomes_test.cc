@@ -4,21 +4,22 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <numeric>
 #include <vector>
 
 namespace sio::internal {
 namespace {
 
+struct Heard : Completion {
+  std::vector<int> errors;
+  void sent(int error) noexcept override { errors.push_back(error); }
+  size_t most() const noexcept override { return 0; }
+  void received(const Socket&, void*, int) noexcept override {}
+};
+
 // Messages of which nothing is lent, and of whose outcomes we hear.
 class OutcomesTest : public testing::Test {
  protected:
-  struct Heard : Completion {
-    std::vector<int> errors;
-    void sent(int error) noexcept override { errors.push_back(error); }
-    size_t most() const noexcept override { return 0; }
-    void received(const Socket&, void*, int) noexcept override {}
-  };
-
   void SetUp() override { outcomes_.prepare(true); }
 
   Heard& add(bool bulk) {
@@ -50,6 +51,27 @@ TEST_F(OutcomesTest, EachIsToldOnceInWhicheverOrderTheLanesAreDone) {
   EXPECT_EQ(large.errors, Errors{0});
   EXPECT_FALSE(outcomes_.under_way());
   EXPECT_TRUE(outcomes_.all_taken());
+}
+
+// A message of as many pieces as there may be, as the first or behind others.
+TEST(OutcomesRoom, IsForAllPiecesAtOnce) {
+  constexpr uint32_t kPieces = 16;
+  for (uint32_t before = 0; before < 70; ++before) {
+    Heard heard;
+    Outcomes outcomes;
+    outcomes.prepare(true);
+    const auto add = [&](uint32_t n) {
+      ASSERT_TRUE(outcomes.make_room(n));
+      for (; n > 0; --n)
+        outcomes.add({.buf = nullptr, .len = 0, .completion = &heard, .silent = true});
+    };
+    for (uint32_t n = 0; n < before; ++n) add(1);
+    add(kPieces);
+    for (uint32_t n = 0; n < before + kPieces; ++n) outcomes.finish(1, static_cast<int>(n));
+    std::vector<int> in_order(before + kPieces);
+    std::iota(in_order.begin(), in_order.end(), 0);
+    EXPECT_EQ(heard.errors, in_order) << before;
+  }
 }
 
 TEST_F(OutcomesTest, NoMoreAreToldThanThereAre) {
