@@ -302,6 +302,8 @@ class alignas(64) Socket final : public CompletionHandler,
   bool at_end() const noexcept {
     return rare_.end_received && (lane_ == nullptr || lane_->receiver.all_here());
   }
+  // Before a connection is accepted or stands it is not known how much the peer takes.
+  bool knows_peer() const noexcept { return phase_ == Phase::kOpen || phase_ == Phase::kAccepting; }
   int sendable(size_t size) const noexcept;
   template <typename Put, typename FindKeys>
   static int queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,

@@ -170,7 +170,10 @@ wire::HelloFault Socket::read_hello(std::span<const std::byte> bytes,
                                     wire::Hello& hello) const noexcept {
   const wire::HelloFault fault = wire::decode_hello(bytes, hello);
   if (fault != wire::HelloFault::kNone) return fault;
-  return hello.type == wire_type() ? fault : wire::HelloFault::kType;
+  if (hello.type != wire_type()) return wire::HelloFault::kType;
+  hello.max_message =
+      is_stream() ? wire::kMaxMessage : std::min(hello.max_message, wire::kMaxMessage);
+  return fault;
 }
 
 wire::Hello Socket::our_hello() const noexcept {
@@ -195,8 +198,6 @@ void Socket::open_sender() noexcept {
   limits.copy_max = options_.copy_max;
   sender_->open(limits);
   peer_address_ = endpoint_->peer_address();
-  peer_.max_message =
-      is_stream() ? wire::kMaxMessage : std::min(peer_.max_message, wire::kMaxMessage);
   link_.info.peer_slot_size = peer_.slot_size;
   link_.info.peer_recv_slots = peer_.slots + peer_.more_slots;
 }

@@ -176,7 +176,7 @@ int Socket::too_large_to_copy(size_t size) const noexcept {
 }
 
 int Socket::too_large_for_peer(size_t size) const noexcept {
-  if (phase_ == Phase::kOpen) {  // before it stands there is only what no message may exceed
+  if (knows_peer()) {  // else there is only what no message may exceed
     LOG_DEBUG("sio_send: %zu bytes; the peer takes %llu, by the size of its dma_assoc", size,
               static_cast<unsigned long long>(peer_.max_message));
   }

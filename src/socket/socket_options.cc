@@ -62,7 +62,7 @@ int Socket::get_option(int level, int option, void* value, socklen_t* length) {
   if (find_number(option, number)) {
     return put(static_cast<int>(options_.*number.member), value, length);
   }
-  const bool connected = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
+  const bool connected = knows_peer();
   switch (option) {
     case SIO_SPIN_US:
       return put(static_cast<int>(channel()->spin().limit().count() / 1000), value, length);

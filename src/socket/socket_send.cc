@@ -21,8 +21,7 @@ int Socket::sendable(size_t size) const noexcept {
       break;
   }
   if (rare_.write_shut || rare_.peer_gone) return -EPIPE;
-  const bool known = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
-  const uint64_t most = known ? peer_.max_message : wire::kMaxMessage;
+  const uint64_t most = knows_peer() ? peer_.max_message : wire::kMaxMessage;
   return size > most ? -EMSGSIZE : 0;
 }
 

@@ -7,7 +7,8 @@
 //               reject says none of ours). With send=: sends that, says "sent", and then
 //               "ended" when the connection does, or "stands" if it does not within ms= (10000).
 //               With told=: when it hears something.
-//               With receives=: posts so many.
+//               With receives=: posts so many. With answers=: completes the connection when it
+//               hears something.
 //   raw-serve   listens; accepts with greeting=, or rejects with reject= (a number; "noise";
 //               "empty"). With send= as above.
 #include <netinet/in.h>
@@ -70,6 +71,10 @@ Bytes greeting_named(const std::string& name) {
   if (name == "two-slots") {  // and takes a mebibyte: as good
     bytes[19] = std::byte{2};
     bytes[29] = std::byte{0x10};
+    return bytes;
+  }
+  if (name == "boundless") {  // takes a tebibyte, it says: as good
+    bytes[26] = std::byte{1};
     return bytes;
   }
   if (name == "cut") return {bytes.begin(), bytes.begin() + 16};
@@ -288,8 +293,12 @@ unsigned reason_of(const Bytes& data) {
 void raw_dial(const Options& options) {
   RawAnswer answer{};
   const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
+  const auto before_answering = [&] {
+    if (options.has("answers")) hear();
+  };
   RawEnd end = RawEnd::dial(to, greeting_named(options.text("greeting", "good")), answer,
-                            static_cast<uint32_t>(options.number("receives", RawEnd::kReceives)));
+                            static_cast<uint32_t>(options.number("receives", RawEnd::kReceives)),
+                            before_answering);
   if (!answer.established) return say("rejected %u", reason_of(answer.data));
   say("established");
   send_frames(end, options);

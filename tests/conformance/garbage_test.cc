@@ -97,6 +97,23 @@ TEST_F(WireRefusal, IsNotForFeaturesThatWeDoNotKnow) {
   peer.expect("established");
 }
 
+// Before the connection stands, and afterwards.
+TEST_F(WireRefusal, IsNotForWhoTakesMoreThanAnyMessageMayBe) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial greeting=boundless answers=yes" + to(listener));
+  Socket socket = listener.accept();
+  const char byte = 0;
+  for (const bool stands : {false, true}) {
+    if (stands) {
+      peer.say("answer");
+      peer.expect("established");
+    }
+    EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), uint64_t{1} << 30);
+    EXPECT_EQ(socket.try_send(&byte, (size_t{1} << 32) + 1), EMSGSIZE);
+  }
+}
+
 // ------------------------------------------------------------------------------------- frames
 
 class WireGarbage : public WireTest {

@@ -16,12 +16,13 @@ using Kind = ConnectionEvent::Kind;
 }  // namespace
 
 RawEnd RawEnd::dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
-                    uint32_t receives) {
+                    uint32_t receives, const std::function<void()>& before_answering) {
   RawEnd end(connections().create_endpoint());
   must_not_fail(end.endpoint_->resolve(peer.get(), static_cast<int>(kSoon.count())), "resolve");
   expect_event(Kind::kResolved);
   end.make_queue_pair(receives);
   must_not_fail(end.endpoint_->connect(greeting), "connect");
+  before_answering();
   ConnectionEvent event = next_event();
   answer = {event.kind == Kind::kEstablished, std::move(event.data)};
   return end;

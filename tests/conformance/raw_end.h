@@ -4,6 +4,7 @@
 // do. It stands on the seam, so that it is hostile to either provider.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,9 +27,11 @@ class RawEnd {
  public:
   static constexpr uint32_t kReceives = 16;
 
-  // Connects with this private data, and posts so many receives.
-  static RawEnd dial(const Address& peer, const Bytes& greeting, RawAnswer& answer,
-                     uint32_t receives = kReceives);
+  // Connects with this private data, and posts so many receives; takes note of the answer after
+  // the last.
+  static RawEnd dial(
+      const Address& peer, const Bytes& greeting, RawAnswer& answer, uint32_t receives = kReceives,
+      const std::function<void()>& before_answering = [] {});
 
   struct Frame {
     std::optional<uint32_t> immediate;  // as on the wire, in network byte order
