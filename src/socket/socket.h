@@ -320,6 +320,10 @@ class alignas(64) Socket final : public CompletionHandler,
     rare_.want_writable = true;
     wanted_ = wanted;
   }
+  bool may_not_wait(int flags) const noexcept { return nonblock_ || (flags & MSG_DONTWAIT) != 0; }
+  // A call waits for room: 0 or -errno. After -EBADF the socket is somebody else's, perhaps.
+  template <typename Ready>
+  int block(SocketGuard& guard, size_t length, Ready ready);
   // There was room, or the program is told that there is or never will be.
   void end_stall() noexcept {
     if (rare_.want_writable) STATIC_PROBE(stall_end, fd_, wanted_.length, credits());
@@ -428,6 +432,18 @@ class SocketGuard {
   Socket* socket_ = nullptr;
   uint64_t generation_ = 0;
 };
+
+template <typename Ready>
+int Socket::block(SocketGuard& guard, size_t length, Ready ready) {
+  STATIC_PROBE(stall, fd_, length, credits());
+  ++blocked_sends_;
+  rare_.send_blocked = true;
+  const int result = guard.wait(kNever, ready);
+  if (result == -EBADF) return result;
+  rare_.send_blocked = --blocked_sends_ > 0;
+  STATIC_PROBE(stall_end, fd_, length, credits());
+  return result;
+}
 
 // Part of what is called for each message.
 [[gnu::always_inline]] inline event_data_t& Socket::push(EventRing& ring, uint32_t kind, int error,

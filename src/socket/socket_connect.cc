@@ -311,7 +311,8 @@ void Socket::on_disconnected() noexcept {
   // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
   // or did not want it.
   // Somebody who waits for room must hear that none will come.
-  const bool orderly = at_end() && !holding() && !sender_->owes_outcomes() && !rare_.want_writable;
+  const bool orderly = at_end() && !holding() && !sender_->owes_outcomes() &&
+                       !rare_.want_writable && !rare_.send_blocked;
   begin_ending(orderly ? 0 : ECONNRESET, true);
 }
 

@@ -92,7 +92,7 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
   }
   const SendRecord* const record = completion != nullptr && gather.lent == 0 ? &copied : nullptr;
   const Wanted wanted{size, record != nullptr ? 1 : gather.lent, elsewhere > 0};
-  const bool nonblock = socket.nonblock_ || (flags & MSG_DONTWAIT) != 0;
+  const bool nonblock = socket.may_not_wait(flags);
   bool looked = false;
   while (result == 0) {
     result = socket.try_send_datagram(whole, gather, record, nonblock);
@@ -110,15 +110,12 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
       socket.datagram_->wanted = whole;
       break;
     }
-    STATIC_PROBE(stall, socket.fd_, size, 0);
-    result = guard.wait(kNever, [&] {
+    result = socket.block(guard, size, [&] {
       return socket.phase_ != Phase::kOpen || socket.may_send_datagram(whole, wanted);
     });
-    if (result == -EBADF) break;  // it is somebody else's, perhaps
-    STATIC_PROBE(stall_end, socket.fd_, size, 0);
     if (result == 0 && socket.phase_ != Phase::kOpen) result = socket.take_error();
   }
-  if (result == 0) socket.end_stall();
+  if (result == 0 && nonblock) socket.end_stall();
   // Not queued: the buffers are as they were.
   for (uint32_t i = 0; result != 0 && i < gather.lent; ++i) {
     Area::end_flight(gather.records[i].flight, false);

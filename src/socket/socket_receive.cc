@@ -194,7 +194,8 @@ bool Socket::complete_at_rest(const ibv_wc& wc) noexcept {
 // Mostly so in a dialogue: what came was delivered at once, and nobody is owed an outcome.
 bool Socket::is_told() const noexcept {
   return phase_ == Phase::kOpen && receiver_->empty() && outcomes_.all_told() &&
-         !rare_.want_writable && !rare_.connect_waits && !rare_.end_received && !rare_.closed;
+         !rare_.want_writable && !rare_.send_blocked && !rare_.connect_waits &&
+         !rare_.end_received && !rare_.closed;
 }
 
 // After a batch of completions: answer, go on, tell.
@@ -345,6 +346,7 @@ void Socket::taken(const EventNote& note) noexcept {
   const bool was_full = outcomes_.full(rare_.want_writable ? wanted_.records : 1);
   outcomes_.taken();
   if (rare_.closed && phase_ == Phase::kEnded) return finish_close_later();
+  if (rare_.send_blocked) channel()->changed();
   if (!was_full) return;
   channel()->changed();
   channel()->offer(this);  // there is room for another

@@ -51,7 +51,8 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
       const bool look_first = !looked && socket.sender_->window_may_be_open();
       const int result = look_first ? -EAGAIN : put(*socket.sender_);
       if (result == 0) {
-        socket.end_stall();
+        // Else it is another thread that was told EAGAIN, and waits for EC_WRITABLE.
+        if (socket.may_not_wait(flags)) socket.end_stall();
         socket.after_sending();
         return 0;
       }
@@ -68,21 +69,22 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
   }
 }
 
-// 0 or -errno; -EAGAIN: the program is told when there is room.
+// 0 or -errno; -EAGAIN: the program is told when there is room. After -EBADF the socket is somebody
+// else's, perhaps.
 int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
   ++link_.info.credit_stalls;
   if (sender_ != nullptr) recall_buffers();
-  begin_stall(wanted);
-  if (nonblock_ || (flags & MSG_DONTWAIT) != 0) return -EAGAIN;
+  if (may_not_wait(flags)) {
+    begin_stall(wanted);
+    return -EAGAIN;
+  }
   // Before there is a device there is no sender. Then its coming is enough: it takes messages
   // before the connection stands, and its room is told of afterwards.
   const bool had_sender = sender_ != nullptr;
-  const int result = guard.wait(kNever, [&] {
+  return block(guard, wanted.length, [&] {
     if (sendable(wanted.length) != 0 || has_room_for(wanted)) return true;
     return !had_sender && sender_ != nullptr;
   });
-  if (result == 0) end_stall();
-  return result;
 }
 
 // If what lacks may be a staging buffer (a large message takes two): those of SENDs without a

@@ -76,6 +76,7 @@ struct SocketState {
     bool datagram : 1 = false;       // the socket is one
     bool connect_waits : 1 = false;  // EC_CONNECT is owed
     bool want_writable : 1 = false;  // sio_send said EAGAIN
+    bool send_blocked : 1 = false;   // a call waits for room to send
     bool end_received : 1 = false;
     bool peer_gone : 1 = false;    // it has disconnected
     bool peer_broken : 1 = false;  // it broke the protocol: what follows is dropped
@@ -83,7 +84,7 @@ struct SocketState {
     bool write_shut : 1 = false;
     bool closed : 1 = false;      // by the program: the descriptor is gone
     bool undelivered : 1 = true;  // no EC_DELIVER: messages wait for sio_recv
-    uint16_t unused : 5 = 0;      // no bit is without a value
+    uint16_t unused : 4 = 0;      // no bit is without a value
 
     bool any() const noexcept { return std::bit_cast<uint16_t>(*this) != 0; }
     bool any_for_sending() const noexcept {
@@ -170,6 +171,7 @@ struct SocketState {
     bool copied = false;   // some of it
   };
   Wanted wanted_;
+  uint32_t blocked_sends_ = 0;  // calls that wait for room
   bool readable_told_ = false;  // EC_READABLE was given and nothing has run dry since
   Completions receives_;        // those that wait for a message, before the program does
   bool end_told_ = false;

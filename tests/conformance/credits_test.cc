@@ -96,6 +96,60 @@ TEST_F(WireCredits, BlockASenderUntilThereIsRoom) {
   EXPECT_EQ(split_words(peer.expect("done")).at(0), std::to_string(count));
 }
 
+class WireStalls : public WireTest {
+ protected:
+  void SetUp() override {
+    WireTest::SetUp();
+    if (IsSkipped()) return;
+    peer_.emplace("slow slots=4 seed=2 size=64");
+    // A slot for each message.
+    socket_.set(SIO_NODELAY, 1).join(channel_).connect(peer_->address());
+    for (int n = 0; n < 4; ++n) EXPECT_EQ(send(), 0);
+  }
+  int send(int flags = 0) {
+    char message[64];
+    pattern_.fill(message, sent_, sizeof message);
+    const int error = socket_.try_send(message, sizeof message, flags);
+    if (error == 0) ++sent_;
+    return error;
+  }
+  void take(int n) {
+    const std::string words = "take " + std::to_string(n);
+    peer_->say(words);
+    peer_->expect(words);
+  }
+
+  const Pattern pattern_ = Pattern::of_size(2, 64);
+  uint64_t sent_ = 0;
+  std::optional<Peer> peer_;
+  const Channel channel_;
+  Socket socket_ = Socket::make();
+};
+
+TEST_F(WireStalls, OfACallThatWasInterruptedAreOver) {
+  {
+    const Interrupter interrupter;
+    EXPECT_EQ(send(), EINTR);
+  }
+  take(4);
+  EXPECT_FALSE(channel_.try_next(milliseconds(100))) << "nobody waits for EC_WRITABLE";
+  EXPECT_EQ(send(), 0);
+}
+
+TEST_F(WireStalls, OfOneThreadAreNotEndedByAnother) {
+  EXPECT_EQ(send(MSG_DONTWAIT), EAGAIN);
+  std::atomic<pid_t> blocked{0};
+  std::thread other([&] {
+    blocked = gettid();
+    EXPECT_EQ(send(), 0);
+  });
+  EXPECT_TRUE(eventually([&] { return blocked != 0; }) && await_asleep(blocked));
+  take(4);
+  other.join();
+  channel_.expect(EC_WRITABLE);
+  EXPECT_EQ(send(MSG_DONTWAIT), 0);
+}
+
 // Two ends whose programs keep all slots but one filled, and take and give one message at a time:
 // each slot that is free is one that the other can use.
 class WireHolders : public WireTest, public testing::WithParamInterface<int> {
