@@ -84,7 +84,7 @@ bool CompletionHub::enlarge(Group& group, Queue& queue, uint32_t entries) noexce
   if (entries > most - std::min(most, queue.used)) return false;
   const uint32_t wish = capacity_for(queue.used + entries, most);
   const int error = queue.queue->resize(wish);
-  group.enlarges = error == 0;
+  if (error == -EOPNOTSUPP || error == -ENOSYS) group.enlarges = false;
   if (error != 0) {
     LOG_DEBUG("a completion queue of %u entries in place of %u: %s", wish, queue.queue->capacity(),
               errno_text(-error));

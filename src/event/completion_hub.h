@@ -139,7 +139,7 @@ class CompletionHub {
     provider::Device* device;
     std::unique_ptr<provider::CompletionChannel> channel;
     std::vector<Queue> queues;
-    bool enlarges = true;  // the last time that it was asked to make one larger it did
+    bool enlarges = true;  // the device makes queues larger, if it has the memory
   };
   // Whose the wr_ids with this base are.
   struct Place {

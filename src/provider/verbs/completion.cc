@@ -44,7 +44,8 @@ int VerbsCompletionQueue::resize(uint32_t entries) noexcept {
   if (!can_resize_) return -EOPNOTSUPP;
   // librxe gives up the old memory before it asks for the new, and is left with none if there is
   // no address space for it.
-  const size_t bytes = 2 * sizeof(ibv_wc) * std::bit_ceil(size_t{entries} + 1);
+  constexpr size_t kEntryBytes = 128;  // rxe_queue_init of Linux: an ib_wc, to a power of two
+  const size_t bytes = kEntryBytes * (std::bit_ceil(size_t{entries} + 1) + 1);
   void* const room = mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (room == MAP_FAILED) return -errno;
   munmap(room, bytes);

@@ -21,17 +21,18 @@ constexpr uint32_t kMostEntries = 1000;
 // Whose completion queues can be made larger, or can not.
 struct FakeDevice final : ChannelsDevice {
   struct Queue final : provider::CompletionQueue {
-    Queue(bool grows, uint32_t entries) noexcept : grows_(grows), entries_(entries) {}
+    Queue(FakeDevice& device, uint32_t entries) noexcept : device_(device), entries_(entries) {}
     uint32_t capacity() const noexcept override { return entries_; }
     int poll(int, ibv_wc*) noexcept override { return 0; }
     int arm(bool) noexcept override { return 0; }
     int resize(uint32_t entries) noexcept override {
-      if (!grows_ || entries > kMostEntries) return -EOPNOTSUPP;
+      if (!device_.grows_) return -EOPNOTSUPP;
+      if (entries > device_.memory_) return -ENOMEM;
       entries_ = entries;
       return 0;
     }
 
-    const bool grows_;
+    FakeDevice& device_;
     uint32_t entries_;
   };
   struct Channel final : provider::CompletionChannel {
@@ -40,7 +41,7 @@ struct FakeDevice final : ChannelsDevice {
     void take_notifications(unsigned) noexcept override {}
     std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t entries) override {
       device_.made_.push_back(entries);
-      return std::make_unique<Queue>(device_.grows_, entries);
+      return std::make_unique<Queue>(device_, entries);
     }
     FakeDevice& device_;
     OwnFd fd_{eventfd(0, EFD_NONBLOCK)};
@@ -52,7 +53,8 @@ struct FakeDevice final : ChannelsDevice {
   }
 
   const bool grows_;
-  std::vector<uint32_t> made_;  // entries of the queues that were made
+  uint32_t memory_ = kMostEntries;  // of a queue that is made larger
+  std::vector<uint32_t> made_;      // entries of the queues that were made
 };
 
 struct NoHandler final : CompletionHandler {
@@ -112,6 +114,17 @@ TEST_F(HubTest, EachIsTwiceAsLargeAsTheLastWhereNoneCanBeMadeLarger) {
   FakeDevice device(false);
   for (int i = 0; i < 7; ++i) join(device, 100);
   EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 255, 511}));
+}
+
+TEST_F(HubTest, SecondBeginsSmallWhereThereIsNoMemoryForALargerOne) {
+  FakeDevice device(true);
+  device.memory_ = 511;
+  for (int i = 0; i < 7; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 127}));
+  EXPECT_EQ(in_queue_[seats_.front().queue], 5);
+  device.memory_ = 0;
+  for (int i = 0; i < 3; ++i) join(device, 100);
+  EXPECT_EQ(device.made_, std::vector<uint32_t>(5, 127)) << "no larger than they must be";
 }
 
 TEST_F(HubTest, QueueIsMadeLargerForASeatBesideAnother) {
