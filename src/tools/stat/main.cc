@@ -23,6 +23,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr int kMostPid = 4 << 20;  // PID_MAX_LIMIT of Linux
+constexpr uint64_t kMostTables = 1'000'000'000;
+
 struct Options {
   int pid = 0;
   double interval = 1;  // seconds
@@ -107,12 +110,12 @@ int main(int argc, char** argv) {
   CLI::App app("What the sockets of a running program do, if it was started with SIO_STATS=1.");
   sio_tools::dress(app, "sio_stat");
   Options options;
-  app.add_option("pid", options.pid, "The process")->required()->check(CLI::PositiveNumber);
+  app.add_option("pid", options.pid, "The process")->required()->check(CLI::Range(1, kMostPid));
   app.add_option("-i,--interval", options.interval, "Seconds between two tables")
       ->check(CLI::Range(0.1, 3600.0))
       ->capture_default_str();
   app.add_option("-n,--count", options.count, "So many tables; else until the process ends")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(uint64_t{1}, kMostTables));
   CLI::Option* const json =
       app.add_flag("--json", options.json, "Each as a line of JSON, the first at once");
   app.add_flag("--totals", options.totals, "What was sent and received in all, not per second")
