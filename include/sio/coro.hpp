@@ -100,12 +100,6 @@ class Place final : public Source {
     }
   }
 
-  sio::Socket socket;
-  Line<Operation> connects;
-  Line<Operation> inputs;  // a listener's are its accepts
-  Line<Operation> outputs;
-
- private:
   // As many as get what they wait for.
   void serve(Line<Operation>& line) noexcept {
     while (!line.empty()) {
@@ -114,6 +108,13 @@ class Place final : public Source {
       loop_.end(line.front(), status.error());
     }
   }
+
+  sio::Socket socket;
+  Line<Operation> connects;
+  Line<Operation> inputs;  // a listener's are its accepts
+  Line<Operation> outputs;
+
+ private:
   void end_all(Line<Operation>& line, int error) noexcept {
     while (!line.empty()) loop_.end(line.front(), error);
   }
@@ -129,6 +130,14 @@ class Awaiter final : public Operation {
  public:
   Awaiter(Place& place, Call&& call, Clock::time_point limit) noexcept
       : Operation(place.loop().alarms()), place_(place), call_(std::move(call)), limit_(limit) {}
+  // One that is destroyed while it waits leaves the line to those behind it, as one whose time is
+  // over does: what they want may be had, and no event comes of it.
+  ~Awaiter() override {
+    if (!suspended_ || has_ended()) return;
+    leave();
+    gave_up();
+  }
+  void gave_up() noexcept override { place_.serve(place_.*Call::kLine); }
 
   bool await_ready() noexcept {
     const int error = place_.begin(*this, place_.*Call::kLine);
@@ -141,6 +150,7 @@ class Awaiter final : public Operation {
     suspend(coroutine);
     if (!waits_) return loop.end(*this, error());
     (place_.*Call::kLine).join(*this);
+    suspended_ = true;
     if (limit_ != Clock::time_point::max()) loop.alarms().set(*this, limit_);
   }
   auto await_resume() {
@@ -155,6 +165,7 @@ class Awaiter final : public Operation {
   Call call_;
   Clock::time_point limit_;
   bool waits_ = false;
+  bool suspended_ = false;  // in the line, until it has ended
 };
 
 // What the calls of a socket return, and co_await takes.

@@ -304,8 +304,11 @@ class Loop {
   void wake_due() noexcept {
     if (alarms_.earliest() == nullptr) return;
     const auto now = detail::Clock::now();
-    for (detail::Alarm* next; (next = alarms_.earliest()) != nullptr && next->due() <= now;)
-      end(static_cast<detail::Waiter&>(*next), ETIMEDOUT);  // all alarms are waiters'
+    for (detail::Alarm* next; (next = alarms_.earliest()) != nullptr && next->due() <= now;) {
+      auto& waiter = static_cast<detail::Waiter&>(*next);  // all alarms are waiters'
+      end(waiter, ETIMEDOUT);
+      waiter.gave_up();
+    }
   }
 
   // Those who become ready meanwhile have their turn next time.

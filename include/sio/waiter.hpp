@@ -151,22 +151,27 @@ class Alarms {
 class Waiter : public Link, public Alarm {
  public:
   explicit Waiter(Alarms& alarms) noexcept : alarms_(alarms) {}
-  ~Waiter() { alarms_.cancel(*this); }
+  virtual ~Waiter() { alarms_.cancel(*this); }
 
   void suspend(std::coroutine_handle<> coroutine) noexcept { coroutine_ = coroutine; }
   void resume() const { coroutine_.resume(); }
   int error() const noexcept { return error_; }
+  // Its time is over, and it has left the line.
+  virtual void gave_up() noexcept {}
+  bool has_ended() const noexcept { return ended_; }
   // It waits no more.
   void end(int error) noexcept {
     leave();
     alarms_.cancel(*this);
     error_ = error;
+    ended_ = true;
   }
 
  private:
   Alarms& alarms_;
   std::coroutine_handle<> coroutine_;
   int error_ = 0;
+  bool ended_ = false;
 };
 
 }  // namespace sio::coro::detail

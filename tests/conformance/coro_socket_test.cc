@@ -357,6 +357,32 @@ TEST_F(CoroSockets, ReceiversAreServedInOrderOfWhatHasCome) {
   EXPECT_EQ(taken, (std::array<std::string, 3>{"14", "25", "36"}));
 }
 
+// A large one, for which the peer's program has no memory; behind it one that could go.
+TEST_F(WireCoro, WhoWaitsBehindOneThatGivesUpIsServed) {
+  constexpr size_t kLarge = 20'000;
+  Peer peer("serve then=idle receive=700000");
+  const sio::Area area(size_t{8} << 20);
+  Loop loop;
+  coro::Socket socket = socket_for(loop, peer.address());
+  socket->associate(area, DMA_SEND);
+  const auto connect = [&]() -> Task<> { co_await socket.connect(peer.address().storage()); };
+  loop.run(connect());
+  sio::Buffer large = area.reserve(kLarge);
+  while (socket->send(std::move(large), MSG_DONTWAIT).ok()) large = area.reserve(kLarge);
+  const auto give_up = [&]() -> Task<> { co_await socket.send(std::move(large)).within(300ms); };
+  const auto follow = [&]() -> Task<> { co_await socket.send("small").within(3s); };
+  int first = -1;
+  int second = -1;
+  const auto note = [&](int& error, Task<> task) -> Task<> {
+    error = co_await error_of(std::move(task));
+  };
+  loop.spawn(note(first, give_up()));
+  loop.spawn(note(second, follow()));
+  loop.run();
+  EXPECT_EQ(first, ETIMEDOUT);
+  EXPECT_EQ(second, 0);
+}
+
 // ---------------------------------------------------------------------------------- connections
 
 TEST_F(CoroSockets, ConnectThatIsRefusedMayBeTriedAgain) {
