@@ -95,13 +95,19 @@ int queue_on_socket(aio_cb& block, const Operation& what) {
     if (request == nullptr) return -EAGAIN;
   }
   int result = -EBADF;
+  std::exception_ptr thrown;
   if (SocketGuard socket = SocketGuard::of(what.fd)) {
     Channel& channel = *socket.channel();
     request->enter(channel);
-    result = hand_to(socket, *request);
+    try {
+      result = hand_to(socket, *request);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     if (result != 0) request->leave();
   }
   if (result != 0) QueueGuard::of(*request)->forget(*request);
+  if (thrown) std::rethrow_exception(thrown);
   return result;
 }
 

@@ -2,15 +2,18 @@
 //
 // Errors that the calls which queue a request have in common, from each of them. (docs/errors.md
 // says which test provokes which error.)
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <deque>
 #include <thread>
+#include <vector>
 
 #include "conformance/denials.h"
 #include "conformance/fixtures.h"
+#include "conformance/lines.h"
 #include "conformance/peer.h"
 #include "conformance/requests.h"
 
@@ -139,6 +142,32 @@ TEST_F(ErrorsOfRequests, OnSockets) {
       {"sendmsg", [&] { return aio_sendmsg(&shut, 0); }, EPIPE},
       {"write", [&] { return aio_write_ec(&shut); }, EPIPE},
   });
+}
+
+// Wherever the socket finds that there are no more descriptors.
+TEST_F(ErrorsOfRequests, LeaveNoneBehindThatWasNotTaken) {
+  const Address to(Address::self().text(), 7);
+  char byte = 0;
+  iovec piece{&byte, 1};
+  msghdr message{};
+  message.msg_name = const_cast<sockaddr*>(to.get());
+  message.msg_namelen = to.size();
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  int result = -1;
+  for (size_t left = 0; result != 0 && left < 30; ++left) {
+    const Socket fresh = Socket::make(0, AF_UNSPEC, SOCK_DGRAM);
+    std::vector<Fd> spare(left);
+    for (Fd& one : spare) one = Fd(eventfd(0, EFD_CLOEXEC));
+    const NoDescriptorsLeft none;
+    spare.clear();
+    aio_cb block = with(message, on(fresh.get(), nullptr, 0));
+    for (int n = 0; n < 1100; ++n) {  // more than there may be under way at once
+      if ((result = aio_sendmsg(&block, 0)) == 0) break;
+      ASSERT_NE(errno, EAGAIN) << left << " descriptors left, " << n;
+    }
+    if (result == 0) outcome(block);
+  }
 }
 
 // Each on a connection of its own, as it is told once.
