@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "event/futex_source.h"
 
+#include "base/deferred.h"
 #include "event/channel_guard.h"
 
 namespace sio::internal {
@@ -9,14 +10,17 @@ void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
   // Perhaps this source has gone when its word is heard of.
   const auto heard = [place = &channel, generation = channel.generation(), id = id()](uint32_t now,
                                                                                       int error) {
-    ChannelGuard guard(place);
-    if (guard->generation() != generation) return;
-    auto* const source = static_cast<FutexSource*>(guard->find_source(id));
-    if (source == nullptr) return;
-    source->state_ = State::kHeard;
-    source->now_ = now;
-    source->error_ = error;
-    guard->offer(source);
+    {
+      ChannelGuard guard(place);
+      if (guard->generation() != generation) return;
+      auto* const source = static_cast<FutexSource*>(guard->find_source(id));
+      if (source == nullptr) return;
+      source->state_ = State::kHeard;
+      source->now_ = now;
+      source->error_ = error;
+      guard->offer(source);
+    }
+    Deferred::run_noted();  // leaving the channel may have taken completions
   };
   ticket_ = FutexWatch::instance().add(word, heard);
 }

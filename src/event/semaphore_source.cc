@@ -49,10 +49,13 @@ void SemaphoreSource::run() {
 }
 
 void SemaphoreSource::offer() {
-  ChannelGuard channel(place_.channel);
-  holds_ = true;
-  if (channel->generation() != place_.generation) return;
-  if (channel->find_source(place_.id) == this) channel->offer(this);
+  {
+    ChannelGuard channel(place_.channel);
+    holds_ = true;
+    if (channel->generation() != place_.generation) return;
+    if (channel->find_source(place_.id) == this) channel->offer(this);
+  }
+  Deferred::run_noted();  // leaving the channel may have taken completions
 }
 
 bool SemaphoreSource::emit(EventRing& ring) noexcept {
