@@ -81,6 +81,11 @@ bool Channel::progress() noexcept {
   return any;
 }
 
+void Channel::take_all() noexcept {
+  const uint64_t most = hub_->capacity();  // what comes meanwhile may never end
+  for (uint64_t taken = 0; progress() && taken < most;) taken += CompletionHub::kMostAtOnce;
+}
+
 // ------------------------------------------------------------------------------------- events
 
 void Channel::offer(EventSource* source) noexcept {
@@ -167,6 +172,9 @@ void Channel::leave_unquiet() noexcept {
   if (state_.gone) return;
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
+  // Who leads apart from the descriptor did so for what was in the ring. Now somebody must be
+  // there.
+  if (apart_ && !has_content() && !waiters_.empty()) wake_apart();
   if (std::exchange(state_.took_kick, false) && has_content()) kick();
   claimed_ = false;
   if (wants_care()) {

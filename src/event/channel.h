@@ -89,6 +89,8 @@ class alignas(64) Channel : private Deferred {
 
   // Takes completions; true if there were any.
   bool progress() noexcept;
+  // All that are there now, however many.
+  void take_all() noexcept;
 
   // ec_next_events: the count, or -EAGAIN.
   [[gnu::always_inline]] int next_events(event_data_t* events, int n) noexcept {
@@ -269,7 +271,7 @@ class alignas(64) Channel : private Deferred {
   }
   // The last look before this thread sleeps has found what others wait for.
   bool has_untold() const noexcept {
-    return ring_->pushed() != told_ && (state_.leading || !waiters_.empty());
+    return (ring_->pushed() != told_ || changed_) && (state_.leading || !waiters_.empty());
   }
   template <typename Ready>
   bool spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready);

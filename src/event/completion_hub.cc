@@ -181,6 +181,12 @@ void CompletionHub::forget(CompletionHandler* handler) noexcept {
   return Look::kOther;
 }
 
+uint64_t CompletionHub::capacity() const noexcept {
+  uint64_t entries = 0;
+  for (const provider::CompletionQueue* queue : polled_) entries += queue->capacity();
+  return entries;
+}
+
 void CompletionHub::settle_touched() noexcept {
   // By index: a handler that settles may leave, or post and so let another in.
   for (size_t i = 0; i < touched_.size(); ++i) {

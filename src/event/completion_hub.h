@@ -118,6 +118,8 @@ class CompletionHub {
   uint64_t holds() const noexcept { return holds_; }
 
   bool empty() const noexcept { return groups_.empty(); }
+  // Completions that there may be at once.
+  uint64_t capacity() const noexcept;
 
   // The completion channels' descriptors: readable when there may be something to poll.
   static constexpr size_t kMostDevices = 8;  // as an area has room for (memory/area.h)

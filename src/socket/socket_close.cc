@@ -98,7 +98,7 @@ bool Socket::drained() const noexcept {
 
 void Socket::ending_timed_out() {
   if (phase_ != Phase::kEnding) return;
-  channel()->progress();
+  channel()->take_all();
   if (phase_ != Phase::kEnding) return;
   if (!drained()) LOG_DEBUG("a queue pair was not drained in time");
   end();
@@ -244,7 +244,7 @@ void Socket::advance_close() noexcept {
 
 void Socket::linger_over() {
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
-  channel()->progress();
+  channel()->take_all();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   LOG_WARN("closed with messages that the peer had no room for: they are lost");
   begin_ending(ETIMEDOUT, true);

@@ -306,7 +306,7 @@ void Socket::on_disconnected() noexcept {
   }
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   // What the peer sent before it went is in the queue by now: take it first.
-  channel()->progress();
+  channel()->take_all();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   // What was copied and not signalled owes nobody an outcome; a peer that ended in order took it
   // or did not want it.

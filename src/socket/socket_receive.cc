@@ -382,6 +382,10 @@ int Socket::take_next(void** buf, size_t size, bool peek) noexcept {
     if (peek || (is_stream() && length == 0)) return static_cast<int>(length);
     is_stream() ? receiver_->take_bytes(length) : take(message);
     readable_told_ = readable_told_ && receiver_->has_next();
+    // The end waited for this one to be taken.
+    if (!receiver_->has_next() && (rare_.end_received || phase_ == Phase::kEnded)) {
+      channel()->offer(this);
+    }
     return static_cast<int>(length);
   }
   readable_told_ = false;

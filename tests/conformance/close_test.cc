@@ -32,6 +32,38 @@ TEST_F(WireClose, IsToldAfterAllThatWasSent) {
   EXPECT_EQ(socket.take_error(), 0);
 }
 
+// More completions than one look takes are before the end, which has come while the program did
+// something else.
+TEST_F(WireClose, IsInOrderHoweverMuchIsBeforeIt) {
+  constexpr int kCount = 900;
+  Socket listener = Socket::make();
+  listener.set(SIO_RECV_SLOTS, 1024).bind(Address::self()).listen();
+  const Channel channel;
+  Socket near = Socket::make();
+  Socket far;
+  std::thread connecting([&] { near.set(SIO_NODELAY, 1).connect(listener.name()); });
+  far = listener.accept(channel);
+  connecting.join();
+  for (int i = 0; i < kCount; ++i) near.send("one");
+  near.close();  // returns when the other end has heard
+  std::this_thread::sleep_for(milliseconds(1500));
+  for (int i = 0; i < kCount; ++i) Message{channel.expect(EC_RECV)};
+  channel.expect(EC_EOF);
+}
+
+TEST_F(WireClose, IsToldWhenTheLastMessageHasBeenTaken) {
+  const Channel channel;
+  Peer peer("serve then=burst count=2 size=10 close=1");
+  Socket socket = Socket::make();
+  socket.join(channel, EPOLLIN).connect(peer.address());
+  peer.expect("accepted");
+  peer.expect("closed");
+  channel.skip_to(EC_READABLE);
+  EXPECT_TRUE(eventually([&] { return (socket.ready() & EPOLLRDHUP) != 0; }));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(socket.receive().size(), 10u);
+  channel.skip_to(EC_EOF);
+}
+
 TEST_F(WireClose, IsZeroAndNullFromRecvEachTime) {
   Peer peer("source size=10 count=3");
   Socket socket = Socket::make();

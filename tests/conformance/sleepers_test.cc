@@ -66,6 +66,36 @@ class WireSleepers : public WireTest {
   }
 };
 
+// The first is woken for a message while the one in the blocking send looks after completions only,
+// since there is something in the ring; and then goes away.
+TEST_F(WireSleepers, InDelayHearOfEventsWhenTheOneThatWasWokenHasGone) {
+  const Channel channel;
+  const Fd bell(eventfd(0, EFD_CLOEXEC));
+  must(ec_add_fd(channel.get(), bell.get(), EPOLLIN, nullptr), "ec_add_fd");
+  Pair pair = make_narrow_pair(&channel);
+  {
+    const BlockedSender sender(pair.near, 4);
+    std::atomic<int> heard{0};
+    std::array<std::thread, 2> sleepers;
+    for (std::thread& one : sleepers) {
+      one = std::thread([&] {
+        if (const auto event = channel.try_next(kSoon)) {
+          ++heard;
+          if (event->kind == EC_RECV) Message{*event};
+        }
+      });
+    }
+    std::this_thread::sleep_for(kMoment);
+    pair.far.send("answer");
+    EXPECT_TRUE(eventually([&] { return heard == 1; }));
+    std::this_thread::sleep_for(kMoment);
+    must(eventfd_write(bell.get(), 1), "eventfd_write");
+    EXPECT_TRUE(eventually([&] { return heard == 2; }, milliseconds(3000)));
+    for (std::thread& one : sleepers) one.join();
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(pair.far.receive().view(), "x");
+  }
+}
+
 TEST_F(WireSleepers, InPollHearOfEventsWhileAnotherIsInABlockingSend) {
   const Channel channel;
   Pair pair = make_narrow_pair(&channel);
