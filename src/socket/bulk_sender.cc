@@ -32,7 +32,7 @@ int BulkSender::stage(const Gather& gather) noexcept {
 
 void BulkSender::give_up() noexcept {
   StagingBuffer* const buffer = std::exchange(at(tail_).buffer, nullptr);
-  if (buffer != nullptr) link_.staging->give_back(buffer, link_.buffers_held);
+  if (buffer != nullptr) link_.staging->put_back(buffer, link_.buffers_held);
 }
 
 void BulkSender::announced(const Gather& gather) noexcept {

@@ -5,10 +5,14 @@
 #include <bit>
 #include <new>
 
+#include "socket/gather.h"
+
 namespace sio::internal {
 namespace {
 
-constexpr size_t kFirstRecords = 8;  // an idle connection is to cost little
+// An idle connection is to cost little; and for a message in as many pieces as there may be there
+// is room when no other is under way, however short memory is.
+constexpr size_t kFirstRecords = kMaxGather;
 
 }  // namespace
 
@@ -29,6 +33,7 @@ bool Outcomes::grow(uint32_t n) noexcept {
     for (uint32_t i = taken_; i != accepted_; ++i) larger[i & (larger.size() - 1)] = at(i);
     records_.swap(larger);
   } catch (const std::bad_alloc&) {
+    no_memory_ = true;
     return false;  // there are others on their way, so there will be room
   }
   return true;
@@ -75,6 +80,7 @@ const SendRecord* Outcomes::untold() noexcept {
 void Outcomes::taken() noexcept {
   if (returned_ == taken_) Area::end_flight(at(returned_++).flight, false);
   ++taken_;
+  no_memory_ = false;
   pass_over_untold();
 }
 
@@ -92,6 +98,7 @@ void Outcomes::pass_over_those_not_told() noexcept {
     if (returned_ == taken_) ++returned_;
     ++taken_;
     --not_told_;
+    no_memory_ = false;
   }
 }
 

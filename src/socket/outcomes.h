@@ -40,8 +40,11 @@ class Outcomes {
 
   // Whether there is room for another message, or n pieces of one.
   bool full(uint32_t n = 1) const noexcept { return accepted_ - taken_ + n > kMostRecords; }
-  bool make_room(uint32_t n = 1) noexcept {
-    return accepted_ - taken_ + n <= records_.size() || grow(n);
+  bool make_room(uint32_t n = 1) noexcept { return has_room(n) || grow(n); }
+  // Whether make_room() would make any, if there is memory. It is asked for again once a message
+  // has been taken.
+  bool may_have_room(uint32_t n = 1) const noexcept {
+    return !full(n) && (has_room(n) || !no_memory_);
   }
   void add(const SendRecord& record) noexcept {
     if (!is_told(record)) ++not_told_;
@@ -90,6 +93,7 @@ class Outcomes {
  private:
   static constexpr uint32_t kMostRecords = 1024;
 
+  bool has_room(uint32_t n) const noexcept { return accepted_ - taken_ + n <= records_.size(); }
   SendRecord& at(uint32_t index) noexcept { return records_[index & (records_.size() - 1)]; }
   bool is_told(const SendRecord& record) const noexcept {
     return tell_ && !record.release && !record.silent;
@@ -110,7 +114,8 @@ class Outcomes {
   uint32_t bulk_ = 0;      // between done_ and accepted_: those on the lane for large messages
   uint32_t not_told_ = 0;  // from taken_ on: those of which no event comes; mostly none
   uint32_t taken_ = 0;
-  uint32_t returned_ = 0;  // those before it have their buffers back
+  uint32_t returned_ = 0;   // those before it have their buffers back
+  bool no_memory_ = false;  // to grow; tried again when a message has been taken
 };
 
 }  // namespace sio::internal

@@ -76,7 +76,7 @@ bool Sender::can_post_data() const noexcept {
 }
 
 bool Sender::has_room(uint32_t records) const noexcept {
-  return can_post_data() && rest_.empty() && !outcomes_.full(records) &&
+  return can_post_data() && rest_.empty() && outcomes_.may_have_room(records) &&
          link_.staging->may_take(link_.buffers_held);
 }
 

@@ -53,7 +53,7 @@ bool Socket::has_room_for(const Wanted& wanted) const noexcept {
   if (sender_ == nullptr || !sender_->has_room(wanted.records)) return false;
   if (sender_->fits(wanted.length) || lane_ == nullptr) return true;
   // What is copied takes a buffer besides that of the train with the announcement.
-  const bool buffers = !wanted.copied || link_.staging->may_take(link_.buffers_held + 1);
+  const bool buffers = !wanted.copied || link_.staging->may_take(link_.buffers_held, 2);
   return buffers && sender_->lane_told() && lane_->sender.has_room();
 }
 

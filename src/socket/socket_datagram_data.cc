@@ -164,7 +164,7 @@ int Socket::try_send_datagram(const InetAddress& to, const Gather& gather, const
 bool Socket::may_send_datagram(const InetAddress& to, const Wanted& wanted) const noexcept {
   const Datagram& it = *datagram_;
   if (it.failing) return false;
-  if (outcomes_.full(wanted.records)) return false;
+  if (!outcomes_.may_have_room(wanted.records)) return false;
   if (!link_.staging->may_take(link_.buffers_held)) return false;
   const DatagramPeer* const peer = it.peers.peek(to);
   if (peer == nullptr) return it.peers.may_ask();

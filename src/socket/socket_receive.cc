@@ -343,7 +343,7 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 
 void Socket::taken(const EventNote& note) noexcept {
   if (note.kind != EC_SENT) return;
-  const bool was_full = outcomes_.full(rare_.want_writable ? wanted_.records : 1);
+  const bool was_full = !outcomes_.may_have_room(rare_.want_writable ? wanted_.records : 1);
   outcomes_.taken();
   if (rare_.closed && phase_ == Phase::kEnded) return finish_close_later();
   if (rare_.send_blocked) channel()->changed();

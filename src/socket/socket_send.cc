@@ -90,7 +90,7 @@ int Socket::wait_for_room(SocketGuard& guard, const Wanted& wanted, int flags) {
 // If what lacks may be a staging buffer (a large message takes two): those of SENDs without a
 // signal would not come back before there is another SEND.
 void Socket::recall_buffers() noexcept {
-  if (link_.buffers_held == 0 || link_.staging->may_take(link_.buffers_held + 1)) return;
+  if (link_.buffers_held == 0 || link_.staging->may_take(link_.buffers_held, 2)) return;
   sender_->fence();
   after_sending();
 }

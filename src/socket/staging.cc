@@ -56,10 +56,14 @@ StagingBuffer* StagingPool::take(uint32_t& held) noexcept {
   return buffer;
 }
 
-void StagingPool::give_back(StagingBuffer* buffer, uint32_t& held) noexcept {
+void StagingPool::put_back(StagingBuffer* buffer, uint32_t& held) noexcept {
   free_.push_back(buffer);
-  no_memory_ = false;
   if (--held == 0) ++without_;
+}
+
+void StagingPool::give_back(StagingBuffer* buffer, uint32_t& held) noexcept {
+  put_back(buffer, held);
+  no_memory_ = false;
 }
 
 StagingPool& StagingPools::of(provider::Device& device) {

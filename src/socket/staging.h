@@ -39,11 +39,16 @@ class StagingPool {
 
   // `held`: how many the connection has. Null: it must wait until one of its own comes back.
   StagingBuffer* take(uint32_t& held) noexcept;
-  // Whether take() has one for it.
-  bool may_take(uint32_t held) const noexcept {
-    return held < kMostPerConnection && (free_.size() > kept_from(held) || may_grow());
+  // Whether take() has so many for it: one or two.
+  bool may_take(uint32_t held, uint32_t n = 1) const noexcept {
+    if (held + n > kMostPerConnection) return false;
+    // The first may be the one that was kept for it.
+    const uint32_t kept = kept_from(held + n - 1) - (held == 0 && n > 1 ? 1 : 0);
+    return free_.size() >= size_t{kept} + n || may_grow();
   }
   void give_back(StagingBuffer* buffer, uint32_t& held) noexcept;
+  // One that was just taken, and not used: there is no more memory than before.
+  void put_back(StagingBuffer* buffer, uint32_t& held) noexcept;
 
  private:
   static constexpr uint32_t kChunk = 8;  // buffers

@@ -86,6 +86,26 @@ TEST_F(StagingTest, WithoutMemoryEachStillHasOne) {
   EXPECT_NE(pool_.take(held[1]), nullptr);
 }
 
+// As a large message with copied pieces does.
+TEST_F(StagingTest, WhoTakesTwoIsToldWhetherThereAreTwo) {
+  join(kChunk);
+  device_.exhausted = true;
+  std::vector<uint32_t> held(kChunk);
+  EXPECT_TRUE(pool_.may_take(held[0], 1));
+  EXPECT_FALSE([&] {
+    StagingBuffer* const first = pool_.take(held[0]);
+    StagingBuffer* const second = pool_.take(held[0]);
+    EXPECT_EQ(second, nullptr);
+    pool_.put_back(first, held[0]);
+    return pool_.may_take(held[0], 2);
+  }()) << "for as long as there is no more memory than before";
+  EXPECT_TRUE(pool_.may_take(held[0], 1));
+  StagingBuffer* const first = pool_.take(held[0]);
+  device_.exhausted = false;
+  pool_.give_back(first, held[0]);
+  EXPECT_TRUE(pool_.may_take(held[0], 2));
+}
+
 TEST_F(StagingTest, NobodyComesForWhomThereIsNone) {
   join(kChunk);
   device_.exhausted = true;
