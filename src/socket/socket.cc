@@ -137,7 +137,8 @@ int Socket::leave_hidden(int fd, ec_t wish, Socket*& socket) {
   // A thread that waits there has not heard yet that its connect failed.
   if (guard->phase_ != Phase::kFresh || guard->waiting_ > 0) return -EISCONN;
   socket = &*guard;
-  socket->shared_.reset();  // that of this channel
+  socket->rare_.connect_waits = false;  // it was to be asked how that ended; now events tell
+  socket->shared_.reset();              // that of this channel
   guard.channel()->detach();
   socket->placeholder_ = guard.channel()->close_and_keep_descriptor();
   socket->channel_.store(nullptr, std::memory_order_release);
@@ -169,6 +170,7 @@ int Socket::move_out(int fd, ec_t ec) {
     if (socket->phase_ != Phase::kFresh || socket->waiting_ > 0) return -EISCONN;
     from->ring().drop(socket, [](const EventNote&) { return true; });
     from->forget(socket);
+    socket->outcomes_.drop();  // of a connect that failed; nobody will take their events
     socket->rare_.connect_waits = false;
     socket->shared_.reset();  // that of this channel
     socket->channel_.store(nullptr, std::memory_order_release);

@@ -245,7 +245,7 @@ class alignas(64) Socket final : public CompletionHandler,
   };
   int bind_datagram(const InetAddress& wish, const InetAddress& towards);
   int bind_to_some_device(const InetAddress& wish, const InetAddress& towards);
-  int try_bind_datagram(const InetAddress& wish) noexcept;
+  int try_bind_datagram(const InetAddress& wish);
   int ensure_datagram(const InetAddress& towards);
   int open_datagram();
   void build_datagram();

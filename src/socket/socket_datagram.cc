@@ -29,7 +29,7 @@ constexpr milliseconds kBetweenRenewals{100};
 // ------------------------------------------------------------------------------------- addresses
 
 // 0 or -errno.
-int Socket::try_bind_datagram(const InetAddress& wish) noexcept {
+int Socket::try_bind_datagram(const InetAddress& wish) {
   const auto bind_to = [&](const InetAddress& address) {
     endpoint_ = provider::instance().connections().create_datagram_endpoint();
     const sockaddr_storage name = address.to_storage();
@@ -201,6 +201,7 @@ void Socket::unmake_datagram() noexcept {
     give_up_region();
     give_up_own_area();
   }
+  readable_told_ = false;
   set_phase(Phase::kFresh);
 }
 
@@ -249,7 +250,11 @@ void Socket::renew_datagram() {
   const TimePoint now = Clock::now();
   if (now < due) {
     const auto rest = std::chrono::ceil<milliseconds>(due - now);
-    return start_timer(limit_timer_, rest, &Socket::renew_datagram);
+    try {
+      return start_timer(limit_timer_, rest, &Socket::renew_datagram);
+    } catch (const std::bad_alloc&) {
+      LOG_ERROR("no memory for a timer: a queue pair is renewed at once");
+    }
   }
   cancel(limit_timer_);
   it.renewed = now;
@@ -257,7 +262,7 @@ void Socket::renew_datagram() {
   try {
     link_.queue_pair.reset();
     link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, it.sizes);
-  } catch (const std::system_error& error) {
+  } catch (const std::exception& error) {
     LOG_ERROR("a datagram socket: %s", error.what());
     fails_with(EIO);
     it.failing = false;

@@ -42,6 +42,64 @@ TEST_F(WireMoves, DropTheEventOfAConnectThatFailed) {
   EXPECT_FALSE(channel.try_next(milliseconds(100)));
 }
 
+// What lent its buffer meanwhile is told of in the channel, or would be: nobody takes that any
+// more, and the buffer is the program's.
+TEST_F(WireMoves, GiveBackTheBuffersOfAConnectThatFailed) {
+  Peer peer("mute");
+  for (const bool full : {false, true}) {
+    const Channel channel(0, 2);
+    const Channel other;
+    const Area area(size_t{1} << 16);
+    Socket socket = Socket::make(SOCK_NONBLOCK);
+    socket.set(SIO_CONNECT_TIMEOUT, 1000).join(channel).associate(area, DMA_SEND);
+    while (full && channel.post(7).ok()) {
+    }
+    const Message block = Message::reserve(area, 64);
+    ASSERT_EQ(socket.try_connect(peer.address()), EINPROGRESS);
+    int error = EAGAIN;
+    EXPECT_TRUE(eventually([&] { return (error = socket.try_send(block.data(), 64)) != EAGAIN; }));
+    EXPECT_EQ(error, 0);
+    EXPECT_EQ(accounts(area.get()).in_flight, 64u);
+    EXPECT_TRUE(eventually([&] { return socket.take_error() == ETIMEDOUT; }));
+    ASSERT_EQ(take_out(channel, socket), 0);
+    EXPECT_EQ(accounts(area.get()).in_flight, 0u);
+    EXPECT_EQ(socket.close(), 0);
+  }
+}
+
+// It was to be asked of the socket how its connect ended, which nobody did.
+TEST_F(WireMoves, IntoAChannelForgetAConnectThatFailedBefore) {
+  const Channel channel;
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  Peer gone("mute");
+  const Address nobody = gone.address();
+  gone.kill();
+  ASSERT_EQ(socket.try_connect(nobody), EINPROGRESS);
+  ASSERT_TRUE(
+      eventually([&] { return ec_add_fd(channel.get(), socket.get(), EC_DELIVER, nullptr) == 0; }));
+  Peer peer("serve then=idle");
+  EXPECT_EQ(socket.try_connect(peer.address()), EINPROGRESS);
+  EXPECT_EQ(channel.expect(EC_CONNECT).error, 0);
+}
+
+TEST_F(WireMoves, OfDatagramSocketsTellAnewOfWhatIsReadable) {
+  const Channel first;
+  const Channel second;
+  Socket socket = Socket::make(0, AF_UNSPEC, SOCK_DGRAM);
+  socket.bind(Address::self());
+  const auto send = [&] {  // who has found it before would look for it in its first channel
+    const Socket sender = Socket::make(0, AF_UNSPEC, SOCK_DGRAM);
+    EXPECT_EQ(sio_sendto(sender.get(), "x", 1, 0, socket.name().get(), socket.name().size()), 0);
+  };
+  socket.join(first, EPOLLIN);
+  send();
+  first.expect(EC_READABLE);
+  ASSERT_EQ(ec_del_fd(first.get(), socket.get()), 0);
+  socket.join(second, EPOLLIN);
+  send();
+  second.expect(EC_READABLE);
+}
+
 TEST_F(WireMoves, TakeAlongWhatWaitedForRoom) {
   const Channel full(0, 2);
   const Channel other;
