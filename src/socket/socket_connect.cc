@@ -275,6 +275,8 @@ void Socket::on_established(const std::vector<std::byte>& data) {
     connected(0);
   } else if (phase_ != Phase::kAccepting) {
     return;
+  } else if (!closing_) {
+    cancel(limit_timer_);
   }
   set_phase(Phase::kOpen);
   open_sender();
@@ -360,6 +362,7 @@ void Socket::cancel(Timer& timer) noexcept {
 
 void Socket::connect_timed_out() {
   if (phase_ == Phase::kResolving || phase_ == Phase::kConnecting) abandon_connect(ETIMEDOUT);
+  if (phase_ == Phase::kAccepting) begin_ending(ETIMEDOUT, true);
 }
 
 // -------------------------------------------------------------------------------- keepalive
@@ -368,7 +371,11 @@ void Socket::start_keepalive() {
   cancel(keepalive_timer_);
   if (options_.keepalive_ms == 0) return;
   frames_at_probe_ = frames_seen_;
-  start_timer(keepalive_timer_, milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
+  try {
+    start_timer(keepalive_timer_, milliseconds(options_.keepalive_ms), &Socket::keepalive_due);
+  } catch (const std::bad_alloc&) {
+    LOG_ERROR("no memory for a timer: a connection is not kept alive");
+  }
 }
 
 // Silence for a whole period: a probe. It wakes whoever sleeps on the channel, whether it is

@@ -216,6 +216,7 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
   if (guard && guard->phase_ == Phase::kListening) {
     dispatch_to(pending.endpoint->serial(), listener);
     guard->backlog_.push_front(std::move(pending));
+    guard->channel()->changed();  // others may have looked meanwhile, and sleep
   } else {
     dispatch_to_nobody(pending.endpoint->serial());
     pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
@@ -229,6 +230,7 @@ int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_stora
   endpoint_ = std::move(pending.endpoint);
   peer_ = pending.hello;
   const auto undo = [&] {
+    cancel(limit_timer_);
     unmake_connection();
     shared_.reset();  // under this lock, which guards it
     placeholder_.reset();
@@ -238,6 +240,9 @@ int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_stora
   };
   try {
     make_connection();
+    // A peer that never says that the connection stands.
+    start_timer(limit_timer_, milliseconds(options_.connect_timeout_ms),
+                &Socket::connect_timed_out);
     DescriptorTable::instance().set(fd, this);
   } catch (...) {
     undo();
