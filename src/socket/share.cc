@@ -90,7 +90,9 @@ int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
   filled_.reserve(used() + of_->leases_.grantable(*this));
   const uint32_t room = filled_.capacity() - std::min(filled_.capacity(), used());
   data_credits = of_->leases_.grant(*this, room);
-  if (of_->leases_.starved(*this)) of_->attend(*this);
+  // Where there is no memory to note more, another look would find the same.
+  const bool lacks_room = data_credits == 0 && of_->leases_.grantable(*this) > 0;
+  if (!lacks_room && of_->leases_.starved(*this)) of_->attend(*this);
   of_->serve();
   return 0;
 }

@@ -35,7 +35,7 @@ SharedReceives::SharedReceives(Channel& channel, const Geometry& geometry)
 }
 
 SharedReceives::~SharedReceives() {
-  queue_.reset();
+  drop_queue();
   for (CompletionHub::Seat& seat : seats_) channel_.hub().leave(seat);
   region_->detach();
 }
@@ -52,12 +52,21 @@ void SharedReceives::open(provider::Device& device) {
   queue_ = std::move(queue);
   device_ = &device;
   chain_.prepare(*region_, region_->area().lkey(device.index()));
+  // What is not solicited takes receives all the same, which others may be waiting for: it has to
+  // wake who sleeps.
+  channel_.hub().posted();
   if (const int error = repost()) throw_errno(-error, "posting shared receives");
+}
+
+void SharedReceives::drop_queue() noexcept {
+  if (queue_ == nullptr) return;
+  queue_.reset();
+  channel_.hub().completed();
 }
 
 void SharedReceives::close() noexcept {
   if (queue_ == nullptr) return;
-  queue_.reset();
+  drop_queue();
   channel_.hub().disown(seats_[0]);
   unposted_.clear();
   for (uint32_t slot = geometry_.slots; slot > 0;) {

@@ -81,6 +81,7 @@ class SharedReceives final : public CompletionHandler,
 
   // There is no connection any more.
   void close() noexcept;
+  void drop_queue() noexcept;
   // Posts what came back: 0 or -errno.
   int repost() noexcept;
   void give_back(uint32_t slot) noexcept;

@@ -64,8 +64,7 @@ bool Socket::lane_frame(uint32_t slot, uint32_t length) noexcept {
   int error = open_lane();
   if (error == 0 && !lane_->connect(peer, error)) return false;
   if (error == 0) return true;
-  rare_.peer_broken = true;  // not by its own fault; but what follows may be large messages
-  begin_ending(-error, true);
+  begin_ending(-error, true);  // not by its own fault: what it has sent besides is taken
   return true;
 }
 

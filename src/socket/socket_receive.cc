@@ -85,6 +85,7 @@ bool Socket::takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept {
       early_.push_back({slot, wc});
     } catch (const std::bad_alloc&) {
       receiver_->discard(slot);
+      if (early_failure_ == 0) early_failure_ = ENOMEM;  // no connection with a gap
     }
     return false;
   }
@@ -111,6 +112,7 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     if (lane) return placed;
     if (!ours || wc.byte_len != 0) return false;
     if (imm.kind == wire::Kind::kCredit) return true;
+    if (imm.kind != wire::Kind::kEnd) return false;
     const bool again = rare_.end_received;  // it comes once
     rare_.end_received = true;
     return !again;

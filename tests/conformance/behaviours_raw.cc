@@ -260,6 +260,11 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "hold-and-want-all") return {lane(), train({{50'000, 1, 0}, {1'000'000, 1, 0}})};
   if (name == "hold") return {lane(), train({{50'000, 1, 0}})};
   if (name == "want-all") return {lane(), train({{1'000'000, 1, 0}})};
+  if (name == "silent-message") {  // whose completion asks for nobody's attention
+    Frame frame = message(8);
+    frame.solicited = false;
+    return {frame};
+  }
   // The sender's device fails with some packets of the message gone.
   if (name == "half-message") {
     Frame frame = message(8192);

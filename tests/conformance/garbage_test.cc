@@ -114,6 +114,19 @@ TEST_F(WireRefusal, IsNotForWhoTakesMoreThanAnyMessageMayBe) {
   }
 }
 
+// It stands still before it has said that the connection stands.
+TEST_F(WireRefusal, AtLastIsOfWhoDoesNotAnswer) {
+  if (on_soft()) GTEST_SKIP() << "a connection on TCP stands when it is accepted";
+  const Channel channel;
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.set(SIO_CONNECT_TIMEOUT, 500).join(channel).bind(Address::self()).listen();
+  Peer peer("raw-dial" + to(listener));
+  channel.expect(EC_ACCEPT);
+  peer.stop();
+  const Socket socket = listener.accept(channel);
+  EXPECT_EQ(channel.expect(EC_HUP, milliseconds(4000)).error, ETIMEDOUT);
+}
+
 // ------------------------------------------------------------------------------------- frames
 
 class WireGarbage : public WireTest {
@@ -241,6 +254,17 @@ TEST_F(WireGarbage, IsTheLastThatIsTakenIn) {
   peer.expect("sent");
   const event_data_t event = channel_.expect(EC_HUP);  // and no message before it
   EXPECT_EQ(event.fd, socket.get());
+  EXPECT_EQ(event.error, EPROTO);
+}
+
+// It is not an end, as a frame without a payload may be.
+TEST_F(WireGarbage, OnAStreamIsALaneFrameWithNothingInIt) {
+  Socket listener = Socket::make(0, AF_UNSPEC, SOCK_STREAM);
+  listener.bind(Address::self()).listen();
+  Peer peer("raw-dial greeting=type send=lane-empty" + to(listener));
+  const Socket socket = listener.accept(channel_);
+  const event_data_t event = channel_.next();
+  EXPECT_EQ(event.kind, uint32_t{EC_HUP});
   EXPECT_EQ(event.error, EPROTO);
 }
 

@@ -60,7 +60,7 @@ void RawEnd::post(const Frame& frame) {
   ibv_send_wr wr{};
   wr.sg_list = &sge;
   wr.num_sge = frame.payload.empty() ? 0 : 1;
-  wr.send_flags = IBV_SEND_SIGNALED | IBV_SEND_SOLICITED;
+  wr.send_flags = IBV_SEND_SIGNALED | (frame.solicited ? unsigned{IBV_SEND_SOLICITED} : 0u);
   const bool immediate = frame.immediate.has_value();
   if (frame.write) {
     wr.opcode = immediate ? IBV_WR_RDMA_WRITE_WITH_IMM : IBV_WR_RDMA_WRITE;

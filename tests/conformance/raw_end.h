@@ -37,6 +37,7 @@ class RawEnd {
     std::optional<uint32_t> immediate;  // as on the wire, in network byte order
     Bytes payload;
     bool write = false;  // an RDMA WRITE, of nothing to nowhere
+    bool solicited = true;
     // Bytes of it that the device can read, if that is not all: it stops when it gets there.
     std::optional<uint32_t> readable{};
   };

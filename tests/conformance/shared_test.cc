@@ -250,6 +250,24 @@ TEST_F(WireShared, APeerThatSendsWithoutCreditHarmsOnlyItself) {
   for (uint64_t seed = 1; seed <= 4; ++seed) EXPECT_EQ(gathering.taken(seed), count);
 }
 
+// What asks for nobody's attention takes a receive all the same, which others may be waiting for.
+TEST_F(WireShared, APeerCanNotTakeReceivesBehindTheBackOfWhoSleeps) {
+  const size_t bytes = receive_bytes(2 * kLeast);
+  const Area area(bytes);
+  const Channel channel;
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.set(SIO_RECV_SLOTS, 2 * kLeast).set(SIO_KEEPALIVE_MS, 0).join(channel);
+  listener.associate(area, DMA_RECV | DMA_SHARED, bytes).bind(Address::self()).listen();
+  Peer hostile("raw-dial told=yes send=silent-message to=" + Address::self().text() +
+               " port=" + std::to_string(listener.name().port()));
+  channel.expect(EC_ACCEPT);
+  const Socket socket = listener.accept(channel);
+  hostile.expect("established");
+  EXPECT_FALSE(channel.try_next(milliseconds(300)));
+  hostile.say("now");
+  Message{channel.expect(EC_RECV, milliseconds(5000))};
+}
+
 // Its device had taken a receive for what will never be whole.
 TEST_F(WireShared, APeerThatEndsWithinAMessageLeavesItsSlotToOthers) {
   const uint64_t count = scaled(100);
