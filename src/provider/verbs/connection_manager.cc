@@ -59,17 +59,23 @@ VerbsDevice* VerbsConnectionManager::find_device(const ibv_context* context) con
 }
 
 // Everything is copied out and acknowledged at once: rdma_destroy_id waits for acknowledgements,
-// so that nothing may be held back while an endpoint's owner is looked for.
+// so that nothing may be held back while an endpoint's owner is looked for. What nobody wants to
+// know (questions of datagram sockets, which are answered here) may come without end: after some of
+// it others have their turn, and the descriptor stays readable.
 bool VerbsConnectionManager::next_event(ConnectionEvent& event) {
+  constexpr int kMostUnwanted = 64;
   rdma_cm_event* raw;
   const std::lock_guard lock(answers_);
-  while (rdma_get_cm_event(events_, &raw) == 0) {
+  for (int taken = 0; taken < kMostUnwanted; ++taken) {
+    if (rdma_get_cm_event(events_, &raw) != 0) {
+      if (errno != EAGAIN && errno != EINTR) LOG_ERROR("rdma_get_cm_event: %s", errno_text(errno));
+      return false;
+    }
     // Whatever becomes of it: who destroys its id waits for that.
     const std::unique_ptr<rdma_cm_event, int (*)(rdma_cm_event*)> acknowledged(raw,
                                                                                rdma_ack_cm_event);
     if (translate(*raw, event)) return true;
   }
-  if (errno != EAGAIN && errno != EINTR) LOG_ERROR("rdma_get_cm_event: %s", errno_text(errno));
   return false;
 }
 
