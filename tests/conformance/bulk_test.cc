@@ -63,7 +63,9 @@ TEST_F(WireBulk, ComeBackWhole) {
 TEST_F(WireBulk, MayBeVeryLarge) {
   const size_t size = on_soft() ? size_t{1} << 30 : size_t{128} << 20;
   allow_time(milliseconds(300'000));
-  Peer peer("sink seed=60 count=1 size=" + bytes(size) + " receive=" + bytes(kSlots + size));
+  // It waits for us, however busy the machine is, to take note of its end.
+  Peer peer("sink linger=120 seed=60 count=1 size=" + bytes(size) +
+            " receive=" + bytes(kSlots + size));
   const Area area(size);
   Socket socket = Socket::make();
   socket.associate(area, DMA_SEND).connect(peer.address());
