@@ -184,8 +184,9 @@ class Loop {
     return happened || resumed;
   }
 
-  // Begins with the next turn, and belongs to the loop. The exception that leaves it comes out of
-  // run(), or is given to the handler, void(std::exception_ptr).
+  // Begins with the next turn, and belongs to the loop; a program that polls on its own, and spawns
+  // elsewhere than in a coroutine of this loop, calls poll() for that. The exception that leaves it
+  // comes out of run(), or is given to the handler, void(std::exception_ptr).
   void spawn(Task<> task) { adopt(rooted(*this, std::move(task))); }
   template <typename Handler>
   void spawn(Task<> task, Handler handler) {
