@@ -45,7 +45,7 @@ TEST_F(WireClose, IsInOrderHoweverMuchIsBeforeIt) {
   far = listener.accept(channel);
   connecting.join();
   for (int i = 0; i < kCount; ++i) near.send("one");
-  near.close();  // returns when the other end has heard
+  near.set_linger(60).close();  // returns when the other end has heard
   std::this_thread::sleep_for(milliseconds(1500));
   for (int i = 0; i < kCount; ++i) Message{channel.expect(EC_RECV)};
   channel.expect(EC_EOF);

@@ -51,7 +51,7 @@ TEST_F(WireMoves, GiveBackTheBuffersOfAConnectThatFailed) {
     const Channel other;
     const Area area(size_t{1} << 16);
     Socket socket = Socket::make(SOCK_NONBLOCK);
-    socket.set(SIO_CONNECT_TIMEOUT, 1000).join(channel).associate(area, DMA_SEND);
+    socket.set(SIO_CONNECT_TIMEOUT, 3000).join(channel).associate(area, DMA_SEND);
     while (full && channel.post(7).ok()) {
     }
     const Message block = Message::reserve(area, 64);
