@@ -12,13 +12,14 @@ void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
                                                                                       int error) {
     {
       ChannelGuard guard(place);
-      if (guard->generation() != generation) return;
-      auto* const source = static_cast<FutexSource*>(guard->find_source(id));
-      if (source == nullptr) return;
-      source->state_ = State::kHeard;
-      source->now_ = now;
-      source->error_ = error;
-      guard->offer(source);
+      AddedSource* const found =
+          guard->generation() == generation ? guard->find_source(id) : nullptr;
+      if (auto* const source = static_cast<FutexSource*>(found)) {
+        source->state_ = State::kHeard;
+        source->now_ = now;
+        source->error_ = error;
+        guard->offer(source);
+      }
     }
     Deferred::run_noted();  // leaving the channel may have taken completions
   };

@@ -52,8 +52,8 @@ void SemaphoreSource::offer() {
   {
     ChannelGuard channel(place_.channel);
     holds_ = true;
-    if (channel->generation() != place_.generation) return;
-    if (channel->find_source(place_.id) == this) channel->offer(this);
+    const bool stands = channel->generation() == place_.generation;
+    if (stands && channel->find_source(place_.id) == this) channel->offer(this);
   }
   Deferred::run_noted();  // leaving the channel may have taken completions
 }
