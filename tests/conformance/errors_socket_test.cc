@@ -178,12 +178,13 @@ TEST_F(ErrorsOfSockets, OfSendingToAnAddressOrFromSeveralPlaces) {
       {"sendto, endless", [&] { return to(fd, text, SIZE_MAX); }, EMSGSIZE},
       {"sendmsg, fresh", [&] { return msg(fresh.get()); }, ENOTCONN},
   });
-  ASSERT_TRUE(eventually([&] {  // until the peer's slots are full
+  ASSERT_TRUE(eventually([&] {  // until the peer's slots are full, and nothing comes back any more
     while (to(fd, text, sizeof text, MSG_DONTWAIT) == 0) {
     }
     timespec soon = to_timespec(milliseconds(20));
     sio_flush(fd, &soon);
-    return pair.near.info().credits == 0;
+    const sio_info info = pair.near.info();
+    return info.credits == 0 && info.sends_in_flight == 0;
   }));
   while (to(fd, text, sizeof text, MSG_DONTWAIT) == 0) {
   }
