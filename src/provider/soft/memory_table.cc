@@ -24,10 +24,10 @@ uint32_t MemoryTable::add(const void* base, size_t size, bool writable) {
     if (used_ == kMost) throw_errno(ENOMEM, "registrations of memory");
     index = used_;
     if (find(index) == nullptr) {
+      free_.reserve((index / kPage + 1) * kPage);  // remove() never allocates
       owned_.push_back(std::make_unique<Page>());
       pages_[index / kPage].store(owned_.back().get(), std::memory_order_release);
     }
-    free_.reserve(used_ + 1);  // remove() never allocates
     ++used_;
   }
   Entry& entry = *find(index);
