@@ -10,8 +10,9 @@
 namespace sio::internal {
 
 [[gnu::always_inline]] inline bool Sender::may_post_laden(size_t length) const noexcept {
-  return length - 1 < limits_.peer_slot_size && ahead_ < plain_window_ &&
-         (plain_left_ > 0 || may_begin_row());
+  if (length - 1 >= limits_.peer_slot_size) return false;
+  const bool may_leave = ahead_ < plain_window_ || !train_.gathers(static_cast<uint32_t>(length));
+  return may_leave && (plain_left_ > 0 || may_begin_row());
 }
 
 [[gnu::always_inline]] inline bool Sender::post_lent(const void* data, uint32_t length,

@@ -14,7 +14,7 @@ void Sender::make_plain() noexcept {
 }
 
 bool Sender::may_begin_row() const noexcept {
-  return ahead_ < plain_window_ && train_.empty() && rest_.empty() && can_post_data();
+  return train_.empty() && rest_.empty() && can_post_data();
 }
 
 // How long it is: what is heard meanwhile only makes it longer. Their work_ids count up, so they

@@ -82,8 +82,9 @@ bool Sender::has_room(uint32_t records) const noexcept {
 
 // --------------------------------------------------------------------------------- messages
 
-bool Sender::window_may_be_open() const noexcept {
-  return !window_open() && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
+bool Sender::window_may_be_open(size_t length) const noexcept {
+  const bool may_go = fits(length) ? may_leave(static_cast<uint32_t>(length)) : window_open();
+  return !may_go && train_.empty() && Clock::now() - window_closed_ > kBurstGap;
 }
 
 // Part of two functions that are called for each message.
@@ -101,7 +102,7 @@ bool Sender::window_may_be_open() const noexcept {
 [[gnu::flatten]] int Sender::send(const OutgoingMessage& message, bool alone, bool more) noexcept {
   if (message.record != nullptr && !outcomes_.make_room()) return -EAGAIN;
   // Mostly so, but in a burst.
-  const bool now = alone || (window_open() && !more);
+  const bool now = alone || (!more && may_leave(message.length));
   if (now && train_.empty() && can_post_data()) return send_alone(message);
   return send_behind(message, alone, more);
 }
@@ -165,7 +166,7 @@ int Sender::send_in_train(const OutgoingMessage& message) noexcept {
 int Sender::send(const Gather& gather, bool alone, bool more) noexcept {
   if (!outcomes_.make_room(gather.lent)) return -EAGAIN;
   if (!open_ && gather.length > wire::kMinSlotSize) return -EAGAIN;
-  const bool at_once = train_.empty() && can_post_data() && window_open() && !more;
+  const bool at_once = train_.empty() && can_post_data() && !more && may_leave(gather.length);
   if (gather.is_copied() && !alone && !at_once) {
     const int result = send_in_train(gather);
     if (!more && window_open() && can_post_data() && result == 0) post_train();
@@ -424,7 +425,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   ibv_send_wr* bad;
   const int error = link_.queue_pair->post_send_directly(&wr, &bad);
   if (error != 0 && post_error_ == 0) post_error_ = std::abs(error);
-  if (!window_open()) window_closed_ = Clock::now();
+  if (ahead_ == limits_.window) window_closed_ = Clock::now();
 }
 
 // The queue is far shorter than the index counts, so the distance says which one it is.

@@ -69,9 +69,9 @@ class alignas(64) Sender {
     plain_most_ = std::min({limits_.peer_slot_size, link_.queue_pair->max_inline(), bytes});
   }
 
-  // Whether it pays to look for completions before send(): the window was closed by a SEND some
-  // time ago, so this is no burst, and a message should not wait for others.
-  bool window_may_be_open() const noexcept;
+  // Whether it pays to look for completions before send() of a message that would wait for the
+  // window: this was closed by a SEND some time ago, so it is no burst, and nothing should wait.
+  bool window_may_be_open(size_t length) const noexcept;
 
   // 0 or -EAGAIN. alone: a SEND of its own, now. more: may wait for the next message.
   int send(const OutgoingMessage& message, bool alone, bool more) noexcept;
@@ -86,7 +86,7 @@ class alignas(64) Sender {
   // If none may: whether this one may begin another row of them. It is posted like this, since
   // something is owed or asked for that has to go with it.
   bool may_begin_plain(size_t length) const noexcept {
-    return length - 1 < plain_most_ && may_begin_row();
+    return length - 1 < plain_most_ && ahead_ < plain_window_ && may_begin_row();
   }
   bool post_first_plain(const void* data, uint32_t length) noexcept;
   // Or it goes behind others, to leave later: then this holds. False: nothing was done.
@@ -237,6 +237,10 @@ class alignas(64) Sender {
   // A peer that posts no receives acknowledges nothing, and can still ask for credit frames.
   bool can_post_control() const noexcept { return in_flight() + 1 < queue_size(limits_.quota); }
   bool window_open() const noexcept { return ahead_ < limits_.window; }
+  // Whether a message of that length may leave, as far as the window goes.
+  bool may_leave(uint32_t length) const noexcept {
+    return window_open() || !train_.gathers(length);
+  }
   bool wants_signal(const Posted& posted, bool awaited) const noexcept;
   bool take_buffer() noexcept;
   int send_alone(const OutgoingMessage& message) noexcept;

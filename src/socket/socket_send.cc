@@ -48,7 +48,7 @@ int Socket::queue(SocketGuard& guard, const Wanted& wanted, int flags, Put put,
   bool looked = false;
   for (;;) {
     if (socket.sender_ != nullptr) {
-      const bool look_first = !looked && socket.sender_->window_may_be_open();
+      const bool look_first = !looked && socket.sender_->window_may_be_open(wanted.length);
       const int result = look_first ? -EAGAIN : put(*socket.sender_);
       if (result == 0) {
         // Else it is another thread that was told EAGAIN, and waits for EC_WRITABLE.

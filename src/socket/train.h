@@ -42,6 +42,9 @@ class Train {
     return framed_ ? sges_ + 2 < most_sges_ : sges_ < most_sges_;
   }
 
+  // Whether two of that length can travel together. If not, one has nothing to wait for.
+  bool gathers(uint32_t length) const noexcept { return 2 * size_on_wire(length) <= most_bytes_; }
+
   // Precondition: has_room, and when empty a buffer was given.
   void begin(StagingBuffer* buffer) noexcept { buffer_ = buffer; }
   void add_copy(const void* data, uint32_t length) noexcept {

@@ -147,6 +147,26 @@ TEST_F(WireMessages, InADialogueOfEveryKindComeBackAndGiveTheirBuffersBack) {
   peer.finish();
 }
 
+// However many are under way: no other could travel with them.
+TEST_F(WireMessages, OfMoreThanHalfASlotLeaveAtOnce) {
+  constexpr size_t kSize = kSlot / 2 + 1;
+  constexpr uint64_t kMany = 24;  // windows there are of 4, and slots enough
+  const Area area(kMany * 2 * kSlot);
+  Peer peer("sink way=blocking size=" + std::to_string(kSize));
+  Socket socket = Socket::make();
+  socket.associate(area, DMA_SEND).connect(peer.address());
+  const Pattern pattern = Pattern::of_size(1, kSize);
+  for (uint64_t n = 0; n < kMany; ++n) {
+    Message block = Message::reserve(area, kSize);
+    pattern.fill(block.data(), n, kSize);
+    ASSERT_EQ(socket.try_send(block.data(), kSize, SIO_RELEASE | MSG_DONTWAIT), 0);
+    block.give_up();
+    ASSERT_EQ(socket.info().sends_posted, n + 1);
+  }
+  socket.close();
+  EXPECT_EQ(peer.expect("done"), std::to_string(kMany) + ' ' + std::to_string(kMany * kSize));
+}
+
 TEST_F(WireMessages, OneByteMoreThanTheSlotIsRefusedAtOnce) {
   const Area area(size_t{1} << 20);
   Peer peer("echo way=blocking");
