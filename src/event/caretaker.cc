@@ -19,7 +19,9 @@ struct Charge {
   uint32_t turn;        // of caretakers: tells when another has been called
 };
 
-void look(Charge charge, bool notified);
+void look(Charge charge, ChannelGuard guard);
+void look_when_notified(const Charge& charge);
+void look_in_time(const Charge& charge, milliseconds pause);
 
 milliseconds pause_for(Channel::Care care) noexcept {
   if (care == Channel::Care::kAtOnce) return milliseconds(0);
@@ -27,7 +29,7 @@ milliseconds pause_for(Channel::Care care) noexcept {
 }
 
 void look_again_at(const Charge& charge, milliseconds after) {
-  ControlThread::instance().at(Clock::now() + after, [charge] { look(charge, false); });
+  ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge, after); });
 }
 
 // The program sleeps: from now on completions say when there is something to do, and whoever makes
@@ -44,16 +46,33 @@ void adopt(Channel& channel, Charge charge) {
     return channel.cared_for(Channel::Care::kNone);
   }
   channel.care_rests(by_leader);
-  if (!by_leader && !channel.care_when_ready([charge] { look(charge, true); }))
+  if (!by_leader && !channel.care_when_ready([charge] { look_when_notified(charge); }))
     look_again_at(charge, kRest);
 }
 
-void look(Charge charge, bool notified) {
-  Channel& channel = *charge.channel;
-  ChannelGuard guard(&channel);
-  if (channel.generation() != charge.generation || channel.care_turn() != charge.turn) return;
+bool concerns(const Charge& charge, const Channel& channel) noexcept {
+  return channel.generation() == charge.generation && channel.care_turn() == charge.turn;
+}
+
+void look_when_notified(const Charge& charge) {
+  ChannelGuard guard(charge.channel);
+  if (!concerns(charge, *guard)) return;
   // Perhaps of a completion that has been taken: only the next arming takes the notification.
-  if (notified) channel.hub().notified();
+  guard->hub().notified();
+  look(charge, std::move(guard));
+}
+
+// Who has the lock works on: there is nothing to be done, and to wait for it would be in the way.
+void look_in_time(const Charge& charge, milliseconds pause) {
+  Channel::Lock lock(charge.channel->mutex(), std::try_to_lock);
+  if (!lock && pause > milliseconds(0)) return look_again_at(charge, pause);
+  if (!lock) lock.lock();
+  ChannelGuard guard(charge.channel, std::move(lock));
+  if (concerns(charge, *guard)) look(charge, std::move(guard));
+}
+
+void look(Charge charge, ChannelGuard guard) {
+  Channel& channel = *guard;
   channel.forget_care();
   const Channel::Care needed = channel.needed_care();
   if (needed == Channel::Care::kNone) {

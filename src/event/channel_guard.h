@@ -49,7 +49,10 @@ class ChannelGuard {
  public:
   ChannelGuard() noexcept = default;
   explicit ChannelGuard(Channel* channel)
-      : channel_(channel), lock_(channel->mutex()), generation_(channel->generation()) {}
+      : ChannelGuard(channel, Channel::Lock(channel->mutex())) {}
+  // Takes over the lock.
+  ChannelGuard(Channel* channel, Channel::Lock lock)
+      : channel_(channel), lock_(std::move(lock)), generation_(channel->generation()) {}
   ChannelGuard(ChannelGuard&& other) noexcept
       : channel_(std::exchange(other.channel_, nullptr)),
         lock_(std::move(other.lock_)),
