@@ -224,8 +224,8 @@ TEST_F(Groups, MayBeLeftByOthersWhileTheyAreJoined) {
       if (dma_assoc(member.get(), area.get(), area.bytes(), DMA_RECV) == 0) {
         dma_disassoc(member.get(), area.get(), area.bytes());
       }
-      std::this_thread::sleep_for(
-          std::chrono::microseconds(100));  // else the socket is seldom free
+      // Else the socket is seldom free.
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
   });
   for (uint64_t i = 0; i < scaled(300); ++i) {
