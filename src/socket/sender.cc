@@ -117,7 +117,7 @@ bool Sender::window_may_be_open(size_t length) const noexcept {
     return train_.empty() && can_post_data() ? send_alone(message) : -EAGAIN;
   }
   const int result = send_in_train(message);
-  if (!more && window_open() && can_post_data() && result == 0) post_train();
+  if (!more && may_leave(message.length) && can_post_data() && result == 0) post_train();
   return result;
 }
 
@@ -169,7 +169,7 @@ int Sender::send(const Gather& gather, bool alone, bool more) noexcept {
   const bool at_once = train_.empty() && can_post_data() && !more && may_leave(gather.length);
   if (gather.is_copied() && !alone && !at_once) {
     const int result = send_in_train(gather);
-    if (!more && window_open() && can_post_data() && result == 0) post_train();
+    if (!more && may_leave(gather.length) && can_post_data() && result == 0) post_train();
     return result;
   }
   if (!train_.empty() && can_post_data()) post_train();
@@ -314,7 +314,8 @@ bool Sender::may_hear_at_rest(uint32_t imm_data) noexcept {
 
 void Sender::pump(bool force) noexcept {
   if (!open_ || post_error_ != 0) return;
-  const bool leaves = force || (window_open() && !announcements_can_wait());
+  const bool waits = !window_open() && train_.may_gather();
+  const bool leaves = force || (!waits && !announcements_can_wait());
   if (leaves && !train_.empty() && can_post_data()) post_train();
   if (!rest_.empty()) post_rest();
   if (end_wanted_ && !end_sent_ && train_.empty() && rest_.empty() && credits_ > 0 &&
@@ -425,7 +426,7 @@ void Sender::post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept {
   ibv_send_wr* bad;
   const int error = link_.queue_pair->post_send_directly(&wr, &bad);
   if (error != 0 && post_error_ == 0) post_error_ = std::abs(error);
-  if (ahead_ == limits_.window) window_closed_ = Clock::now();
+  if (!window_open()) window_closed_ = Clock::now();
 }
 
 // The queue is far shorter than the index counts, so the distance says which one it is.

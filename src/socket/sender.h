@@ -338,7 +338,8 @@ class alignas(64) Sender {
   uint32_t laden_done_ = 0;
   uint32_t completed_ = 0;  // as posted_
   bool failing_ = false;
-  TimePoint window_closed_{};  // when the last SEND was posted, if that closed the window
+  // When the last SEND was posted, but by the short ways, if the window was closed then.
+  TimePoint window_closed_{};
 };
 
 }  // namespace sio::internal

@@ -44,6 +44,10 @@ class Train {
 
   // Whether two of that length can travel together. If not, one has nothing to wait for.
   bool gathers(uint32_t length) const noexcept { return 2 * size_on_wire(length) <= most_bytes_; }
+  // The same of what is in it.
+  bool may_gather() const noexcept {
+    return messages_ > 1 || first_announced_ || gathers(first_length_);
+  }
 
   // Precondition: has_room, and when empty a buffer was given.
   void begin(StagingBuffer* buffer) noexcept { buffer_ = buffer; }

@@ -15,6 +15,7 @@ class TrainTest : public testing::TestWithParam<bool> {
   bool takes_two(uint32_t length) {
     train_.begin(&buffer_);
     train_.add_copy(message_.data(), length);
+    EXPECT_EQ(train_.may_gather(), train_.gathers(length));
     const bool room = train_.has_room(length, true);
     train_.depart();
     return room;
