@@ -108,7 +108,7 @@ class Program {
   void take_messages(unsigned most, int flags);
   void receive_some();
   void receive_pieces();
-  void at_end() const;
+  void at_end();
   void received(const std::shared_ptr<Talk>& talk, const void* data, size_t size);
   void hold(const std::shared_ptr<Talk>& talk, size_t size);
   void release_one();

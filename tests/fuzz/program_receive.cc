@@ -80,7 +80,10 @@ void Program::take_messages(unsigned most, int flags) {
 }
 
 // The peer sends no more, and nothing that it has sent is missing.
-void Program::at_end() const { MUST(now_->read_shut || now_->talk->incoming.empty()); }
+void Program::at_end() {
+  account();
+  MUST(now_->read_shut || now_->talk->incoming.empty());
+}
 
 // So many bytes at most, or a look at these.
 void Program::receive_some() {
