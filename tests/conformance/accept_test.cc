@@ -2,12 +2,12 @@
 //
 // Listening, the backlog, and accepting, also into other channels.
 #include <netinet/in.h>
-#include <sys/resource.h>
 
 #include <cerrno>
 #include <set>
 #include <thread>
 
+#include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
 #include "conformance/traffic.h"
@@ -245,15 +245,11 @@ TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {
   Socket listener = listen(64, &channel);
   Peer peer = dial(listener, "dial");
   channel.expect(EC_ACCEPT);
-  rlimit before{};
-  must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
-  const rlimit none{3, before.rlim_max};
-  must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
-  const int result = sio_accept(listener.get(), nullptr, nullptr);
-  const int error = errno;
-  must(setrlimit(RLIMIT_NOFILE, &before), "setrlimit");
-  EXPECT_EQ(result, -1);
-  EXPECT_EQ(error, EMFILE);
+  {
+    const NoDescriptorsLeft none;
+    expect_errors(
+        {{"accept", [&] { return sio_accept(listener.get(), nullptr, nullptr); }, EMFILE}});
+  }
   const Socket socket = listener.accept();
   EXPECT_GE(socket.get(), 0);
 }

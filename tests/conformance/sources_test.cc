@@ -9,7 +9,6 @@
 #include <semaphore.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
@@ -779,12 +778,8 @@ TEST_F(SourceMessageQueue, RefusesWhatEpollDoesNotKnow) {
       {"no bit", [&] { return add(0); }, EINVAL},
       {"unknown bit", [&] { return add(EPOLLIN | 1u << 25); }, EINVAL},
   });
-  rlimit before{};
-  must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
-  const rlimit none{3, before.rlim_max};
-  must(setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
+  const NoDescriptorsLeft none;
   expect_errors({{"no descriptor", [&] { return add(EPOLLIN); }, EMFILE}});
-  must(setrlimit(RLIMIT_NOFILE, &before), "setrlimit");
 }
 
 TEST_F(SourceMessageQueue, MayBeClosedByTheProgram) {
