@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 namespace sio::internal {
@@ -23,10 +22,9 @@ int futex_wait(std::atomic<uint32_t>& word, TimePoint deadline) noexcept {
 
 }  // namespace
 
-int Waiters::wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline) {
-  Waiter self;
-  self.what = what;
-  waiting_.push_back(&self);
+int Waiters::wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline) noexcept {
+  Waiter self(what);
+  waiting_.push_back(self);
   lock.unlock();
   int result = 0;
   // Acquire is not needed for what the waker did: the lock taken below orders that.
@@ -36,29 +34,24 @@ int Waiters::wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadlin
   lock.lock();
   // Woken after all while the lock was being taken: the wake-up must not be lost.
   if (self.woken.load(std::memory_order_relaxed) != 0) return 0;
-  std::erase(waiting_, &self);
+  waiting_.erase(waiting_.iterator_to(self));
   return result;
 }
 
-void Waiters::wake(size_t index) noexcept {
-  Waiter* waiter = waiting_[index];
-  waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(index));
+void Waiters::wake(Waiter& waiter) noexcept {
+  waiting_.erase(waiting_.iterator_to(waiter));
   // The waiter's frame lives on until it has our lock, so the word is there for the futex call.
-  waiter->woken.store(1, std::memory_order_relaxed);
-  syscall(SYS_futex, &waiter->woken, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  waiter.woken.store(1, std::memory_order_relaxed);
+  syscall(SYS_futex, &waiter.woken, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
 bool Waiters::wake_one(WaitFor what) noexcept {
-  for (size_t i = 0; i < waiting_.size(); ++i) {
-    if (waiting_[i]->what != what) continue;
-    wake(i);
+  for (Waiter& waiter : waiting_) {
+    if (waiter.what != what) continue;
+    wake(waiter);
     return true;
   }
   return false;
-}
-
-void Waiters::wake_any() noexcept {
-  if (!waiting_.empty()) wake(0);
 }
 
 }  // namespace sio::internal

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <atomic>
+#include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <mutex>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -22,7 +22,7 @@ enum class WaitFor : uint8_t {
 class Waiters {
  public:
   // Waits until woken: 0, -EINTR or -ETIMEDOUT. Gives up `lock` (the channel's) meanwhile.
-  int wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline);
+  int wait(std::unique_lock<Mutex>& lock, WaitFor what, TimePoint deadline) noexcept;
 
   // Under the channel's lock. wake_one: false if nobody waits for that.
   bool wake_one(WaitFor what) noexcept;
@@ -31,18 +31,22 @@ class Waiters {
     }
   }
   // Whoever has waited longest, to take the lead.
-  void wake_any() noexcept;
+  void wake_any() noexcept {
+    if (!waiting_.empty()) wake(waiting_.front());
+  }
   bool empty() const noexcept { return waiting_.empty(); }
 
  private:
-  struct Waiter {
+  // In the waiting thread's frame.
+  struct Waiter : boost::intrusive::list_base_hook<> {
+    explicit Waiter(WaitFor wanted) noexcept : what(wanted) {}
     std::atomic<uint32_t> woken{0};
-    WaitFor what;
+    const WaitFor what;
   };
 
-  void wake(size_t index) noexcept;
+  void wake(Waiter& waiter) noexcept;
 
-  std::vector<Waiter*> waiting_;
+  boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>> waiting_;
 };
 
 }  // namespace sio::internal

@@ -220,6 +220,8 @@ class alignas(64) Socket final : public CompletionHandler,
   void abandon_connect(int error) noexcept;
   void drop_early() noexcept;
   void start_timer(Timer& timer, milliseconds after, void (Socket::*then)());
+  // False: there is no memory for it, and none runs.
+  bool start_limit(milliseconds after, void (Socket::*then)()) noexcept;
   static void cancel(Timer& timer) noexcept;
   void connect_timed_out();
   void start_keepalive();
@@ -274,7 +276,7 @@ class alignas(64) Socket final : public CompletionHandler,
   void pump_waiting(int error = 0) noexcept;
   bool may_send_datagram(const InetAddress& to, const Wanted& wanted) const noexcept;
   int try_send_datagram(const InetAddress& to, const Gather& gather, const SendRecord* copied,
-                        bool wait) noexcept;
+                        bool may_queue) noexcept;
   int datagram_address(const InetAddress& to, InetAddress& whole) const noexcept;
   static int flush_datagram(SocketGuard& guard, TimePoint deadline);
   int take_datagram(void** buf, size_t size, bool peek) noexcept;

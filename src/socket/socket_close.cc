@@ -82,12 +82,7 @@ void Socket::begin_ending(int error, bool disconnect) noexcept {
   if (sender_->post_error() != 0) sends_drained_ = true;
   update_hold();
   channel()->changed();
-  try {
-    start_timer(limit_timer_, kDrainLimit, &Socket::ending_timed_out);
-  } catch (const std::bad_alloc&) {
-    LOG_ERROR("no memory for a timer: a failed connection ends without draining");
-    end();
-  }
+  if (!start_limit(kDrainLimit, &Socket::ending_timed_out)) end();
 }
 
 bool Socket::drained() const noexcept {
@@ -225,7 +220,7 @@ void Socket::start_closing() {
       if (datagram_ != nullptr) return start_closing_datagram();
       if (linger_time() == milliseconds(0)) return begin_ending(ECONNABORTED, true);
       closing_ = rare_.write_shut = true;
-      start_timer(limit_timer_, linger_time(), &Socket::linger_over);
+      if (!start_limit(linger_time(), &Socket::linger_over)) return begin_ending(ENOMEM, true);
       sender_->end();
       sender_->pump(true);
       after_sending();
@@ -261,7 +256,8 @@ void Socket::finish_close_later() noexcept {
       if (guard) guard->finish_close();
     });
   } catch (const std::exception& error) {
-    LOG_ERROR("a closed socket stays: %s", error.what());
+    LOG_ERROR("a closed socket ends in the program's thread: %s", error.what());
+    note();
   }
 }
 

@@ -83,7 +83,10 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   const uint64_t serial = socket.endpoint_->serial();
   dispatch_to(serial, &socket);
   const int timeout = static_cast<int>(socket.options_.connect_timeout_ms);
+  // First, since this may fail.
+  socket.start_timer(socket.limit_timer_, milliseconds(timeout), &Socket::connect_timed_out);
   if (const int error = socket.endpoint_->resolve(peer, resolve_time(timeout))) {
+    cancel(socket.limit_timer_);
     dispatch_to_nobody(serial);
     socket.endpoint_.reset();
     socket.bound_ = false;  // as after any failure
@@ -91,7 +94,6 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   }
   socket.set_phase(Phase::kResolving);
   socket.so_error_ = socket.connect_error_ = 0;
-  socket.start_timer(socket.limit_timer_, milliseconds(timeout), &Socket::connect_timed_out);
   if (socket.nonblock_) {
     socket.rare_.connect_waits = true;
     return -EINPROGRESS;
@@ -353,6 +355,16 @@ void Socket::start_timer(Timer& timer, milliseconds after, void (Socket::*then)(
     if (guard && timer.turn == turn) (this->*then)();
   };
   timer.name = ControlThread::instance().at(Clock::now() + after, due);
+}
+
+bool Socket::start_limit(milliseconds after, void (Socket::*then)()) noexcept {
+  try {
+    start_timer(limit_timer_, after, then);
+    return true;
+  } catch (const std::bad_alloc&) {
+    LOG_ERROR("no memory for a timer: what it would end ends now");
+    return false;
+  }
 }
 
 void Socket::cancel(Timer& timer) noexcept {

@@ -234,11 +234,7 @@ void Socket::datagram_failed(const ibv_wc& wc, bool receive) noexcept {
   if (closing_) return begin_ending(provider::errno_of(wc.status, receive), false);
   datagram_->failing = true;
   link_.queue_pair->fail();
-  try {
-    start_timer(limit_timer_, kDrainLimit, &Socket::renew_datagram);
-  } catch (const std::bad_alloc&) {
-    begin_ending(ENOMEM, false);
-  }
+  if (!start_limit(kDrainLimit, &Socket::renew_datagram)) begin_ending(ENOMEM, false);
 }
 
 // At most once in a while, or there would be a new one for each message that is sent.
@@ -250,11 +246,7 @@ void Socket::renew_datagram() {
   const TimePoint now = Clock::now();
   if (now < due) {
     const auto rest = std::chrono::ceil<milliseconds>(due - now);
-    try {
-      return start_timer(limit_timer_, rest, &Socket::renew_datagram);
-    } catch (const std::bad_alloc&) {
-      LOG_ERROR("no memory for a timer: a queue pair is renewed at once");
-    }
+    if (start_limit(rest, &Socket::renew_datagram)) return;  // else at once
   }
   cancel(limit_timer_);
   it.renewed = now;
@@ -289,11 +281,7 @@ void Socket::end_datagram(int error, int told_as) noexcept {
   datagram_->groups.clear();
   link_.queue_pair->fail();
   channel()->changed();
-  try {
-    start_timer(limit_timer_, kDrainLimit, &Socket::ending_timed_out);
-  } catch (const std::bad_alloc&) {
-    end();
-  }
+  if (!start_limit(kDrainLimit, &Socket::ending_timed_out)) end();
 }
 
 void Socket::start_closing_datagram() {
@@ -301,7 +289,7 @@ void Socket::start_closing_datagram() {
     return begin_ending(ECONNABORTED, false);
   }
   closing_ = true;
-  start_timer(limit_timer_, linger_time(), &Socket::linger_over);
+  if (!start_limit(linger_time(), &Socket::linger_over)) return begin_ending(ENOMEM, false);
   advance_closing_datagram();
 }
 

@@ -123,9 +123,9 @@ int Socket::send_datagram(SocketGuard& guard, const InetAddress& to, std::span<c
   return result;
 }
 
-// 0, -EAGAIN or -errno. wait: it may wait for its address to be found.
+// 0, -EAGAIN or -errno. may_queue: it may wait here until its address is found.
 int Socket::try_send_datagram(const InetAddress& to, const Gather& gather, const SendRecord* copied,
-                              bool wait) noexcept {
+                              bool may_queue) noexcept {
   Datagram& it = *datagram_;
   if (it.failing) return -EAGAIN;
   DatagramPeer* peer = nullptr;
@@ -134,7 +134,7 @@ int Socket::try_send_datagram(const InetAddress& to, const Gather& gather, const
     return -it.peers.take_error(to, *peer);
   }
   const bool ready = peer->state == DatagramPeer::State::kKnown && peer->waiting == 0;
-  if (ready ? !it.sender.has_room() : !wait || it.waiting.size() == Datagram::kMostWaiting) {
+  if (ready ? !it.sender.has_room() : !may_queue || it.waiting.size() == Datagram::kMostWaiting) {
     return -EAGAIN;
   }
   const uint32_t records = copied != nullptr ? 1 : gather.lent;

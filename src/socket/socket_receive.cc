@@ -236,6 +236,7 @@ void Socket::repost(bool force) noexcept {
 void Socket::run() noexcept {
   SocketGuard guard = SocketGuard::of(this, generation());
   if (!guard) return;
+  if (finishing_) return finish_close();  // the control thread could not be told
   if (datagram_ != nullptr) return repost_datagram();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   repost(false);
