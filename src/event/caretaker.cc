@@ -17,6 +17,7 @@ struct Charge {
   uint64_t generation;  // of the channel's use: tells when it has gone
   uint64_t activity;    // of the program, as last seen
   uint32_t turn;        // of caretakers: tells when another has been called
+  bool insists;         // on the lock, whoever has it
 };
 
 void look(Charge charge, ChannelGuard guard);
@@ -28,8 +29,15 @@ milliseconds pause_for(Channel::Care care) noexcept {
   return care == Channel::Care::kPrompt ? kTick : kRest;
 }
 
-void look_again_at(const Charge& charge, milliseconds after) {
-  ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge, after); });
+// False: there is no memory for that.
+bool look_again_at(const Charge& charge, milliseconds after) noexcept {
+  try {
+    ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge, after); });
+    return true;
+  } catch (const std::exception& error) {
+    LOG_ERROR("a channel is not looked after in time: %s", error.what());
+    return false;
+  }
 }
 
 // The program sleeps: from now on completions say when there is something to do, and whoever makes
@@ -46,8 +54,8 @@ void adopt(Channel& channel, Charge charge) {
     return channel.cared_for(Channel::Care::kNone);
   }
   channel.care_rests(by_leader);
-  if (!by_leader && !channel.care_when_ready([charge] { look_when_notified(charge); }))
-    look_again_at(charge, kRest);
+  if (by_leader || channel.care_when_ready([charge] { look_when_notified(charge); })) return;
+  if (!look_again_at(charge, kRest)) channel.cared_for(Channel::Care::kNone);
 }
 
 bool concerns(const Charge& charge, const Channel& channel) noexcept {
@@ -62,10 +70,13 @@ void look_when_notified(const Charge& charge) {
   look(charge, std::move(guard));
 }
 
-// Who has the lock works on: there is nothing to be done, and to wait for it would be in the way.
+// Who has the lock works on, and does itself what a tick is for: to wait would be in the way.
 void look_in_time(const Charge& charge, milliseconds pause) {
   Channel::Lock lock(charge.channel->mutex(), std::try_to_lock);
-  if (!lock && pause > milliseconds(0)) return look_again_at(charge, pause);
+  if (!lock && !charge.insists) {
+    charge.channel->tick_in_passing();
+    if (look_again_at(charge, pause)) return;
+  }
   if (!lock) lock.lock();
   ChannelGuard guard(charge.channel, std::move(lock));
   if (concerns(charge, *guard)) look(charge, std::move(guard));
@@ -78,9 +89,10 @@ void look(Charge charge, ChannelGuard guard) {
   if (needed == Channel::Care::kNone) {
     channel.cared_for(needed);
   } else if (channel.activity() != charge.activity && needed != Channel::Care::kAtOnce) {
+    channel.tick();
     charge.activity = channel.activity();
-    channel.cared_for(needed);
-    look_again_at(charge, pause_for(needed));
+    const bool goes_on = look_again_at(charge, pause_for(needed));
+    channel.cared_for(goes_on ? needed : Channel::Care::kNone);
   } else {
     adopt(channel, charge);
   }
@@ -89,15 +101,12 @@ void look(Charge charge, ChannelGuard guard) {
 }  // namespace
 
 void take_care_of(Channel* channel) noexcept {
-  try {
-    // What is held may wait for more, however much else the channel is relied on.
-    const milliseconds pause = channel->hub().holding() ? kTick : pause_for(channel->needed_care());
-    look_again_at({channel, channel->generation(), channel->activity(), channel->care_turn()},
-                  pause);
-  } catch (const std::exception& error) {
-    LOG_ERROR("nobody takes care of a channel: %s", error.what());
-    channel->cared_for(Channel::Care::kNone);
-  }
+  const Channel::Care needed = channel->needed_care();
+  const Charge charge{channel, channel->generation(), channel->activity(), channel->care_turn(),
+                      needed == Channel::Care::kAtOnce};
+  // What is held may wait for more, however much else the channel is relied on.
+  const milliseconds pause = channel->hub().holding() ? kTick : pause_for(needed);
+  if (!look_again_at(charge, pause)) channel->cared_for(Channel::Care::kNone);
 }
 
 }  // namespace sio::internal

@@ -170,6 +170,10 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 void Channel::leave_unquiet() noexcept {
   Lock lock(mutex_, std::adopt_lock);
   if (state_.gone) return;
+  if (tick_due_.load(std::memory_order_relaxed)) {
+    tick_due_.store(false, std::memory_order_relaxed);
+    tick();
+  }
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
   // Who leads apart from the descriptor did so for what was in the ring. Now somebody must be
@@ -208,9 +212,14 @@ void Channel::dispose(Lock& lock) noexcept {
 
 // The completions' descriptors, not the channel's own, which is readable as long as there is
 // something for the program.
-bool Channel::care_when_ready(const Task& look) {
-  hub_->for_each_descriptor([&](int fd) { ControlThread::instance().watch_once(fd, look); });
-  return !hub_->empty();
+bool Channel::care_when_ready(const Task& look) noexcept {
+  try {
+    hub_->for_each_descriptor([&](int fd) { ControlThread::instance().watch_once(fd, look); });
+    return !hub_->empty();
+  } catch (const std::exception& error) {
+    LOG_ERROR("a channel's completions are not waited for: %s", error.what());
+    return false;
+  }
 }
 
 void Channel::forget_care() noexcept {

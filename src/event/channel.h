@@ -225,18 +225,24 @@ class alignas(64) Channel : private Deferred {
   }
   // Has `look` called in the control thread once when completions come; false: none can be waited
   // for. And forgets that.
-  bool care_when_ready(const Task& look);
+  bool care_when_ready(const Task& look) noexcept;
   void forget_care() noexcept;
   bool somebody_leads() const noexcept { return state_.leading; }
   // Arms on behalf of the threads that sleep on the descriptor.
   void arm_for_others() noexcept;
   void send_held() noexcept { hub_->before_sleep(); }
+  // A tick of the caretaker's: what nothing has come to since the last one waits no longer.
+  void tick() noexcept { hub_->tick(); }
+  // The same in the thread that has the lock now, at the end of its call. Without the lock.
+  void tick_in_passing() noexcept { tick_due_.store(true, std::memory_order_relaxed); }
 
  private:
   // How often a call looks for completions when the program polls: a call costs three times as much
   // as a look, and what lies between two looks is latency.
   static constexpr unsigned kLooks = 4;
   static constexpr int kMostReady = 64;
+  // Looks in a row behind an arming each, before others have their turn.
+  static constexpr int kMostArmings = 16;
   // A program that polls is not to pay for the arming (two system calls, and two more at the next
   // completion) because one message took longer than others; so it is left alone for this long.
   static constexpr milliseconds kLeastPollingSpin{1};
@@ -252,6 +258,8 @@ class alignas(64) Channel : private Deferred {
   // Whoever sleeps is woken by whatever comes.
   bool is_armed() const noexcept { return armed_ && !kicked_ && !hub_->needs_arming(); }
   void arm() noexcept;
+  template <typename Enough>
+  void look_behind_arming(Enough enough) noexcept;
   void arm_for_what_was_posted() noexcept;
 
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
@@ -297,7 +305,7 @@ class alignas(64) Channel : private Deferred {
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
   [[gnu::always_inline]] bool is_quiet() const noexcept {
     return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
-           !wants_care() && !hub_->armed_for_too_little();
+           !is_care_due() && !hub_->armed_for_too_little();
   }
   void find_whether_calm() noexcept {
     calm_ = state_.is_usual() && waiters_.empty() && cares_ == 0 && sources_->empty() &&
@@ -313,6 +321,10 @@ class alignas(64) Channel : private Deferred {
     if (cares_ == 0 && !hub_->holding()) return false;
     const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
     return care_ < needed_care() || more;
+  }
+  bool is_care_due() const noexcept {
+    if (cares_ == 0 && !hub_->holding()) return false;
+    return wants_care() || tick_due_.load(std::memory_order_relaxed);
   }
   void leave_unquiet() noexcept;
   void dispose(Lock& lock) noexcept;
@@ -378,6 +390,7 @@ class alignas(64) Channel : private Deferred {
   bool care_rests_ = false;
   bool care_by_leader_ = false;
   uint64_t holds_seen_ = 0;  // of the hub's, when it came to rest
+  std::atomic<bool> tick_due_{false};
 };
 
 // False: there are none, and the program is told so.
@@ -401,6 +414,16 @@ class alignas(64) Channel : private Deferred {
   // This thread goes on until EAGAIN: what is left wakes nobody else but who waits in ec_delay.
   claimed_ = waiters_.empty() && !state_.leading;
   return count;
+}
+
+// After arm(): what came before that wakes nobody. What it leads to may want another arming (a send
+// that somebody waits for was posted), so until there is nothing more, or enough. Where there is no
+// end of it, as a peer whose frames come to nothing can bring about, the descriptor stays readable.
+template <typename Enough>
+void Channel::look_behind_arming(Enough enough) noexcept {
+  for (int left = kMostArmings; progress() && !enough(); arm()) {
+    if (--left == 0) return kick();
+  }
 }
 
 template <typename Ready>
@@ -445,10 +468,8 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       stir();
       result = waiters_.wait(lock, what, deadline);
     } else {
-      // The second look: what came before the arming wakes nobody. What it takes may call for
-      // another arming (a send that somebody waits for was posted), so until it takes nothing.
       arm();
-      while (progress() && !ready()) arm();
+      look_behind_arming(ready);
       if (ready()) break;
       if (Deferred::any() || has_untold()) continue;
       result = lead(lock, deadline, what);

@@ -63,7 +63,7 @@ bool Channel::saw_empty() noexcept {
   learn_whether_it_polls();
   arm();
   harvest();
-  while (progress() && (hidden() ? !hidden_->readable() : ring_->empty())) arm();
+  look_behind_arming([this] { return hidden() ? hidden_->readable() : !ring_->empty(); });
   return hidden() ? !hidden_->readable() : ring_->empty();
 }
 
@@ -86,13 +86,14 @@ void Channel::arm() noexcept {
 void Channel::arm_for_what_was_posted() noexcept {
   if (!hub_->armed_for_too_little()) return;
   hub_->arm_for_all();
-  while (progress()) {
+  for (int left = kMostArmings; progress();) {
+    if (--left == 0) return kick();
   }
 }
 
 void Channel::arm_for_others() noexcept {
   arm();
-  while (progress()) arm();
+  look_behind_arming([] { return false; });
   // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
   if (has_content()) kick();
 }

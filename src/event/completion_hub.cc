@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -240,6 +241,7 @@ void CompletionHub::find_whether_calm() noexcept {
 
 void CompletionHub::hold(CompletionHandler* handler) noexcept {
   ++holds_;
+  handler->held_anew_ = true;
   if (handler->held_) return;
   handler->held_ = true;
   held_.push_back(handler);
@@ -253,11 +255,16 @@ void CompletionHub::unhold(CompletionHandler* handler) noexcept {
   find_whether_calm();
 }
 
-void CompletionHub::before_sleep() noexcept {
+void CompletionHub::before_sleep() noexcept { have_sent(true); }
+
+void CompletionHub::tick() noexcept { have_sent(false); }
+
+// Also those of which something was said since the last tick?
+void CompletionHub::have_sent(bool all) noexcept {
   for (size_t i = 0; i < held_.size();) {
     CompletionHandler* handler = held_[i];
-    handler->before_sleep();
-    // Still in its place: it goes on holding, since the peer has no room.
+    if (!std::exchange(handler->held_anew_, false) || all) handler->before_sleep();
+    // Still in its place: it goes on holding, since the peer has no room, or for a tick more.
     if (i < held_.size() && held_[i] == handler) ++i;
   }
 }

@@ -113,6 +113,9 @@ class CompletionHub {
   void hold(CompletionHandler* handler) noexcept;
   void unhold(CompletionHandler* handler) noexcept;
   void before_sleep() noexcept;
+  // Some time has passed: calls those of which nothing was said since this was called last. A
+  // program that polls never sleeps.
+  void tick() noexcept;
   bool holding() const noexcept { return !held_.empty(); }
   // How often somebody said so.
   uint64_t holds() const noexcept { return holds_; }
@@ -161,6 +164,7 @@ class CompletionHub {
   void find_whether_calm() noexcept;
   void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;
+  void have_sent(bool all) noexcept;
 
   // First what each message needs: a cache line or little more.
   provider::CompletionQueue* only_ = nullptr;  // is_calm()

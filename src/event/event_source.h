@@ -38,7 +38,8 @@ class CompletionHandler {
   virtual void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept = 0;
   // After a batch of completions of which at least one was its own.
   virtual void settle() noexcept = 0;
-  // Before the channel sleeps: all that was gathered leaves now.
+  // All that was gathered leaves now: before the channel sleeps, and when nothing has come to it
+  // for a tick of the caretaker's.
   virtual void before_sleep() noexcept = 0;
 
   // Whether it is a socket, which has a shorter way than that (socket/arrival.h).
@@ -51,8 +52,9 @@ class CompletionHandler {
  private:
   friend class CompletionHub;
   const bool is_socket_;
-  bool touched_ = false;  // is in the hub's list of those to settle
-  bool held_ = false;     // is in the hub's list of those that hold something back
+  bool touched_ = false;    // is in the hub's list of those to settle
+  bool held_ = false;       // is in the hub's list of those that hold something back
+  bool held_anew_ = false;  // has said so since the last tick
 };
 
 }  // namespace sio::internal

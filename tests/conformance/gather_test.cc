@@ -4,8 +4,11 @@
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstring>
+#include <functional>
+#include <thread>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -420,6 +423,54 @@ TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
 TEST_F(WireReceive, MoreLeavesThoughNothingFollows) {
   pair_.near.send("alone", MSG_MORE);
   EXPECT_EQ(pair_.far.receive().view(), "alone");  // this program calls for the sender no more
+}
+
+// A program that polls its channel calls again and again, and sleeps never.
+class WireMore : public WireTest {
+ protected:
+  // Who looks now finds nothing, and leaves the channel as it is.
+  void arm() {
+    channel_.descriptor();
+    EXPECT_FALSE(channel_.poll());
+  }
+  // Until the message is there, or much too long after it was sent.
+  void expect_that_it_leaves(const std::function<void()>& meanwhile) {
+    pair_.near.send("alone", MSG_MORE);
+    const auto limit = Clock::now() + milliseconds(2000);
+    Socket::Received got = pair_.far.try_receive(MSG_DONTWAIT);
+    while (got.status.again() && Clock::now() < limit) {
+      meanwhile();
+      got = pair_.far.try_receive(MSG_DONTWAIT);
+    }
+    ASSERT_TRUE(got.status.ok()) << "it is still there";
+    EXPECT_EQ(got.buffer.text(), "alone");
+  }
+
+  const Channel channel_;
+  Pair pair_ = make_pair(&channel_);
+};
+
+TEST_F(WireMore, LeavesThoughTheProgramPolls) {
+  arm();
+  expect_that_it_leaves([&] { EXPECT_FALSE(channel_.poll()); });
+}
+
+TEST_F(WireMore, LeavesThoughAnotherThreadHasTheLockNearlyAlways) {
+  arm();
+  const std::jthread poller([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) EXPECT_FALSE(channel_.poll());
+  });
+  expect_that_it_leaves([] { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+}
+
+TEST_F(WireMore, LeavesThoughThereIsTrafficBesideIt) {
+  Pair beside = make_pair(&channel_);
+  expect_that_it_leaves([&] {
+    beside.near.send("ping");
+    beside.far.receive();
+    beside.far.send("pong");
+    Message back(channel_.skip_to(EC_RECV));
+  });
 }
 
 }  // namespace

@@ -150,5 +150,32 @@ TEST(Caretaker, RestsWhileAThreadLeads) {
   channel.close();
 }
 
+// It looks again and again, could sleep by now, and has the lock nearly always.
+TEST(Caretaker, HasSentWhatIsHeldThoughTheProgramPolls) {
+  IdleDevice device;
+  Holder holder;
+  Channel& channel = open_channel();
+  CompletionHub::Seat seat;
+  event_data_t event;
+  {
+    const ChannelGuard guard(&channel);
+    seat = channel.hub().join(device, 16, &holder);
+    channel.arm_strictly();
+    EXPECT_EQ(channel.next_events(&event, 1), -EAGAIN);
+    channel.hub().hold(&holder);
+  }
+  const TimePoint start = Clock::now();
+  int looks = 0;
+  while (looks == 0 && Clock::now() - start < milliseconds(10'000)) {
+    const ChannelGuard guard(&channel);
+    EXPECT_EQ(channel.next_events(&event, 1), -EAGAIN);
+    looks = holder.looks;
+  }
+  EXPECT_GT(looks, 0);
+  const ChannelGuard guard(&channel);
+  channel.hub().leave(seat);
+  channel.close();
+}
+
 }  // namespace
 }  // namespace sio::internal

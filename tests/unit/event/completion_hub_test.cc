@@ -143,5 +143,35 @@ TEST_F(HubTest, RoomThatWasGivenUpIsTakenAgain) {
   EXPECT_EQ(device.made_, (std::vector<uint32_t>{127, 255}));
 }
 
+// Has something that is not let go of.
+struct Holder final : CompletionHandler {
+  void complete(wire::Work, uint32_t, const ibv_wc&) noexcept override {}
+  void settle() noexcept override {}
+  void before_sleep() noexcept override { ++looks; }
+  int looks = 0;
+};
+
+TEST_F(HubTest, WhatIsHeldLeavesWhenNothingWasAddedForATick) {
+  Holder quiet;
+  Holder busy;
+  hub_.hold(&quiet);
+  hub_.hold(&busy);
+  hub_.tick();
+  EXPECT_EQ(quiet.looks, 0) << "it may have come just before the tick";
+  for (int ticks = 1; ticks <= 3; ++ticks) {
+    hub_.hold(&busy);
+    hub_.tick();
+    EXPECT_EQ(quiet.looks, ticks);
+  }
+  EXPECT_EQ(busy.looks, 0);
+  hub_.before_sleep();
+  EXPECT_EQ(quiet.looks, 4);
+  EXPECT_EQ(busy.looks, 1);
+  hub_.unhold(&quiet);
+  hub_.unhold(&busy);
+  hub_.tick();
+  EXPECT_EQ(quiet.looks, 4);
+}
+
 }  // namespace
 }  // namespace sio::internal
