@@ -25,14 +25,16 @@ SIO_BEGIN_DECLS
  * datagram (UD) queue pair of one device. What is otherwise than with connections:
  *
  * It is open, and can be sent to, from sio_bind on; the first sio_sendto, sio_connect
- * or membership binds it if the program did not. An address of no device (0.0.0.0, ::)
- * means the first device's, or that which leads to where the first message goes; so
- * datagrams to groups should be sent from an address that was bound. What is
- * settable "before" (options, dma_assoc, ec_add_fd) is so until the socket is first
- * used to send, receive, connect or join; what arrives until then may be lost. With
- * SO_REUSEADDR a port that another socket has is shared: what goes to groups at that
- * port comes to each, what goes to the port comes to the first, and the others send
- * from a port of their own. SIO_SLOT_SIZE has no meaning: a slot takes any datagram.
+ * or membership binds it if the program did not; on RoCE v2 alone, since on
+ * InfiniBand proper the sender's address does not come with a datagram (EOPNOTSUPP).
+ * An address of no device (0.0.0.0, ::) means the first device's, or that which
+ * leads to where the first message goes; so datagrams to groups should be sent from
+ * an address that was bound. What is settable "before" (options, dma_assoc,
+ * ec_add_fd) is so until the socket is first used to send, receive, connect or join;
+ * what arrives until then may be lost. With SO_REUSEADDR a port that another socket
+ * has is shared: what goes to groups at that port comes to each, what goes to the
+ * port comes to the first, and the others send from a port of their own.
+ * SIO_SLOT_SIZE has no meaning: a slot takes any datagram.
  *
  * Messages are of 0 bytes to the path MTU (SIO_MAX_MESSAGE; 4096 at most, 2 less to
  * groups); a larger one is EMSGSIZE at once. They are taken from and lie in areas like
@@ -165,6 +167,7 @@ SIO_API int sio_socket(int domain, int type, int protocol);
  *         EMFILE, ENFILE, ENOMEM  as socket(2); a datagram socket: also as dma_alloc
  *         ENOBUFS       a datagram socket: the associated area has no room for the
  *                       slots as the options are now
+ *         EOPNOTSUPP    a datagram socket: the address is that of InfiniBand proper
  *         EBADF, EPERM */
 SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
 

@@ -229,6 +229,11 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   std::mutex& guard = manager_.answers();
   if (pair_ != nullptr) throw_errno(EINVAL, "a second queue pair of an endpoint");
   if (for_datagrams()) {
+    // There a datagram tells by its header from where it is; InfiniBand's own need not have one.
+    ibv_port_attr port{};
+    if (ibv_query_port(id_->verbs, id_->port_num, &port) == 0 &&
+        port.link_layer == IBV_LINK_LAYER_INFINIBAND)
+      throw_errno(EOPNOTSUPP, "datagrams on a port that is not RoCE's");
     return std::make_unique<VerbsDatagramPair>(id_, on.protection_domain(), cq, sizes, guard);
   }
   try {

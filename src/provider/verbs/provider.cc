@@ -25,13 +25,16 @@ std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
   ibv_context** contexts = rdma_get_devices(&count);
   if (contexts == nullptr) throw_errno(ENODEV, "RDMA devices");
   const std::unique_ptr<ibv_context*, void (*)(ibv_context**)> list(contexts, rdma_free_devices);
-  for (int i = 0; i < count && devices.size() < kMaxDevices; ++i) {
+  for (int i = 0; i < count; ++i) {
     auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
     if (!device->has_active_port()) {
       LOG_INFO("device %s has no active port: not used", device->name().c_str());
-      continue;
+    } else if (devices.size() == kMaxDevices) {
+      LOG_WARN("device %s is one more than the %zu that can be used: not used",
+               device->name().c_str(), kMaxDevices);
+    } else {
+      devices.push_back(std::move(device));
     }
-    devices.push_back(std::move(device));
   }
   if (devices.empty()) throw_errno(ENODEV, "RDMA devices with an active port");
   return devices;

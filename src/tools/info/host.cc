@@ -50,9 +50,10 @@ ForkMode fork_mode(const std::string& provider) {
     case IBV_FORK_ENABLED:
       return {"dontfork", "libibverbs keeps pinned pages from children (RDMAV_FORK_SAFE)"};
     default:
-      return {"unsafe",
-              "the kernel does not copy pinned pages at a fork (Linux 5.12 does): set "
-              "RDMAV_FORK_SAFE=1, or do not fork"};
+      return {
+          "unsafe",
+          "the kernel does not say that it copies pinned pages at a fork (Linux 5.12 does): set "
+          "RDMAV_FORK_SAFE=1, or do not fork"};
   }
 }
 
