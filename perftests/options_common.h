@@ -15,7 +15,7 @@ void add_provider(CLI::App& app, const PeerName& of, Options& options);
 void add_json(CLI::App& app, Options& options);
 std::string with_prefix(const PeerName& of, const char* name);
 
-// The measurements of many connections: crowd_options.cc.
+// The measurements of many connections: crowd/options.cc.
 bool has_crowds(const PeerName& of);
 void add_crowd_clients(CLI::App& parent, const PeerName& of, Options& options);
 

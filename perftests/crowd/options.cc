@@ -102,7 +102,7 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Op
     options.tx_depth = kDepth;
     options.seconds = kSeconds;
     options.crowd.connections = command.test == CrowdTest::kThreads ? 1 : 100;
-    options.crowd.channels = command.test == CrowdTest::kThreads ? 2 : 1;
+    options.crowd.channels = 1;
   });
   app->add_option_function<uint32_t>(
          "-s,--size", [&options](uint32_t size) { options.sizes = {size}; },
