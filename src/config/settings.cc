@@ -11,6 +11,8 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <string_view>
 
 #include "base/log.h"
 #include "wire/hello.h"
@@ -150,11 +152,13 @@ void read_file(Loaded& loaded, const po::options_description& options) {
   }
 }
 
-// Known, and no setting: where the settings are, and what tests/rxe/run tells the programs in its
-// machine and tests are told.
+// Known, and no setting: where the settings are; what tests/rxe/run tells the programs in its
+// machine, and what tests are told; which host docker/compose.yaml leads to.
 bool is_for_others(const std::string& variable) {
-  return variable == "SIO_CONFIG" || variable.starts_with("SIO_RXE_") ||
-         variable.starts_with("SIO_TEST_");
+  constexpr std::string_view kWhole[] = {"SIO_CONFIG", "SIO_HOST"};
+  constexpr std::string_view kBeginnings[] = {"SIO_RXE_", "SIO_TEST_", "SIO_FAULT_", "SIO_FUZZ_"};
+  return std::ranges::find(kWhole, variable) != std::end(kWhole) ||
+         std::ranges::any_of(kBeginnings, [&](auto with) { return variable.starts_with(with); });
 }
 
 // Of a misspelt one nobody would ever hear.

@@ -18,7 +18,7 @@ struct Settings {
   uint32_t copy_max = 1024;            // bytes: messages up to this are copied from anywhere
   uint32_t spin_us = 50;               // microseconds of spinning before a wait sleeps
   uint32_t keepalive_ms = 5000;        // milliseconds of silence before a probe; 0: never
-  uint32_t connect_timeout_ms = 5000;  // milliseconds
+  uint32_t connect_timeout_ms = 5000;  // milliseconds from sio_connect to the peer's answer
   uint32_t send_quota = 64;            // SENDs in flight on a connection
   uint32_t send_window = 4;            // SENDs in flight above which small messages gather
   uint32_t ring_entries = 1024;        // events of a channel's own ring
