@@ -24,14 +24,14 @@ class SendAreasTest : public testing::Test {
 };
 
 TEST_F(SendAreasTest, AreNoneAtFirst) {
-  int elsewhere;
+  int elsewhere = 0;
   EXPECT_EQ(areas_.find(&elsewhere), nullptr);
   EXPECT_EQ(areas_.find(nullptr), nullptr);
   EXPECT_EQ(areas_.find(made_[0]->base()), nullptr);
 }
 
 TEST_F(SendAreasTest, AreFoundFromTheirFirstByteToTheirLast) {
-  int elsewhere;
+  int elsewhere = 0;
   areas_.add(*made_[2]);
   areas_.add(*made_[0]);
   for (Area* area : {made_[0], made_[2]}) {
