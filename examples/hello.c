@@ -11,6 +11,7 @@ int main(int argc, char** argv) {                /* hello [ADDRESS [PORT]] */
   if (sio_connect(s, (struct sockaddr*)&to, sizeof to) != 0 || sio_send(s, "hello", 5, 0) < 0 ||
       (length = sio_recv(s, &message, SIZE_MAX, 0)) < 0)
     return perror("hello"), 1;
+  if (message == NULL) return 1;                 /* not an answer: the peer has ended */
   printf("%.*s\n", length, (char*)message);
   sio_release(NULL, message, (size_t)length);    /* the memory goes back to the device */
   return sio_close(s);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// large listen ADDRESS PORT            takes messages of up to 8 MiB and says what has come
+// large listen ADDRESS PORT            takes messages of up to 16 MiB and says what has come
 // large ADDRESS PORT [BYTES [COUNT]]   sends COUNT messages of BYTES
 //
 // A message larger than a slot needs receive memory beyond the slots, and the receiver says how
@@ -12,9 +12,9 @@
 #include "common.h"
 
 enum {
-  LARGEST = 8 << 20,
+  USUAL = 8 << 20,
   SLOTS = (64 + 4) * 8192,  // recv-slots, 4 for control frames, each of slot-size
-  RECEIVE = SLOTS + 2 * LARGEST  // one comes while the program looks at the other
+  RECEIVE = SLOTS + 2 * USUAL  // one comes while the program looks at another, or one of twice as much
 };
 
 static void die(const char* what) {
@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
     receive(&at);
   } else if (argc >= 3 && argc <= 5 && (argc == 3 || atoi(argv[3]) > 0)) {
     const struct sockaddr_in to = address(argv[1], argv[2]);
-    send_to(&to, argc > 3 ? (size_t)atoi(argv[3]) : LARGEST, argc > 4 ? atoi(argv[4]) : 10);
+    send_to(&to, argc > 3 ? (size_t)atoi(argv[3]) : USUAL, argc > 4 ? atoi(argv[4]) : 10);
   } else {
     fprintf(stderr, "usage: large listen ADDRESS PORT | large ADDRESS PORT [BYTES [COUNT]]\n");
     return 2;

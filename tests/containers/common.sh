@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # What the scripts here share. Sourced, not run.
 # shellcheck shell=bash
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # What a virtual machine is given to run: a script with the caller's folder and environment. Sourced, not run.
 # shellcheck shell=bash
 

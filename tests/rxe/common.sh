@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # What every part of tests/rxe/run uses. Sourced, not run.
 # shellcheck shell=bash
 

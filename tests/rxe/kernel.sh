@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Gets a kernel to boot: the distribution's own package, unpacked into the cache and never installed. Sourced, not run.
 #
 # The cache, one folder per kernel release (remove it to get the newest kernel again):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Runs the command on this machine: with a device that is there, or with rdma_rxe of the running kernel. Sourced, not run.
 # shellcheck shell=bash
 

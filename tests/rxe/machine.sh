@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Boots the machines that have soft-RoCE and runs the command in them. Sourced, not run.
 # shellcheck shell=bash
 
