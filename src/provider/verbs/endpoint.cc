@@ -122,7 +122,15 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   sockaddr_storage copy{};
   std::memcpy(&copy, address, address_size(address));
   const int error = last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
+  if (error == 0 && for_datagrams() && is_infiniband_proper()) return -EOPNOTSUPP;
   return error == -EADDRNOTAVAIL && is_ours(copy, id_->ps) ? -EADDRINUSE : error;
+}
+
+// There a datagram need not have the header that tells from where it is.
+bool VerbsEndpoint::is_infiniband_proper() const noexcept {
+  ibv_port_attr port{};
+  return id_->verbs != nullptr && ibv_query_port(id_->verbs, id_->port_num, &port) == 0 &&
+         port.link_layer == IBV_LINK_LAYER_INFINIBAND;
 }
 
 int VerbsEndpoint::listen(int backlog) noexcept {
@@ -229,11 +237,6 @@ std::unique_ptr<QueuePair> VerbsEndpoint::create_queue_pair(CompletionQueue& que
   std::mutex& guard = manager_.answers();
   if (pair_ != nullptr) throw_errno(EINVAL, "a second queue pair of an endpoint");
   if (for_datagrams()) {
-    // There a datagram tells by its header from where it is; InfiniBand's own need not have one.
-    ibv_port_attr port{};
-    if (ibv_query_port(id_->verbs, id_->port_num, &port) == 0 &&
-        port.link_layer == IBV_LINK_LAYER_INFINIBAND)
-      throw_errno(EOPNOTSUPP, "datagrams on a port that is not RoCE's");
     return std::make_unique<VerbsDatagramPair>(id_, on.protection_domain(), cq, sizes, guard);
   }
   try {

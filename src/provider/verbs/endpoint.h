@@ -50,6 +50,7 @@ class VerbsEndpoint final : public Endpoint {
   bool has_pair() const noexcept { return pair_ != nullptr; }
   int resolve_timeout_ms() const noexcept { return resolve_timeout_ms_; }
   bool for_datagrams() const noexcept { return id_->ps == RDMA_PS_UDP; }
+  bool is_infiniband_proper() const noexcept;
   // Somebody asks for the queue pair here. Under the manager's answers().
   void answer(rdma_cm_id* question) noexcept;
   // What the connection manager has found. Throws.

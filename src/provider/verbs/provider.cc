@@ -26,14 +26,16 @@ std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
   if (contexts == nullptr) throw_errno(ENODEV, "RDMA devices");
   const std::unique_ptr<ibv_context*, void (*)(ibv_context**)> list(contexts, rdma_free_devices);
   for (int i = 0; i < count; ++i) {
-    auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
-    if (!device->has_active_port()) {
-      LOG_INFO("device %s has no active port: not used", device->name().c_str());
-    } else if (devices.size() == kMaxDevices) {
+    if (devices.size() == kMaxDevices) {
       LOG_WARN("device %s is one more than the %zu that can be used: not used",
-               device->name().c_str(), kMaxDevices);
-    } else {
+               ibv_get_device_name(contexts[i]->device), kMaxDevices);
+      continue;
+    }
+    auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
+    if (device->has_active_port()) {
       devices.push_back(std::move(device));
+    } else {
+      LOG_INFO("device %s has no active port: not used", device->name().c_str());
     }
   }
   if (devices.empty()) throw_errno(ENODEV, "RDMA devices with an active port");
