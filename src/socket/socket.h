@@ -357,6 +357,7 @@ class alignas(64) Socket final : public CompletionHandler,
   void completed_bulk(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;
   void protocol_broken() noexcept;
   void repost(bool force) noexcept;
+  void send_on(bool force) noexcept;
   // Who releases the last slot of a batch may hold another channel's lock (a buffer that was
   // forwarded): the slots are posted again when it holds none.
   static void note_returned(void* socket) noexcept { static_cast<Socket*>(socket)->note(); }

@@ -45,8 +45,7 @@ int Socket::shutdown(int how) noexcept {
     tend();
     receiver_->drop_all();
     repost(true);
-    sender_->pump(true);  // the peer may be waiting for these credits
-    after_sending();
+    send_on(true);  // the peer may be waiting for these credits
     serve_receives();
   }
   if ((how == SHUT_WR || how == SHUT_RDWR) && !rare_.write_shut) {

@@ -194,8 +194,9 @@ void Socket::pump_waiting(int error) noexcept {
     } else {
       const wire::DatagramTag tag{it.source.port(), peer->sequence};
       peer->sequence = wire::next_sequence(peer->sequence);
-      if (const int posted = it.sender.post(one->message, peer->to, tag)) {
-        begin_ending(-posted, false);
+      if (const int refused = it.sender.post(one->message, peer->to, tag)) {
+        it.waiting.erase(one);
+        return begin_ending(-refused, false);  // what waits behind it ends there
       }
     }
     one = it.waiting.erase(one);

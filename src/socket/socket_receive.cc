@@ -205,8 +205,7 @@ void Socket::settle() noexcept {
   if (datagram_ != nullptr) return settle_datagram();
   if (phase_ == Phase::kOpen || phase_ == Phase::kAccepting) {
     repost(false);
-    sender_->pump(false);
-    after_sending();
+    send_on(false);
   }
   if (!receives_.empty()) serve_receives();
   channel()->changed();
@@ -218,13 +217,21 @@ void Socket::settle() noexcept {
 void Socket::before_sleep() noexcept {
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return channel()->hub().unhold(this);
   repost(false);
-  sender_->pump(true);
+  send_on(true);
+}
+
+// After what may have ended the connection.
+void Socket::send_on(bool force) noexcept {
+  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
+  sender_->pump(force);
   after_sending();
 }
 
 void Socket::repost(bool force) noexcept {
   advance_bulk();
-  if (phase_ == Phase::kEnding || !receiver_->receives().has_returned(force)) return;
+  if (phase_ == Phase::kEnding || phase_ == Phase::kEnded ||
+      !receiver_->receives().has_returned(force))
+    return;
   uint32_t data;
   uint32_t control;
   if (const int error = receiver_->receives().post_returned(force, data, control)) {
@@ -240,9 +247,7 @@ void Socket::run() noexcept {
   if (datagram_ != nullptr) return repost_datagram();
   if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
   repost(false);
-  if (phase_ != Phase::kOpen && phase_ != Phase::kAccepting) return;
-  sender_->pump(false);
-  after_sending();
+  send_on(false);
 }
 
 // ----------------------------------------------------------------------------------- events
