@@ -48,10 +48,14 @@ void adopt(Channel& channel, Charge charge) {
   // A thread that sleeps in a call has armed the channel and goes on when it wakes; what it leaves
   // behind then finds a caretaker again.
   const bool by_leader = channel.somebody_leads();
-  if (!by_leader) channel.arm_for_others();
+  const bool armed = by_leader || channel.arm_for_others();
   charge.activity = channel.activity();
   if (channel.needed_care() == Channel::Care::kNone) {
     return channel.cared_for(Channel::Care::kNone);
+  }
+  if (!armed) {
+    return channel.cared_for(look_again_at(charge, kTick) ? channel.needed_care()
+                                                          : Channel::Care::kNone);
   }
   channel.care_rests(by_leader);
   if (by_leader || channel.care_when_ready([charge] { look_when_notified(charge); })) return;
@@ -86,6 +90,7 @@ void look(Charge charge, ChannelGuard guard) {
   Channel& channel = *guard;
   channel.forget_care();
   const Channel::Care needed = channel.needed_care();
+  charge.insists = needed == Channel::Care::kAtOnce;
   if (needed == Channel::Care::kNone) {
     channel.cared_for(needed);
   } else if (channel.activity() != charge.activity && needed != Channel::Care::kAtOnce) {

@@ -53,6 +53,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->claimed_ = channel->changed_ = false;
   channel->care_ = Care::kNone;
   channel->care_rests_ = channel->care_by_leader_ = false;
+  channel->tick_due_.store(false, std::memory_order_relaxed);
   channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
@@ -218,6 +219,7 @@ bool Channel::care_when_ready(const Task& look) noexcept {
     return !hub_->empty();
   } catch (const std::exception& error) {
     LOG_ERROR("a channel's completions are not waited for: %s", error.what());
+    forget_care();
     return false;
   }
 }

@@ -228,8 +228,9 @@ class alignas(64) Channel : private Deferred {
   bool care_when_ready(const Task& look) noexcept;
   void forget_care() noexcept;
   bool somebody_leads() const noexcept { return state_.leading; }
-  // Arms on behalf of the threads that sleep on the descriptor.
-  void arm_for_others() noexcept;
+  // Arms on behalf of the threads that sleep on the descriptor. False: more keeps coming, and the
+  // completions' descriptors need not tell of it.
+  bool arm_for_others() noexcept;
   void send_held() noexcept { hub_->before_sleep(); }
   // A tick of the caretaker's: what nothing has come to since the last one waits no longer.
   void tick() noexcept { hub_->tick(); }
@@ -259,9 +260,10 @@ class alignas(64) Channel : private Deferred {
   bool is_armed() const noexcept { return armed_ && !kicked_ && !hub_->needs_arming(); }
   void arm() noexcept;
   template <typename Enough>
-  void look_behind_arming(Enough enough) noexcept;
+  bool look_behind_arming(Enough enough) noexcept;
   void arm_for_what_was_posted() noexcept;
 
+  void give_way(Lock& lock) noexcept;
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
   int sleep(Lock& lock, TimePoint deadline) noexcept;
   int sleep_apart(Lock& lock, TimePoint deadline) noexcept;
@@ -417,13 +419,17 @@ class alignas(64) Channel : private Deferred {
 }
 
 // After arm(): what came before that wakes nobody. What it leads to may want another arming (a send
-// that somebody waits for was posted), so until there is nothing more, or enough. Where there is no
-// end of it, as a peer whose frames come to nothing can bring about, the descriptor stays readable.
+// that somebody waits for was posted), so until there is nothing more, or enough. False: there is
+// no end of it, as a peer whose frames come to nothing can bring about. Then the descriptor stays
+// readable, and nobody may sleep on anything else.
 template <typename Enough>
-void Channel::look_behind_arming(Enough enough) noexcept {
+bool Channel::look_behind_arming(Enough enough) noexcept {
   for (int left = kMostArmings; progress() && !enough(); arm()) {
-    if (--left == 0) return kick();
+    if (--left > 0) continue;
+    kick();
+    return false;
   }
+  return true;
 }
 
 template <typename Ready>
@@ -469,10 +475,14 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       result = waiters_.wait(lock, what, deadline);
     } else {
       arm();
-      look_behind_arming(ready);
+      const bool ended = look_behind_arming(ready);
       if (ready()) break;
-      if (Deferred::any() || has_untold()) continue;
-      result = lead(lock, deadline, what);
+      if (ended && (Deferred::any() || has_untold())) continue;
+      if (ended) {
+        result = lead(lock, deadline, what);
+      } else {
+        give_way(lock);
+      }
     }
     if (generation_ != generation || state_.closed) break;
     progress();

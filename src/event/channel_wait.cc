@@ -91,11 +91,12 @@ void Channel::arm_for_what_was_posted() noexcept {
   }
 }
 
-void Channel::arm_for_others() noexcept {
+bool Channel::arm_for_others() noexcept {
   arm();
-  look_behind_arming([] { return false; });
+  const bool ended = look_behind_arming([] { return false; });
   // This thread takes nothing: what was there before stays to be seen by who sleeps on it.
   if (has_content()) kick();
+  return ended;
 }
 
 void Channel::kick() noexcept {
@@ -143,6 +144,14 @@ int Channel::sleep_apart(Lock& lock, TimePoint deadline) noexcept {
   if (wake_apart_) [[maybe_unused]]
     const int result = eventfd_read(wake_apart_.get(), &count);
   return error == EINTR ? -EINTR : 0;
+}
+
+// Others have their turn: who waits for the lock, and who waits for what was found.
+void Channel::give_way(Lock& lock) noexcept {
+  tell();
+  lock.unlock();
+  Deferred::run_noted();
+  lock.lock();
 }
 
 void Channel::wake_apart() noexcept {

@@ -340,8 +340,35 @@ TEST_F(NoEndOfIt, KeepsNobodyLongerThanHeWouldWait) {
   expect_little_was_taken();
 }
 
+TEST_F(NoEndOfIt, KeepsNobodyLongerThoughAnotherWaitsBesideHim) {
+  device_.arrives_before_arming_ = 0;
+  const auto waits = [&](milliseconds limit) {
+    ChannelGuard guard(&channel_);
+    EXPECT_EQ(channel_.wait(guard.lock(), WaitFor::kEvent, Clock::now() + limit,
+                            [&] { return !channel_.ring().empty(); }),
+              -ETIMEDOUT);
+  };
+  std::thread leader(waits, milliseconds(300));
+  while (!channel_.somebody_leads()) {
+    guard_.unlock();
+    std::this_thread::sleep_for(milliseconds(1));
+    guard_.lock() = Channel::Lock(channel_.mutex());
+  }
+  std::thread other(waits, milliseconds(400));
+  guard_.unlock();
+  std::this_thread::sleep_for(milliseconds(50));
+  guard_.lock() = Channel::Lock(channel_.mutex());
+  device_.arrives_before_arming_ = kMuch;
+  device_.complete(device_.wr_id_);
+  guard_.unlock();
+  leader.join();
+  other.join();
+  guard_.lock() = Channel::Lock(channel_.mutex());
+  expect_little_was_taken();
+}
+
 TEST_F(NoEndOfIt, KeepsNobodyWhoArmsForOthers) {
-  channel_.arm_for_others();
+  EXPECT_FALSE(channel_.arm_for_others());
   EXPECT_TRUE(is_readable());
   expect_little_was_taken();
 }
