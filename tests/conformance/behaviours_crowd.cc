@@ -51,7 +51,7 @@ class Crowd {
     }
     uint64_t sent = 0;
     for (auto& [fd, member] : members_) {
-      member.socket.flush(kPatience);  // the others have the slots meanwhile
+      member.socket.flush();
       sent += member.out.count();
     }
     say("sent %llu", static_cast<unsigned long long>(sent));
