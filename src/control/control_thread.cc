@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/deferred.h"
+#include "base/epoll.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -102,15 +103,17 @@ void ControlThread::unwatch(int fd) noexcept {
   if (watched_.erase(fd)) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-int ControlThread::timeout_ms() {
+// Until the first timer is due; NULL: there is none.
+const timespec* ControlThread::time_left(timespec& left) {
   const std::lock_guard lock(mutex_);
-  if (!tasks_.empty()) return 0;
-  if (timers_.empty()) return -1;
-  const auto left = timers_.begin()->first.first - Clock::now();
-  if (left <= Clock::duration::zero()) return 0;
-  // Rounded up: a wake-up before the time would only spin.
-  const auto ms = std::chrono::ceil<milliseconds>(left).count();
-  return static_cast<int>(std::min<long long>(ms, 3'600'000));
+  if (!tasks_.empty()) {
+    left = {};
+  } else if (timers_.empty()) {
+    return nullptr;
+  } else {
+    left = time_until(timers_.begin()->first.first);
+  }
+  return &left;
 }
 
 // Tasks and timers that are due. Each runs without the lock.
@@ -169,7 +172,8 @@ void ControlThread::run() noexcept {
   epoll_event events[kMostEvents];
   for (;;) {
     try {
-      const int n = epoll_wait(epoll_.get(), events, kMostEvents, timeout_ms());
+      timespec left;
+      const int n = wait_for_epoll(epoll_.get(), events, kMostEvents, time_left(left));
       run_ready(events, std::max(n, 0));
       run_due();
     } catch (const std::exception& error) {

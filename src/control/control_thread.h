@@ -64,7 +64,7 @@ class ControlThread {
   void run_due();
   void run_ready(const epoll_event* events, int n);
   static void run_one(const Task& task) noexcept;
-  int timeout_ms();
+  const timespec* time_left(timespec& left);
   void wake() noexcept;
   void add_watch(int fd, Watched watched, uint32_t events);
 

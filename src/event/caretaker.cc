@@ -8,7 +8,6 @@
 namespace sio::internal {
 namespace {
 
-constexpr milliseconds kTick{1};
 // When nothing is in a hurry, or nothing tells that there is something to do.
 constexpr milliseconds kRest{20};
 
@@ -22,15 +21,15 @@ struct Charge {
 
 void look(Charge charge, ChannelGuard guard);
 void look_when_notified(const Charge& charge);
-void look_in_time(const Charge& charge, milliseconds pause);
+void look_in_time(const Charge& charge, microseconds pause);
 
-milliseconds pause_for(Channel::Care care) noexcept {
-  if (care == Channel::Care::kAtOnce) return milliseconds(0);
-  return care == Channel::Care::kPrompt ? kTick : kRest;
+microseconds pause_for(Channel::Care care) noexcept {
+  if (care == Channel::Care::kAtOnce) return microseconds(0);
+  return care == Channel::Care::kPrompt ? Channel::kTick : kRest;
 }
 
 // False: there is no memory for that.
-bool look_again_at(const Charge& charge, milliseconds after) noexcept {
+bool look_again_at(const Charge& charge, microseconds after) noexcept {
   try {
     ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge, after); });
     return true;
@@ -54,8 +53,8 @@ void adopt(Channel& channel, Charge charge) {
     return channel.cared_for(Channel::Care::kNone);
   }
   if (!armed) {
-    return channel.cared_for(look_again_at(charge, kTick) ? channel.needed_care()
-                                                          : Channel::Care::kNone);
+    return channel.cared_for(look_again_at(charge, Channel::kTick) ? channel.needed_care()
+                                                                   : Channel::Care::kNone);
   }
   channel.care_rests(by_leader);
   if (by_leader || channel.care_when_ready([charge] { look_when_notified(charge); })) return;
@@ -74,13 +73,10 @@ void look_when_notified(const Charge& charge) {
   look(charge, std::move(guard));
 }
 
-// Who has the lock works on, and does itself what a tick is for: to wait would be in the way.
-void look_in_time(const Charge& charge, milliseconds pause) {
+// Who has the lock works on, and ticks itself: to wait for it would be in the way.
+void look_in_time(const Charge& charge, microseconds pause) {
   Channel::Lock lock(charge.channel->mutex(), std::try_to_lock);
-  if (!lock && !charge.insists) {
-    charge.channel->tick_in_passing();
-    if (look_again_at(charge, pause)) return;
-  }
+  if (!lock && !charge.insists && look_again_at(charge, pause)) return;
   if (!lock) lock.lock();
   ChannelGuard guard(charge.channel, std::move(lock));
   if (concerns(charge, *guard)) look(charge, std::move(guard));
@@ -94,7 +90,7 @@ void look(Charge charge, ChannelGuard guard) {
   if (needed == Channel::Care::kNone) {
     channel.cared_for(needed);
   } else if (channel.activity() != charge.activity && needed != Channel::Care::kAtOnce) {
-    channel.tick();
+    channel.tick_in_passing();
     charge.activity = channel.activity();
     const bool goes_on = look_again_at(charge, pause_for(needed));
     channel.cared_for(goes_on ? needed : Channel::Care::kNone);
@@ -110,7 +106,7 @@ void take_care_of(Channel* channel) noexcept {
   const Charge charge{channel, channel->generation(), channel->activity(), channel->care_turn(),
                       needed == Channel::Care::kAtOnce};
   // What is held may wait for more, however much else the channel is relied on.
-  const milliseconds pause = channel->hub().holding() ? kTick : pause_for(needed);
+  const microseconds pause = channel->hub().holding() ? Channel::kTick : pause_for(needed);
   if (!look_again_at(charge, pause)) channel->cared_for(Channel::Care::kNone);
 }
 

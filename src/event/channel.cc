@@ -53,7 +53,6 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   channel->claimed_ = channel->changed_ = false;
   channel->care_ = Care::kNone;
   channel->care_rests_ = channel->care_by_leader_ = false;
-  channel->tick_due_.store(false, std::memory_order_relaxed);
   channel->apart_ = false;
   channel->kicked_ = true;  // invariant 2: not armed, so readable
   channel->told_ = 0;
@@ -168,13 +167,17 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 
 // ------------------------------------------------------------------- the end of a call, and of all
 
+void Channel::tick_in_passing() noexcept {
+  const TimePoint now = Clock::now();
+  if (now - ticked_ < kTick) return;
+  ticked_ = now;
+  hub_->tick();
+}
+
 void Channel::leave_unquiet() noexcept {
   Lock lock(mutex_, std::adopt_lock);
   if (state_.gone) return;
-  if (tick_due_.load(std::memory_order_relaxed)) {
-    tick_due_.store(false, std::memory_order_relaxed);
-    tick();
-  }
+  if (hub_->holding()) tick_in_passing();
   arm_for_what_was_posted();
   if (ring_->pushed() != told_ || changed_) tell();
   // Who leads apart from the descriptor did so for what was in the ring. Now somebody must be

@@ -232,16 +232,19 @@ class alignas(64) Channel : private Deferred {
   // completions' descriptors need not tell of it.
   bool arm_for_others() noexcept;
   void send_held() noexcept { hub_->before_sleep(); }
-  // A tick of the caretaker's: what nothing has come to since the last one waits no longer.
-  void tick() noexcept { hub_->tick(); }
-  // The same in the thread that has the lock now, at the end of its call. Without the lock.
-  void tick_in_passing() noexcept { tick_due_.store(true, std::memory_order_relaxed); }
+  // Where something may be held for more to come to it: so long at most, after the last that came.
+  // Two in a row are less than the 2 ms that the interface promises.
+  static constexpr microseconds kTick{900};
+  // What nothing has come to since the last tick leaves. Of a program that works on, by itself.
+  void tick_in_passing() noexcept;
 
  private:
   // How often a call looks for completions when the program polls: a call costs three times as much
   // as a look, and what lies between two looks is latency.
   static constexpr unsigned kLooks = 4;
   static constexpr int kMostReady = 64;
+  // Every so many calls, or sights of emptiness, the clock is asked.
+  static constexpr unsigned kClockEvery = 16;
   // Looks in a row behind an arming each, before others have their turn.
   static constexpr int kMostArmings = 16;
   // A program that polls is not to pay for the arming (two system calls, and two more at the next
@@ -305,7 +308,7 @@ class alignas(64) Channel : private Deferred {
   void after_taking() noexcept;
   void emit_held_back() noexcept;
   // Mostly so: nobody sleeps here and nothing is new but what this thread takes itself.
-  [[gnu::always_inline]] bool is_quiet() const noexcept {
+  [[gnu::always_inline]] bool is_quiet() noexcept {
     return state_.is_usual() && waiters_.empty() && (ring_->empty() || untold() == 0) &&
            !is_care_due() && !hub_->armed_for_too_little();
   }
@@ -324,9 +327,10 @@ class alignas(64) Channel : private Deferred {
     const bool more = care_rests_ && hub_->holding() && hub_->holds() != holds_seen_;
     return care_ < needed_care() || more;
   }
-  bool is_care_due() const noexcept {
+  // Or the clock is to be asked whether a tick is due.
+  bool is_care_due() noexcept {
     if (cares_ == 0 && !hub_->holding()) return false;
-    return wants_care() || tick_due_.load(std::memory_order_relaxed);
+    return wants_care() || ++calls_ % kClockEvery == 0;
   }
   void leave_unquiet() noexcept;
   void dispose(Lock& lock) noexcept;
@@ -392,7 +396,8 @@ class alignas(64) Channel : private Deferred {
   bool care_rests_ = false;
   bool care_by_leader_ = false;
   uint64_t holds_seen_ = 0;  // of the hub's, when it came to rest
-  std::atomic<bool> tick_due_{false};
+  unsigned calls_ = 0;       // while it needs care
+  TimePoint ticked_{};
 };
 
 // False: there are none, and the program is told so.

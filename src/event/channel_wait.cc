@@ -7,30 +7,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/epoll.h"
 #include "event/channel.h"
 
 namespace sio::internal {
 namespace {
 
-// Every so many sights of emptiness the clock is asked.
-constexpr unsigned kClockEvery = 16;
 // Whoever looks so often although it could sleep polls on: then it is left alone for twice as long,
 // so that one message in ten milliseconds costs it no arming either.
 constexpr unsigned kPollsOn = 64;
 constexpr milliseconds kMostPollingSpin{16};
-
-// In nanoseconds where the kernel can (5.11); else in milliseconds, rounded up so that a time-out
-// is never early.
-int wait_for_epoll(int epoll, epoll_event* ready, int most, const timespec* timeout) noexcept {
-  const int n = epoll_pwait2(epoll, ready, most, timeout, nullptr);
-  if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
-  const int ms =
-      timeout == nullptr
-          ? -1
-          : static_cast<int>(std::min<long long>(
-                timeout->tv_sec * 1000LL + (timeout->tv_nsec + 999'999) / 1'000'000, 3'600'000));
-  return epoll_wait(epoll, ready, most, ms);
-}
 
 }  // namespace
 
