@@ -44,9 +44,9 @@ struct dma_stat {
 
 /* Makes an area of `size` bytes (rounded up to whole pages): maps it, faults it
  * in and registers it with every RDMA device that has an active port (8 at most; the
- * log names any more), for local access only. flags: 0, DMA_HUGE_2MB or DMA_HUGE_1GB. A fork(2) copies the pages of
- * an area that a device has registered: of huge ones it needs as many more, set apart
- * and free, or it fails.
+ * log names any more), for local access only. flags: 0, DMA_HUGE_2MB or DMA_HUGE_1GB.
+ * A fork(2) copies the pages of an area that a device has registered: of huge ones it
+ * needs as many more, set apart and free, or it fails.
  *
  * Any thread. The area is the program's until dma_free.
  * Errors: EINVAL  handlep is NULL, size is 0, a flag is unknown, or two sizes
