@@ -8,7 +8,7 @@
 namespace sio::internal {
 namespace {
 
-std::mutex mutex;
+std::mutex sleeping_mutex;
 
 // Under the mutex. Never destroyed: threads may sleep when the process ends.
 boost::intrusive::list<Suspension>& sleeping() {
@@ -19,13 +19,13 @@ boost::intrusive::list<Suspension>& sleeping() {
 }  // namespace
 
 Suspension::Suspension() : bell_(check_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(sleeping_mutex);
   sleeping().push_back(*this);
   ++sleepers_;
 }
 
 Suspension::~Suspension() {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(sleeping_mutex);
   sleeping().erase(sleeping().iterator_to(*this));
   --sleepers_;
 }
@@ -36,7 +36,7 @@ void Suspension::clear() noexcept {
 }
 
 void Suspension::ring_bells() noexcept {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(sleeping_mutex);
   for (const Suspension& one : sleeping()) {
     [[maybe_unused]] const int result = eventfd_write(one.fd(), 1);
   }

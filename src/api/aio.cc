@@ -19,8 +19,6 @@ using Kind = Operation::Kind;
 
 namespace {
 
-constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | SIO_RELEASE;
-
 bool sends(Kind kind) noexcept {
   return kind == Kind::kSend || kind == Kind::kSendMessage || kind == Kind::kWrite;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sio/sio.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -15,6 +16,9 @@
 #include "base/fork_guard.h"
 
 namespace sio::internal {
+
+// What a call that sends takes.
+inline constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | SIO_RELEASE;
 
 inline int fail(int error) noexcept {
   errno = error;

@@ -16,7 +16,6 @@ using namespace sio::internal;
 
 namespace {
 
-constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | SIO_RELEASE;
 constexpr int kReceiveFlags = MSG_DONTWAIT | MSG_PEEK;
 
 void copy_address(const sockaddr_storage& from, sockaddr* to, socklen_t* length) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Areas: making, ending, accounts. What the program does with blocks is in area_data.cc.
+// Relaxed is what is under the mutex, or where any value that was true lately will do.
 #include "memory/area.h"
 
 #include <algorithm>
@@ -8,13 +9,11 @@
 
 #include "base/error.h"
 #include "memory/area_table.h"
+#include "memory/order.h"
 #include "memory/region.h"
 
 namespace sio::internal {
 namespace {
-
-// Under the mutex, or where any value that was true lately will do.
-constexpr auto kRelaxed = std::memory_order_relaxed;
 
 size_t in_whole_pages(size_t size, PageSize pages) {
   const size_t page = pages == PageSize::kAny ? page_size() : size_t{1} << unsigned(pages);

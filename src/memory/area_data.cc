@@ -6,6 +6,7 @@
 
 #include "memory/area.h"
 #include "memory/bulk_pool.h"
+#include "memory/order.h"
 #include "memory/plain_release.h"
 #include "memory/region.h"
 
@@ -16,11 +17,9 @@ using namespace block_state;
 // A stranger's look at a block goes: load the state; read what the block is; compare-and-swap the
 // state. Acquire on the load keeps the reads behind it; release on the swap keeps them before it
 // (invariant 5). Acquire on the swap as well: the bytes that the former owner wrote are seen by
-// the new one.
+// the new one. Relaxed is what is between the two, or under the mutex.
 namespace {
 constexpr auto kLoad = std::memory_order_acquire;
-constexpr auto kSwap = std::memory_order_acq_rel;
-constexpr auto kRelaxed = std::memory_order_relaxed;  // between the two, or under the mutex
 }  // namespace
 
 int Area::take(size_t n, uint32_t& block) noexcept {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
+//
+// Relaxed everywhere: a reader to whom the answer matters was given the member by way of the owner,
+// which ordered it after the insertion; what others read is checked by them.
 #include "memory/bitmap.h"
 
 #include <bit>
 
+#include "memory/order.h"
+
 namespace sio::internal {
 namespace {
-
-// Relaxed everywhere: a reader to whom the answer matters was given the member by way of the
-// owner, which ordered it after the insertion; what others read is checked by them.
-constexpr auto kRelaxed = std::memory_order_relaxed;
 
 constexpr size_t words_of_level(size_t bits) noexcept { return (bits + 63) / 64; }
 

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
+//
+// All tables are read and written relaxed: whoever relies on what it reads was given the block by
+// way of the mutex or of the block's state word, which order it; see invariant 3.
 #include "memory/blocks.h"
 
 #include <algorithm>
 #include <bit>
 
+#include "memory/order.h"
+
 namespace sio::internal {
-namespace {
-
-// For all tables: whoever relies on what it reads was given the block by way of the mutex or of
-// the block's state word, which order it; see invariant 3.
-constexpr auto kRelaxed = std::memory_order_relaxed;
-
-}  // namespace
-
 void FreeLists::clear() noexcept {
   lists_.fill(0);
   not_empty_.fill(0);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "memory/area.h"
+#include "memory/order.h"
 #include "memory/piece.h"
 #include "memory/region.h"
 
@@ -22,14 +23,12 @@ struct Region::Spot {
 
 // The quotient, if the fraction is of the same geometry; so it is to be looked whether it can be.
 [[gnu::always_inline]] inline uint32_t Region::slot_of(uintptr_t offset) const noexcept {
-  return static_cast<uint32_t>(static_cast<unsigned __int128>(offset) *
-                                   slots_per_byte_.load(std::memory_order_relaxed) >>
-                               64);
+  return static_cast<uint32_t>(
+      static_cast<unsigned __int128>(offset) * slots_per_byte_.load(kRelaxed) >> 64);
 }
 
 // Where p lies, if this is a region that stands still.
 [[gnu::always_inline]] inline bool Region::find_spot(const void* p, Spot& spot) const noexcept {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
   SlotArray* const array = array_.load(std::memory_order_acquire);  // acquire: finds it made
   const uintptr_t base = base_.load(kRelaxed);
   const uint32_t size = slot_size();
@@ -45,18 +44,15 @@ struct Region::Spot {
 // Once there is a reference to the slot: did we look at this region while it came to life or ended,
 // so that the slot is another's? What stands still now decides.
 [[gnu::always_inline]] inline bool Region::is_ours(const Spot& spot) const noexcept {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
   return spot.array->owner.load(kRelaxed) == this && base_.load(kRelaxed) == spot.base &&
          slot_size() == spot.size;
 }
 
-// The message of that word is taken by this thread alone, with its reference. For the orders see
-// region_data.cc, kSwap.
+// The message of that word is taken by this thread alone, with its reference.
 template <typename Word>
 [[gnu::always_inline]] inline bool Region::take_word(std::atomic<Word>& word, Word held) noexcept {
-  if (word.load(std::memory_order_relaxed) != held) return false;  // a swap in vain costs as much
-  return word.compare_exchange_strong(held, 0, std::memory_order_acq_rel,
-                                      std::memory_order_relaxed);
+  if (word.load(kRelaxed) != held) return false;  // a swap in vain costs as much
+  return word.compare_exchange_strong(held, 0, kSwap, kRelaxed);
 }
 
 // Without a pin: whose the message is has its reference until then. Who is asked for another's,
@@ -65,7 +61,6 @@ template <typename Word>
 template <typename Told, typename Other>
 [[gnu::always_inline]] inline int Region::release_plain(const Area& of, const void* p, size_t n,
                                                         Told told, Other other) noexcept {
-  constexpr auto kRelaxed = std::memory_order_relaxed;
   // As find_spot(). A message was released of this region before, so there is an array.
   SlotArray* const array = array_.load(std::memory_order_acquire);
   const auto address = reinterpret_cast<uintptr_t>(p);

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Regions: making, ending, and the library's side. The program's side is in region_data.cc.
+// Relaxed is what stands still while it is looked at, or is ordered by the slot's reference count.
 #include "memory/region.h"
 
 #include <sched.h>
 
 #include "base/error.h"
 #include "base/stable_pool.h"
+#include "memory/order.h"
 #include "memory/piece.h"
 #include "memory/tables.h"
 
 namespace sio::internal {
 namespace {
-
-// What stands still while it is looked at, or is ordered by the slot's reference count.
-constexpr auto kRelaxed = std::memory_order_relaxed;
 
 // Never destroyed: a program may release its last message after main.
 StablePool<Region>& regions() {

@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Regions: the program's side. Any thread, at any time, with any pointer; lock-free.
+// Relaxed is what stands still while it is looked at, or is checked again once it does; kSwap is of
+// the words of messages and the counts of references.
 #include <cerrno>
 
+#include "memory/order.h"
 #include "memory/piece.h"
 #include "memory/plain_release.h"
 #include "memory/region.h"
 #include "memory/tables.h"
 
 namespace sio::internal {
-namespace {
-
-// What stands still while it is looked at, or is checked again once it does.
-constexpr auto kRelaxed = std::memory_order_relaxed;
-
-// For the words of messages and the counts of references. Release: what this thread did with the
-// message or slot comes before the next owner's doings. Acquire: as the next owner, it sees that.
-constexpr auto kSwap = std::memory_order_acq_rel;
-
-}  // namespace
-
 // The slot has no references, and until it is pushed nobody else will touch it; so the region stays
 // until then as well (invariant 6).
 void Region::slot_returned(uint32_t slot, bool notify) noexcept {

@@ -4,23 +4,14 @@
 // front. The library's side under the channel's lock, the program's side on any thread, lock-free.
 //
 // The stretch (stretch.h) that is held counts as one message: it has one reference of the slot from
-// when it begins until it is empty.
+// when it begins until it is empty. Relaxed, as in region_data.cc, is what stands still.
 #include <cerrno>
 
+#include "memory/order.h"
 #include "memory/region.h"
 #include "memory/stretch.h"
 
 namespace sio::internal {
-namespace {
-
-constexpr auto kRelaxed = std::memory_order_relaxed;  // as in region_data.cc
-
-// Of the word. Release: what this thread did with the bytes comes before the next owner's doings.
-// Acquire: as the next owner, it sees that.
-constexpr auto kSwap = std::memory_order_acq_rel;
-
-}  // namespace
-
 void Region::arrived_bytes(uint32_t i) noexcept {
   Slot& slot = record(i);
   slot.stretch.store(0, kRelaxed);

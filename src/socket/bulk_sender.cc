@@ -10,7 +10,7 @@
 namespace sio::internal {
 namespace {
 
-constexpr uint32_t kMostUnsignalled = 16;
+constexpr uint32_t kMostUnsignalledBulk = 16;
 
 }  // namespace
 
@@ -95,7 +95,7 @@ void BulkSender::post_piece(Message& message) noexcept {
     message.end = posted_ + 1;
     ++next_;
   }
-  post(wr, last || unsignalled_ + 1 >= kMostUnsignalled);
+  post(wr, last || unsignalled_ + 1 >= kMostUnsignalledBulk);
 }
 
 void BulkSender::post(ibv_send_wr& wr, bool signal) noexcept {

@@ -4,11 +4,19 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "config/settings.h"
 #include "wire/hello.h"
 
 namespace sio::internal {
+
+// What every queue pair is asked for; devices grant what they like.
+inline constexpr uint32_t kInlineWish = 256;  // bytes
+
+// To flush what is posted and to hear that the peer has heard: a device needs microseconds, a
+// lost packet of the connection manager a retry.
+inline constexpr std::chrono::milliseconds kDrainLimit{1000};
 
 // What can be set on a socket; a connection that a listener accepts begins with its options.
 struct SocketOptions {

@@ -12,9 +12,6 @@
 namespace sio::internal {
 namespace {
 
-// To flush what is posted and to hear that the peer has heard: a device needs microseconds, a
-// lost packet of the connection manager a retry.
-constexpr milliseconds kDrainLimit{1000};
 constexpr milliseconds kDefaultLinger{2000};
 
 // What a device or a connection manager says besides, of a request that it does not take or does

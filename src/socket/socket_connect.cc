@@ -18,8 +18,6 @@ namespace {
 
 using provider::ConnectionEvent;
 
-constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
-
 // Of the heap, with what librdmacm and libibverbs take of it (15 KiB, as the settings are).
 constexpr size_t kBytesOfConnection = size_t{16} * 1024;
 

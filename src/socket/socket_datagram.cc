@@ -17,9 +17,7 @@
 namespace sio::internal {
 namespace {
 
-constexpr uint32_t kInlineWish = 256;  // bytes; devices grant what they like
 constexpr uint32_t kLeastSlots = 2;
-constexpr milliseconds kDrainLimit{1000};
 // By peers, that wait to be answered. The kernel refuses one beyond that, as if nobody were here.
 constexpr int kMostQuestions = 1024;
 constexpr milliseconds kBetweenRenewals{100};

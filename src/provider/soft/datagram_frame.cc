@@ -10,7 +10,7 @@
 namespace sio::internal::provider::soft {
 namespace {
 
-constexpr char kMagic[4] = {'s', 'i', 'o', 'D'};
+constexpr char kDatagramMagic[4] = {'s', 'i', 'o', 'D'};
 constexpr uint8_t kTimeToLive = 64;
 constexpr uint32_t kFlowLabelPort = 0xffff;
 
@@ -36,7 +36,7 @@ const sockaddr_in6& as_v6(const sockaddr_storage& address) noexcept {
 
 DatagramBytes encode(const DatagramHeader& header) noexcept {
   DatagramBytes bytes{};
-  std::memcpy(bytes.data(), kMagic, sizeof kMagic);
+  std::memcpy(bytes.data(), kDatagramMagic, sizeof kDatagramMagic);
   bytes[4] = static_cast<char>(header.kind);
   bytes[5] = static_cast<char>(header.flags);
   put(bytes.data() + 8, header.destination);
@@ -53,7 +53,7 @@ bool decode(const DatagramBytes& bytes, DatagramHeader& header) noexcept {
   header.source = get(bytes.data() + 12);
   header.key = get(bytes.data() + 16);
   std::memcpy(&header.immediate, bytes.data() + 20, sizeof header.immediate);
-  return std::memcmp(bytes.data(), kMagic, sizeof kMagic) == 0 &&
+  return std::memcmp(bytes.data(), kDatagramMagic, sizeof kDatagramMagic) == 0 &&
          header.kind >= DatagramHeader::Kind::kMessage &&
          header.kind <= DatagramHeader::Kind::kHere &&
          (header.flags & ~DatagramHeader::kSolicited) == 0 && bytes[6] == 0 && bytes[7] == 0;

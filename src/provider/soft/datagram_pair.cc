@@ -15,9 +15,9 @@
 namespace sio::internal::provider::soft {
 namespace {
 
-constexpr uint32_t kMostInline = 512;
+constexpr uint32_t kMostInlineDatagram = 512;
 constexpr uint32_t kMostPieces = 32;
-constexpr int kReadsInARow = 16;  // before others have their turn
+constexpr int kDatagramReadsInARow = 16;  // before others have their turn
 
 using Kind = DatagramHeader::Kind;
 
@@ -59,7 +59,7 @@ SoftDatagramPair::SoftDatagramPair(const DatagramSocket& socket, const MemoryTab
       queue_(queue),
       channel_(queue.channel()),
       number_(next_number()),
-      max_inline_(std::min(sizes.inline_bytes, kMostInline)),
+      max_inline_(std::min(sizes.inline_bytes, kMostInlineDatagram)),
       max_send_sge_(std::clamp(sizes.send_sge, 1u, kMostPieces)),
       receives_(sizes.recv_wr) {
   if (sizes.shared_recv != nullptr) throw_errno(EOPNOTSUPP, "shared receives for datagrams");
@@ -211,7 +211,7 @@ bool SoftDatagramPair::advance() noexcept { return read(socket_.fd, socket_.loca
 
 bool SoftDatagramPair::read(int fd, const sockaddr_storage& at, bool group) noexcept {
   int reads = 0;
-  while (reads < kReadsInARow && !failed_ && read_one(fd, at, group)) ++reads;
+  while (reads < kDatagramReadsInARow && !failed_ && read_one(fd, at, group)) ++reads;
   return reads > 0;
 }
 

@@ -9,14 +9,14 @@ namespace sio::internal::provider::soft {
 namespace {
 
 // "sioS", the version, the kind, the size of the private data, zero, the queue pair, zero.
-constexpr char kMagic[4] = {'s', 'i', 'o', 'S'};
+constexpr char kGreetingMagic[4] = {'s', 'i', 'o', 'S'};
 constexpr char kVersion = 1;
 
 }  // namespace
 
 std::vector<char> encode_greeting(const Greeting& greeting, std::span<const std::byte> data) {
   std::vector<char> bytes(Greeting::kSize + data.size());
-  std::memcpy(bytes.data(), kMagic, sizeof kMagic);
+  std::memcpy(bytes.data(), kGreetingMagic, sizeof kGreetingMagic);
   bytes[4] = kVersion;
   bytes[5] = static_cast<char>(greeting.kind);
   bytes[6] = static_cast<char>(data.size());
@@ -34,8 +34,8 @@ bool decode_greeting(const char* from, Greeting& greeting) noexcept {
   greeting.kind = static_cast<Greeting::Kind>(from[5]);
   greeting.data_size = static_cast<uint8_t>(from[6]);
   greeting.queue_pair = ntohl(number);
-  return std::memcmp(from, kMagic, sizeof kMagic) == 0 && from[4] == kVersion && from[7] == 0 &&
-         zero == 0 && greeting.kind >= Greeting::Kind::kRequest &&
+  return std::memcmp(from, kGreetingMagic, sizeof kGreetingMagic) == 0 && from[4] == kVersion &&
+         from[7] == 0 && zero == 0 && greeting.kind >= Greeting::Kind::kRequest &&
          greeting.kind <= Greeting::Kind::kReject && greeting.data_size <= Greeting::kMostData;
 }
 
