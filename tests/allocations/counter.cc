@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <execinfo.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -65,16 +64,6 @@ std::string noted_callers() {
     std::free(lines);
   }
   return text;
-}
-
-size_t resident_bytes() noexcept {
-  char text[128] = "";
-  const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-  const ssize_t n = read(fd, text, sizeof text - 1);
-  close(fd);
-  char* rest = text;
-  if (n > 0) std::strtoul(text, &rest, 10);  // the first number is the address space
-  return std::strtoul(rest, nullptr, 10) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace sio::test

@@ -9,19 +9,12 @@
 #include <cstdint>
 #include <string>
 
+#include "conformance/sanitizers.h"
+
 namespace sio::test {
 
 // With a sanitizer these functions are the sanitizer's.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SIO_COUNTS_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SIO_COUNTS_ALLOCATIONS 0
-#endif
-#endif
-#ifndef SIO_COUNTS_ALLOCATIONS
-#define SIO_COUNTS_ALLOCATIONS 1
-#endif
+#define SIO_COUNTS_ALLOCATIONS (!SIO_ADDRESS_SANITIZER && !SIO_THREAD_SANITIZER)
 
 // malloc and its kind, mmap and its kind, brk and sbrk: calls so far.
 uint64_t allocations() noexcept;
@@ -30,8 +23,5 @@ uint64_t allocations() noexcept;
 void note_callers() noexcept;
 // Stops it, and says what it was; for addr2line.
 std::string noted_callers();
-
-// Memory of the process that is resident, in bytes; asks for none.
-size_t resident_bytes() noexcept;
 
 }  // namespace sio::test

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 
+#include "conformance/counters.h"
+
 namespace sio::test {
 
 void AllocationTest::SetUp() {

@@ -12,7 +12,7 @@
 namespace sio::test {
 namespace {
 
-constexpr size_t kBytes = 1024;  // of a message
+constexpr size_t kMessageBytes = 1024;
 constexpr uint64_t kRounds = 1000;
 
 // Sends until there is no room, and again, since what was acknowledged meanwhile made some.
@@ -35,7 +35,7 @@ void PrintTo(const Way& way, std::ostream* out) { *out << name_of(way.give) << n
 class SlowPeer : public AllocationTest, public testing::WithParamInterface<Way> {};
 
 TEST_P(SlowPeer, ThatTakesNothingCostsNothing) {
-  BothEnds ends(GetParam().give, GetParam().take, kBytes);
+  BothEnds ends(GetParam().give, GetParam().take, kMessageBytes);
   uint64_t sent = 0;
   expect_no_growth(kRounds, [&] { sent += fill(ends); });
   EXPECT_GT(sent, 10u);
@@ -51,7 +51,7 @@ TEST_P(SlowPeer, ThatTakesNothingCostsNothing) {
 }
 
 TEST_P(SlowPeer, ThatTakesAllNowAndThenCostsNothing) {
-  BothEnds ends(GetParam().give, GetParam().take, kBytes);
+  BothEnds ends(GetParam().give, GetParam().take, kMessageBytes);
   uint64_t sent = 0;
   uint64_t taken = 0;
   expect_no_growth(messages(kRounds, kRounds / 10), [&] {
@@ -74,7 +74,7 @@ INSTANTIATE_TEST_SUITE_P(Each, SlowPeer,
 
 // Messages that are held hold back the sender, in whatever order they are released at last.
 TEST_F(AllocationTest, MessagesThatAreHeldLetNothingGrow) {
-  BothEnds ends(Give::kCopied, Take::kDelivered, kBytes);
+  BothEnds ends(Give::kCopied, Take::kDelivered, kMessageBytes);
   std::vector<sio::Buffer> held;
   held.reserve(4096);
   expect_no_growth(messages(kRounds, kRounds / 10), [&] {
@@ -115,7 +115,7 @@ TEST_F(AllocationTest, LargeMessagesThatAreTakenNowAndThenLetNothingGrow) {
 
 // Each round each source has something to tell; nobody asks.
 TEST_F(AllocationTest, EventsThatNobodyTakesLetNothingGrow) {
-  BothEnds ends(Give::kLent, Take::kDelivered, kBytes);
+  BothEnds ends(Give::kLent, Take::kDelivered, kMessageBytes);
   const sio::Channel& channel = ends.near_channel();
   const Fd ready(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
   channel.add(ready.get(), EPOLLIN);
@@ -149,7 +149,7 @@ TEST_F(AllocationTest, EventsThatNobodyTakesLetNothingGrow) {
 }
 
 TEST_F(AllocationTest, EventsThatAreTakenNowAndThenLetNothingGrow) {
-  BothEnds ends(Give::kLent, Take::kDelivered, kBytes);
+  BothEnds ends(Give::kLent, Take::kDelivered, kMessageBytes);
   const sio::Channel& channel = ends.near_channel();
   expect_no_growth(messages(kRounds, kRounds / 10), [&] {
     uint64_t sent = ends.send_until_full();

@@ -21,7 +21,6 @@ namespace {
 constexpr int kSlots = 40;
 constexpr size_t kOfSlots = (kSlots + 4) * kSlot;
 constexpr size_t kLarge = 200'000;  // of the one message that the pool has room for
-constexpr milliseconds kQuiet{30};
 
 // The far ends share, in one channel.
 class AioShared : public DeviceTest {

@@ -20,8 +20,6 @@
 namespace sio::test {
 namespace {
 
-constexpr milliseconds kQuiet{30};
-
 // ----------------------------------------------------------------------------------- sio sockets
 
 // One end in no channel, the other in one of its own unless the test says otherwise.

@@ -28,8 +28,6 @@
 namespace sio::test {
 namespace {
 
-constexpr milliseconds kQuiet{30};
-
 class AioTest : public PlainTest {
  protected:
   void SetUp() override {

@@ -10,12 +10,13 @@
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
+#include "conformance/sanitizers.h"
 #include "conformance/traffic.h"
 
 namespace sio::test {
 namespace {
 
-constexpr size_t kSlots = size_t{68} * kSlot;  // of receive memory that is cut into slots
+constexpr size_t kSlotMemory = size_t{68} * kSlot;  // of receive memory that is cut into slots
 constexpr size_t kMiB = size_t{1} << 20;
 
 std::string bytes(size_t n) { return std::to_string(n); }
@@ -36,11 +37,11 @@ class WireBulk : public WireTest {
 };
 
 TEST_F(WireBulk, ComeBackWhole) {
-  Peer peer("echo receive=" + bytes(kSlots + 8 * kMiB));
+  Peer peer("echo receive=" + bytes(kSlotMemory + 8 * kMiB));
   const Channel channel;
   const Area area(32 * kMiB);
   Socket socket = Socket::make();
-  socket.join(channel).associate(area, 0, kSlots + 8 * kMiB).connect(peer.address());
+  socket.join(channel).associate(area, 0, kSlotMemory + 8 * kMiB).connect(peer.address());
   EXPECT_EQ(socket.get_option<uint64_t>(SIO_MAX_MESSAGE), 8 * kMiB);
   uint64_t large = 0;
   for (const size_t size : {kSlot - 1, kSlot, kSlot + 1, kSlot + 8, 2 * kSlot, kMiB - 1, kMiB,
@@ -61,10 +62,8 @@ TEST_F(WireBulk, ComeBackWhole) {
 
 // As large as there may be. ThreadSanitizer takes a minute for each GiB even on an idle machine.
 size_t very_large() {
-#ifdef __SANITIZE_THREAD__
-  return 128 * kMiB;
-#endif
-  return (on_soft() ? 1024 : 128) * kMiB;  // soft-RoCE: as the machine's memory and its speed allow
+  // soft-RoCE: as the machine's memory and its speed allow
+  return (on_soft() && !kThreadSanitizer ? 1024 : 128) * kMiB;
 }
 
 TEST_F(WireBulk, MayBeVeryLarge) {
@@ -72,7 +71,7 @@ TEST_F(WireBulk, MayBeVeryLarge) {
   allow_time(milliseconds(300'000));
   // It waits for us, however busy the machine is, to take note of its end.
   Peer peer("sink linger=120 seed=60 count=1 size=" + bytes(size) +
-            " receive=" + bytes(kSlots + size));
+            " receive=" + bytes(kSlotMemory + size));
   const Area area(size);
   Socket socket = Socket::make();
   socket.associate(area, DMA_SEND).connect(peer.address());
@@ -84,11 +83,11 @@ TEST_F(WireBulk, MayBeVeryLarge) {
 
 TEST_F(WireBulk, KeepTheirOrderAmongSmallOnes) {
   const uint64_t count = scaled(1000);
-  const std::string largest = " largest=100000 receive=" + bytes(kSlots + kMiB);
+  const std::string largest = " largest=100000 receive=" + bytes(kSlotMemory + kMiB);
   Peer peer("exchange seed=61 send=8388608 count=" + std::to_string(count) + largest);
   const Channel channel;
   const Area send(8 * kMiB);
-  const Area receive(kSlots + kMiB);
+  const Area receive(kSlotMemory + kMiB);
   Socket socket = Socket::make();
   socket.join(channel).associate(receive, DMA_RECV).associate(send, DMA_SEND);
   socket.connect(peer.address());
@@ -130,7 +129,7 @@ TEST_F(WireBulk, AreAnnouncedTogetherWhenThereAreMany) {
   const uint64_t count = 400;
   const std::string size = bytes(kSize);
   Peer peer("sink seed=65 count=400 size=" + size +
-            " receive=" + bytes(kSlots + 2 * kInFlight * kSize));
+            " receive=" + bytes(kSlotMemory + 2 * kInFlight * kSize));
   const Channel channel;
   const Area area(kInFlight * kSize);
   Socket socket = Socket::make();
@@ -159,7 +158,7 @@ TEST_F(WireBulk, AreAnnouncedTogetherWhenThereAreMany) {
 }
 
 TEST_F(WireBulk, AreRefusedWhenThePeerCanNotTakeThem) {
-  Peer peer("slow receive=" + bytes(kSlots + kMiB));
+  Peer peer("slow receive=" + bytes(kSlotMemory + kMiB));
   const Area area(4 * kMiB);
   Socket socket = Socket::make();
   socket.associate(area, DMA_SEND).connect(peer.address());
@@ -182,7 +181,7 @@ TEST_F(WireBulk, AreRefusedByAPeerWithSlotsOnly) {
 // The receiver holds what it has: large ones wait, and what is behind them keeps its place.
 TEST_F(WireBulk, WaitForMemoryAndForNothingElse) {
   const Pattern pattern = Pattern::of_size(65, 300'000);
-  Peer peer("slow seed=65 size=300000 receive=" + bytes(kSlots + kMiB));
+  Peer peer("slow seed=65 size=300000 receive=" + bytes(kSlotMemory + kMiB));
   const Channel channel;
   const Area area(64 * kMiB);
   Socket socket = Socket::make();
@@ -213,7 +212,7 @@ TEST_F(WireBulk, WaitForMemoryAndForNothingElse) {
 
 TEST_F(WireBulk, AreGivenBackInAnyOrder) {
   const uint64_t count = scaled(300);
-  Peer peer("hoarder seed=66 largest=200000 receive=" + bytes(kSlots + 2 * kMiB));
+  Peer peer("hoarder seed=66 largest=200000 receive=" + bytes(kSlotMemory + 2 * kMiB));
   const Channel channel;
   const Area area(16 * kMiB);
   Socket socket = Socket::make();
@@ -243,10 +242,10 @@ TEST_F(WireBulk, BlockTheirSenderUntilThereIsRoom) {
 TEST_F(WireBulk, AreTakenInEveryWay) {
   for (const char* way : {"deliver", "readable", "blocking", "poll"}) {
     SCOPED_TRACE(way);
-    Peer peer("echo way=" + std::string(way) + " receive=" + bytes(kSlots + kMiB));
+    Peer peer("echo way=" + std::string(way) + " receive=" + bytes(kSlotMemory + kMiB));
     const Area area(8 * kMiB);
     Socket socket = Socket::make();
-    socket.associate(area, 0, kSlots + kMiB).connect(peer.address());
+    socket.associate(area, 0, kSlotMemory + kMiB).connect(peer.address());
     const Pattern pattern(68, 60'000);
     for (uint64_t n = 0; n < 30; ++n) {
       if (pattern.size(n) == 0) continue;
@@ -259,11 +258,11 @@ TEST_F(WireBulk, AreTakenInEveryWay) {
 }
 
 TEST_F(WireBulk, AreGatheredFromManyPlaces) {
-  Peer peer("echo receive=" + bytes(kSlots + 4 * kMiB));
+  Peer peer("echo receive=" + bytes(kSlotMemory + 4 * kMiB));
   const Channel channel;
   const Area area(16 * kMiB);
   Socket socket = Socket::make();
-  socket.join(channel).associate(area, 0, kSlots + 4 * kMiB).connect(peer.address());
+  socket.join(channel).associate(area, 0, kSlotMemory + 4 * kMiB).connect(peer.address());
   const Message first = Message::reserve(area, kMiB + 5);
   const Message second = Message::reserve(area, 2 * kMiB + 1);
   std::memset(first.data(), 'a', first.size());
@@ -307,7 +306,7 @@ TEST_F(WireBulk, AreCopiedWhenTheyAreSmall) {
 
 TEST_F(WireBulk, ArriveBeforeTheEndOfWhoClosesAtOnce) {
   constexpr size_t kSize = 3 * kMiB;
-  Peer peer("sink seed=70 size=" + bytes(kSize) + " receive=" + bytes(kSlots + kSize));
+  Peer peer("sink seed=70 size=" + bytes(kSize) + " receive=" + bytes(kSlotMemory + kSize));
   {
     const Area area(16 * kMiB);
     Socket socket = Socket::make();
@@ -321,7 +320,7 @@ TEST_F(WireBulk, ArriveBeforeTheEndOfWhoClosesAtOnce) {
 }
 
 TEST_F(WireBulk, AreFlushed) {
-  Peer peer("slow seed=71 size=100000 receive=" + bytes(kSlots + 200'064));
+  Peer peer("slow seed=71 size=100000 receive=" + bytes(kSlotMemory + 200'064));
   const Area area(4 * kMiB);
   Socket socket = Socket::make();
   socket.associate(area, DMA_SEND).connect(peer.address());
@@ -338,7 +337,7 @@ TEST_F(WireBulk, AreFlushed) {
 }
 
 TEST_F(WireBulk, EachHaveTheirOutcomeWhenThePeerDies) {
-  Peer peer("slow receive=" + bytes(kSlots + kMiB));
+  Peer peer("slow receive=" + bytes(kSlotMemory + kMiB));
   const Channel channel;
   const Area area(32 * kMiB);
   Socket socket = Socket::make();
@@ -358,7 +357,7 @@ TEST_F(WireBulk, EachHaveTheirOutcomeWhenThePeerDies) {
 
 TEST_F(WireBulk, AreDroppedByWhoReadsNoMore) {
   Peer peer("source seed=73 lend=mixed send=8388608 count=20 size=300000");
-  const Area area(kSlots + kMiB);
+  const Area area(kSlotMemory + kMiB);
   Socket socket = Socket::make();
   socket.associate(area, DMA_RECV).connect(peer.address());
   must(socket.shutdown(SHUT_RD), "shutdown");
@@ -370,7 +369,7 @@ TEST_F(WireBulk, AreDroppedByWhoReadsNoMore) {
 
 TEST_F(WireBulk, OfWhichTheLastNeverComesAreNoOrderlyEnd) {
   Peer peer("raw-serve send=cut-short ms=0");
-  const Area memory(kSlots + kMiB);
+  const Area memory(kSlotMemory + kMiB);
   Socket socket = Socket::make();
   socket.associate(memory, DMA_RECV).connect(peer.address());
   peer.expect("sent");
@@ -407,7 +406,7 @@ using BulkPairs = DeviceTest;
 // More than may be granted at once come while the program looks elsewhere; then it takes them all.
 TEST_F(BulkPairs, GoOnComingWhenTheProgramTakesThem) {
   constexpr uint64_t kMessages = 60;
-  const Area memory(kSlots + 4 * kMiB);
+  const Area memory(kSlotMemory + 4 * kMiB);
   Socket listener = Socket::make();
   listener.set(SIO_KEEPALIVE_MS, 0).associate(memory, DMA_RECV).bind(Address::self()).listen();
   const Area area(kMiB);
@@ -466,7 +465,7 @@ TEST_F(BulkPairs, AreAskedForAndPeekedAtInOneChannelOfMany) {
 
 // The memory is associated with a socket that tries again after a failure, and it is all there is.
 TEST_F(BulkPairs, HaveTheirMemoryAgainAfterAConnectThatFailed) {
-  const size_t all = kSlots + kMiB;
+  const size_t all = kSlotMemory + kMiB;
   const Area memory(all);
   Socket nobody = Socket::make();
   nobody.bind(Address::self());
@@ -485,7 +484,7 @@ TEST_F(BulkPairs, HaveTheirMemoryAgainAfterAConnectThatFailed) {
 }
 
 TEST_F(BulkPairs, AreTakenAfterTheMemoryWasDissociated) {
-  const Area memory(kSlots + kMiB);
+  const Area memory(kSlotMemory + kMiB);
   Socket listener = Socket::make();
   listener.associate(memory, DMA_RECV).bind(Address::self()).listen();
   const Area area(kMiB);
@@ -535,12 +534,12 @@ TEST_F(BulkPairs, HaveMemoryOfTheirOwn) {
 }
 
 TEST_F(BulkPairs, CanBeForwardedAndTheMemoryIsLentOnce) {
-  const Area memory(kSlots + kMiB);
+  const Area memory(kSlotMemory + kMiB);
   Socket listener = Socket::make();
-  listener.associate(memory, 0, kSlots + kMiB).bind(Address::self()).listen();
-  const Area area(kSlots + 4 * kMiB);
+  listener.associate(memory, 0, kSlotMemory + kMiB).bind(Address::self()).listen();
+  const Area area(kSlotMemory + 4 * kMiB);
   Socket near = Socket::make(SOCK_NONBLOCK);
-  near.associate(area, 0, kSlots + kMiB);
+  near.associate(area, 0, kSlotMemory + kMiB);
   EXPECT_EQ(near.try_connect(listener.name()), EINPROGRESS);
   Socket far = listener.accept();
   near.set_nonblocking(false);
@@ -560,7 +559,7 @@ TEST_F(BulkPairs, CanBeForwardedAndTheMemoryIsLentOnce) {
 }
 
 TEST_F(BulkPairs, AreAskedForAndPeekedAtLikeOthers) {
-  const Area memory(kSlots + kMiB);
+  const Area memory(kSlotMemory + kMiB);
   Socket listener = Socket::make();
   listener.associate(memory, DMA_RECV).bind(Address::self()).listen();
   const Area area(2 * kMiB);

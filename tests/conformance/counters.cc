@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "conformance/counters.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -68,11 +70,14 @@ size_t open_descriptors() {
   return n - 1;  // the folder's own
 }
 
-size_t resident_bytes() {
-  size_t size = 0;
-  size_t resident = 0;
-  std::ifstream("/proc/self/statm") >> size >> resident;
-  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+size_t resident_bytes() noexcept {
+  char text[128] = "";
+  const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  const ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  char* rest = text;
+  if (n > 0) std::strtoul(text, &rest, 10);  // the first number is the address space
+  return std::strtoul(rest, nullptr, 10) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 size_t heap_bytes() {

@@ -18,7 +18,7 @@ std::string verbs_objects();
 
 // Of this process.
 size_t open_descriptors();
-size_t resident_bytes();
-size_t heap_bytes();  // in use
+size_t resident_bytes() noexcept;  // asks for no memory
+size_t heap_bytes();               // in use
 
 }  // namespace sio::test

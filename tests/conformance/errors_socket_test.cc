@@ -16,11 +16,11 @@
 #include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
+#include "conformance/sanitizers.h"
+#include "conformance/traffic.h"
 
 namespace sio::test {
 namespace {
-
-constexpr size_t kSlot = 8192;
 
 class ErrorsOfSockets : public DeviceTest {
  protected:
@@ -318,9 +318,9 @@ TEST_F(ErrorsOfFirstCalls, AreTheKernelsWhenItHasNoMoreDescriptors) {
 }
 
 TEST_F(ErrorsOfFirstCalls, IsEnomemWhenThereIsNoneForTheTablesOfSlots) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the sanitizers end a process that is out of memory";
-#endif
+  if (kAddressSanitizer || kThreadSanitizer) {
+    GTEST_SKIP() << "the sanitizers end a process that is out of memory";
+  }
   Peer peer("no-memory");
   EXPECT_EQ(peer.expect_number("dma_assoc"), static_cast<uint64_t>(ENOMEM));
   EXPECT_EQ(peer.expect_number("dma_assoc"), 0u);

@@ -16,18 +16,18 @@
 namespace sio::test {
 namespace {
 
-constexpr size_t kBytes = size_t{1} << 20;
+constexpr size_t kImported = size_t{1} << 20;
 
 // A file in memory, and a mapping of it.
 class Mapped {
  public:
   explicit Mapped(int protection = PROT_READ | PROT_WRITE)
       : file_(must(memfd_create("sio-test", MFD_CLOEXEC), "memfd_create")) {
-    must(ftruncate(file_.get(), kBytes), "ftruncate");
-    at_ = mmap(nullptr, kBytes, protection, MAP_SHARED, file_.get(), 0);
+    must(ftruncate(file_.get(), kImported), "ftruncate");
+    at_ = mmap(nullptr, kImported, protection, MAP_SHARED, file_.get(), 0);
     if (at_ == MAP_FAILED) fail("mmap: %s", std::strerror(errno));
   }
-  ~Mapped() { munmap(at_, kBytes); }
+  ~Mapped() { munmap(at_, kImported); }
   Mapped(const Mapped&) = delete;
   Mapped& operator=(const Mapped&) = delete;
 
@@ -46,8 +46,8 @@ class Mapped {
 // What the rest of these tests and dma_free know it by.
 Area import(const Mapped& memory, unsigned flags = 0) {
   dma_mem_t handle = nullptr;
-  must(dma_import(&handle, memory.at(), kBytes, flags), "dma_import");
-  return Area(handle, kBytes);
+  must(dma_import(&handle, memory.at(), kImported, flags), "dma_import");
+  return Area(handle, kImported);
 }
 
 class WireImport : public WireTest {
@@ -66,10 +66,10 @@ TEST_F(WireImport, KeepsWhatTheMemoryHoldsAndSendsIt) {
   memory.write(100'000, "from the file");
   const Area area = import(memory);
   EXPECT_EQ(accounts(area.get()).base, memory.at());
-  EXPECT_EQ(accounts(area.get()).size, kBytes);
+  EXPECT_EQ(accounts(area.get()).size, kImported);
   const Channel channel;  // goes before the area: with it go the events that nobody takes
   Socket socket = connect_to(peer, channel, area, DMA_SEND);
-  Message all = Message::reserve(area, kBytes);
+  Message all = Message::reserve(area, kImported);
   EXPECT_EQ(all.data(), memory.at());
   for (int i = 0; i < 3; ++i) {
     must(sio_send(socket.get(), memory.at() + 100'000, 13, 0), "sio_send");
@@ -85,14 +85,14 @@ TEST_F(WireImport, IsReceivedInto) {
   const Area area = import(memory);
   const Channel channel;
   Socket socket = Socket::make();
-  must(dma_assoc(socket.get(), area.get(), kBytes - 65536, 0), "dma_assoc");
+  must(dma_assoc(socket.get(), area.get(), kImported - 65536, 0), "dma_assoc");
   socket.join(channel).connect(peer.address());
   const Message sent = Message::reserve(area, 300);
   std::memset(sent.data(), 'x', 300);
   must(sio_send(socket.get(), sent.data(), 300, 0), "sio_send");
   const Message back(channel.skip_to(EC_RECV));
   EXPECT_GE(back.data(), memory.at());
-  EXPECT_LT(back.data(), memory.at() + kBytes);
+  EXPECT_LT(back.data(), memory.at() + kImported);
   // The file has it.
   std::string there(300, 0);
   EXPECT_EQ(pread(memory.file(), there.data(), 300, static_cast<char*>(back.data()) - memory.at()),
@@ -106,19 +106,19 @@ TEST_F(WireImport, MayBeOfMemoryThatIsOnlyRead) {
   Mapped memory(PROT_READ);
   memory.write(0, "read-only");
   dma_mem_t handle = nullptr;
-  if (dma_import(&handle, memory.at(), kBytes, DMA_SEND) != 0 && errno == EFAULT && !on_soft()) {
+  if (dma_import(&handle, memory.at(), kImported, DMA_SEND) != 0 && errno == EFAULT && !on_soft()) {
     GTEST_SKIP() << "the kernel pins no shared memory that is mapped read-only (before Linux 6.2)";
   }
-  const Area area(handle, kBytes);
+  const Area area(handle, kImported);
   const Channel channel;
   Socket socket = connect_to(peer, channel, area, DMA_SEND);
-  const Message all = Message::reserve(area, kBytes);
+  const Message all = Message::reserve(area, kImported);
   must(sio_send(socket.get(), all.data(), 9, 0), "sio_send");
   EXPECT_EQ(Message(channel.skip_to(EC_RECV)).view(), "read-only");
   socket.flush();
   Socket other = Socket::make();
   const auto receive = [&](unsigned flags) {
-    return dma_assoc(other.get(), area.get(), kBytes, flags);
+    return dma_assoc(other.get(), area.get(), kImported, flags);
   };
   expect_errors({{"both ways", [&] { return receive(0); }, EACCES},
                  {"receiving", [&] { return receive(DMA_RECV); }, EACCES}});
@@ -127,7 +127,7 @@ TEST_F(WireImport, MayBeOfMemoryThatIsOnlyRead) {
 TEST_F(WireImport, OutlivesItsArea) {
   const Mapped memory;
   { const Area area = import(memory); }
-  memory.at()[kBytes - 1] = 'x';  // still mapped
+  memory.at()[kImported - 1] = 'x';  // still mapped
   const Area again = import(memory);
 }
 
@@ -142,26 +142,26 @@ TEST_F(MisuseOfImport, Import) {
   char* const at = memory.at();
   const Mapped unwritable(PROT_READ);
   const Mapped cut;
-  must(ftruncate(cut.file(), kBytes / 2), "ftruncate");
+  must(ftruncate(cut.file(), kImported / 2), "ftruncate");
   void* const nothing = reinterpret_cast<void*>(4096);  // where the kernel lets nobody map
   expect_errors({
-      {"no handle", [&] { return dma_import(nullptr, at, kBytes, 0); }, EINVAL},
-      {"NULL", [&] { return import(nullptr, kBytes); }, EINVAL},
+      {"no handle", [&] { return dma_import(nullptr, at, kImported, 0); }, EINVAL},
+      {"NULL", [&] { return import(nullptr, kImported); }, EINVAL},
       {"crooked", [&] { return import(at + 32, 4096); }, EINVAL},
       {"crooked end", [&] { return import(at, 100); }, EINVAL},
       {"no bytes", [&] { return import(at, 0); }, EINVAL},
       {"round the end", [&] { return import(at, SIZE_MAX - 63); }, EINVAL},
-      {"unknown flag", [&] { return import(at, kBytes, DMA_RECV); }, EINVAL},
-      {"a page's flag", [&] { return import(at, kBytes, DMA_HUGE_2MB); }, EINVAL},
+      {"unknown flag", [&] { return import(at, kImported, DMA_RECV); }, EINVAL},
+      {"a page's flag", [&] { return import(at, kImported, DMA_HUGE_2MB); }, EINVAL},
       {"unmapped", [&] { return import(nothing, 4096); }, EFAULT},
-      {"beyond its file", [&] { return import(cut.at(), kBytes); }, EFAULT},
-      {"unwritable", [&] { return import(unwritable.at(), kBytes); }, EACCES},
+      {"beyond its file", [&] { return import(cut.at(), kImported); }, EFAULT},
+      {"unwritable", [&] { return import(unwritable.at(), kImported); }, EACCES},
   });
   must(import(at + 4096, 8192), "dma_import");
   const dma_mem_t first = handle;
   expect_errors({
       {"the same", [&] { return import(at + 4096, 8192); }, EINVAL},
-      {"around it", [&] { return import(at, kBytes); }, EINVAL},
+      {"around it", [&] { return import(at, kImported); }, EINVAL},
       {"its last line", [&] { return import(at + 4096 + 8128, 4096); }, EINVAL},
       {"its first line", [&] { return import(at, 4160); }, EINVAL},
       {"freed by half", [&] { return dma_free(first, 4096); }, EINVAL},

@@ -8,6 +8,7 @@
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
+#include "conformance/sanitizers.h"
 #include "conformance/traffic.h"
 
 namespace sio::test {
@@ -15,11 +16,7 @@ namespace {
 
 // Messages that are further apart than 20 us are no burst, and under ThreadSanitizer on an emulated
 // processor, where an emulated device is, all may be.
-#ifdef __SANITIZE_THREAD__
-bool sends_in_bursts() { return on_soft(); }
-#else
-bool sends_in_bursts() { return true; }
-#endif
+bool sends_in_bursts() { return on_soft() || !kThreadSanitizer; }
 
 using WireMessages = WireTest;
 

@@ -6,17 +6,14 @@
 #include "conformance/counters.h"
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
+#include "conformance/sanitizers.h"
 #include "conformance/traffic.h"
 
 namespace sio::test {
 namespace {
 
 // The sanitizers hold back for a while what was freed.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kKeepsWhatIsFreed = true;
-#else
-constexpr bool kKeepsWhatIsFreed = false;
-#endif
+constexpr bool kKeepsWhatIsFreed = kAddressSanitizer || kThreadSanitizer;
 
 class WireResources : public WireTest {
  protected:

@@ -32,8 +32,6 @@
 namespace sio::test {
 namespace {
 
-constexpr milliseconds kQuiet{30};
-
 class Sources : public PlainTest {
  protected:
   bool quiet() { return !channel_.try_next(kQuiet); }

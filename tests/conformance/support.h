@@ -25,6 +25,8 @@ using std::chrono::milliseconds;
 
 // What must happen happens within this time, on the slowest machine.
 inline constexpr milliseconds kSoon{15'000};
+// Who waits so long for what must not happen would have seen it, mostly.
+inline constexpr milliseconds kQuiet{30};
 
 // Counts that the environment can raise and lower (SIO_TEST_SCALE, 1 unless set).
 uint64_t scaled(uint64_t n);

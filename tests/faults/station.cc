@@ -9,8 +9,8 @@
 namespace sio::test {
 namespace {
 
-constexpr size_t kMostHeld = 30;
-constexpr size_t kLargest = 2000;
+constexpr size_t kMostHeldDatagrams = 30;
+constexpr size_t kLargestDatagram = 2000;
 
 }  // namespace
 
@@ -23,7 +23,7 @@ uint64_t Network::sent_to(uint32_t destination) const {
 }
 
 Station::Station(Home& home, Network& network, bool shares)
-    : Guest(home, SOCK_DGRAM, kLargest, kMostHeld),
+    : Guest(home, SOCK_DGRAM, kLargestDatagram, kMostHeldDatagrams),
       network_(network),
       number_(static_cast<uint32_t>(network.stations.size())),
       shares_(shares && network.port() != 0) {

@@ -13,17 +13,11 @@
 namespace sio::test {
 namespace {
 
-using internal::provider::QueueSizes;
 using Kind = internal::provider::ConnectionEvent::Kind;
 using testing::AnyOf;
 using testing::Each;
 using testing::ElementsAre;
-using testing::Field;
 using testing::IsEmpty;
-
-constexpr QueueSizes kSizes{16, 16, 4, 64, nullptr};
-
-auto has_status(ibv_wc_status status) { return Field("status", &ibv_wc::status, status); }
 
 // Oftener than any provider could take for a program that is about to sleep.
 void poll_on_and_on(internal::provider::CompletionQueue& queue) {

@@ -17,20 +17,15 @@ namespace {
 
 using internal::provider::ConnectionEvent;
 using internal::provider::Destination;
-using internal::provider::QueuePair;
-using internal::provider::QueueSizes;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using Kind = ConnectionEvent::Kind;
-
-constexpr QueueSizes kSizes{16, 16, 2, 64, nullptr};
-constexpr size_t kGrh = QueuePair::kGrhBytes;
 
 End make_end(Desk& desk, const Address& address) {
   End end;
   end.endpoint = connections().create_datagram_endpoint();
   must_not_fail(end.endpoint->bind(address.get(), false), "bind");
-  end.pair = end.endpoint->create_queue_pair(desk.queue(), kSizes);
+  end.pair = end.endpoint->create_queue_pair(desk.queue(), kDatagramSizes);
   return end;
 }
 

@@ -4,6 +4,8 @@
 // and connections between two of these.
 #pragma once
 
+#include <gmock/gmock.h>
+
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,15 @@
 #include "provider/provider.h"
 
 namespace sio::test {
+
+// Of queue pairs that are connected, and of those for datagrams.
+inline constexpr internal::provider::QueueSizes kSizes{16, 16, 4, 64, nullptr};
+inline constexpr internal::provider::QueueSizes kDatagramSizes{16, 16, 2, 64, nullptr};
+inline constexpr size_t kGrh = internal::provider::QueuePair::kGrhBytes;
+
+inline auto has_status(ibv_wc_status status) {
+  return testing::Field("status", &ibv_wc::status, status);
+}
 
 class Desk {
  public:

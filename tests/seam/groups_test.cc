@@ -14,13 +14,8 @@ namespace {
 using internal::provider::ConnectionEvent;
 using internal::provider::Destination;
 using internal::provider::Endpoint;
-using internal::provider::QueuePair;
-using internal::provider::QueueSizes;
 using testing::IsEmpty;
 using Kind = ConnectionEvent::Kind;
-
-constexpr QueueSizes kSizes{16, 16, 2, 64, nullptr};
-constexpr size_t kGrh = QueuePair::kGrhBytes;
 
 Address group_of(int family, int n) {
   const std::string last = std::to_string(n);
@@ -46,7 +41,7 @@ struct Member {
   explicit Member(const Address& at) : desk(own_device()) {
     end.endpoint = connections().create_datagram_endpoint();
     must_not_fail(end.endpoint->bind(at.get(), false), "bind");
-    end.pair = end.endpoint->create_queue_pair(desk.queue(), kSizes);
+    end.pair = end.endpoint->create_queue_pair(desk.queue(), kDatagramSizes);
   }
 
   void send_to(const Destination& to, const char* text) {

@@ -10,16 +10,10 @@
 namespace sio::test {
 namespace {
 
-using internal::provider::QueueSizes;
 using internal::provider::SecondQueuePair;
 using testing::Each;
 using testing::ElementsAre;
-using testing::Field;
 using testing::IsEmpty;
-
-constexpr QueueSizes kSizes{16, 16, 4, 64, nullptr};
-
-auto has_status(ibv_wc_status status) { return Field("status", &ibv_wc::status, status); }
 
 class SecondPair : public testing::Test {
  protected:

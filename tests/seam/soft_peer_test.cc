@@ -31,7 +31,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using Kind = ConnectionEvent::Kind;
 
-constexpr QueueSizes kSizes{64, 16, 2, 0, nullptr};
+constexpr QueueSizes kSoftSizes{64, 16, 2, 0, nullptr};
 
 double processor_seconds() {
   rusage usage{};
@@ -67,7 +67,7 @@ class SoftPeer : public testing::Test {
   void accept() {
     greet();
     end_.endpoint = expect_event(Kind::kRequest, listener_.get()).incoming;
-    end_.pair = end_.endpoint->create_queue_pair(desk_->queue(), kSizes);
+    end_.pair = end_.endpoint->create_queue_pair(desk_->queue(), kSoftSizes);
     must_not_fail(end_.endpoint->accept({}), "accept");
     char answer[Greeting::kSize];
     must(static_cast<int>(recv(stream_.get(), answer, sizeof answer, MSG_WAITALL)), "recv");

@@ -6,12 +6,15 @@
 #include <algorithm>
 #include <array>
 
+#include "unit/memory/fake_registrar.h"
+
 namespace sio::internal {
 namespace {
 
 class SendAreasTest : public testing::Test {
  protected:
   void SetUp() override {
+    test::FakeRegistrar::install();
     for (Area*& area : made_) area = Area::create(4096);
     std::sort(made_.begin(), made_.end(), [](Area* a, Area* b) { return a->base() < b->base(); });
   }
