@@ -31,7 +31,7 @@
 #include "event/channel_guard.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
-#include "stats/page.h"
+#include "wire/stats_page.h"
 
 namespace sio::internal {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/fd.h"
-#include "stats/page.h"
+#include "wire/stats_page.h"
 
 namespace sio::internal::stats {
 

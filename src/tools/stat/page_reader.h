@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// Reads what a process says of its sockets (stats/page.h). That process may be anybody's, and this
-// one root's: so nothing is believed, and the file is read, not mapped, since a page that is taken
-// out of a mapping kills who looks at it.
+// Reads what a process says of its sockets (wire/stats_page.h). That process may be anybody's, and
+// this one root's: so nothing is believed, and the file is read, not mapped, since a page that is
+// taken out of a mapping kills who looks at it.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "stats/page.h"
+#include "wire/stats_page.h"
 
 namespace sio_stat {
 
