@@ -15,23 +15,24 @@ struct Charge {
   Channel* channel;
   uint64_t generation;  // of the channel's use: tells when it has gone
   uint64_t activity;    // of the program, as last seen
+  TimePoint seen;       // when that was new
   uint32_t turn;        // of caretakers: tells when another has been called
   bool insists;         // on the lock, whoever has it
 };
 
 void look(Charge charge, ChannelGuard guard);
 void look_when_notified(const Charge& charge);
-void look_in_time(const Charge& charge, microseconds pause);
+void look_in_time(const Charge& charge);
 
-microseconds pause_for(Channel::Care care) noexcept {
+microseconds pause_for(const Channel& channel, Channel::Care care) noexcept {
   if (care == Channel::Care::kAtOnce) return microseconds(0);
-  return care == Channel::Care::kPrompt ? Channel::kTick : kRest;
+  return care == Channel::Care::kPrompt ? channel.time_to_tick() : kRest;
 }
 
 // False: there is no memory for that.
 bool look_again_at(const Charge& charge, microseconds after) noexcept {
   try {
-    ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge, after); });
+    ControlThread::instance().at(Clock::now() + after, [=] { look_in_time(charge); });
     return true;
   } catch (const std::exception& error) {
     LOG_ERROR("a channel is not looked after in time: %s", error.what());
@@ -74,12 +75,20 @@ void look_when_notified(const Charge& charge) {
 }
 
 // Who has the lock works on, and ticks itself: to wait for it would be in the way.
-void look_in_time(const Charge& charge, microseconds pause) {
+void look_in_time(const Charge& charge) {
   Channel::Lock lock(charge.channel->mutex(), std::try_to_lock);
-  if (!lock && !charge.insists && look_again_at(charge, pause)) return;
+  if (!lock && !charge.insists && look_again_at(charge, Channel::kTick)) return;
   if (!lock) lock.lock();
   ChannelGuard guard(charge.channel, std::move(lock));
   if (concerns(charge, *guard)) look(charge, std::move(guard));
+}
+
+// The program has made a call within a tick.
+bool works_on(Charge& charge, const Channel& channel) {
+  const TimePoint now = Clock::now();
+  if (channel.activity() != charge.activity) charge.seen = now;
+  charge.activity = channel.activity();
+  return now - charge.seen < Channel::kTick;
 }
 
 void look(Charge charge, ChannelGuard guard) {
@@ -89,10 +98,9 @@ void look(Charge charge, ChannelGuard guard) {
   charge.insists = needed == Channel::Care::kAtOnce;
   if (needed == Channel::Care::kNone) {
     channel.cared_for(needed);
-  } else if (channel.activity() != charge.activity && needed != Channel::Care::kAtOnce) {
+  } else if (needed != Channel::Care::kAtOnce && works_on(charge, channel)) {
     channel.tick_in_passing();
-    charge.activity = channel.activity();
-    const bool goes_on = look_again_at(charge, pause_for(needed));
+    const bool goes_on = look_again_at(charge, pause_for(channel, needed));
     channel.cared_for(goes_on ? needed : Channel::Care::kNone);
   } else {
     adopt(channel, charge);
@@ -103,10 +111,11 @@ void look(Charge charge, ChannelGuard guard) {
 
 void take_care_of(Channel* channel) noexcept {
   const Channel::Care needed = channel->needed_care();
-  const Charge charge{channel, channel->generation(), channel->activity(), channel->care_turn(),
-                      needed == Channel::Care::kAtOnce};
+  const Charge charge{channel,      channel->generation(), channel->activity(),
+                      Clock::now(), channel->care_turn(),  needed == Channel::Care::kAtOnce};
   // What is held may wait for more, however much else the channel is relied on.
-  const microseconds pause = channel->hub().holding() ? Channel::kTick : pause_for(needed);
+  const microseconds pause =
+      pause_for(*channel, channel->hub().holding() ? Channel::Care::kPrompt : needed);
   if (!look_again_at(charge, pause)) channel->cared_for(Channel::Care::kNone);
 }
 

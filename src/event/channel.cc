@@ -36,7 +36,7 @@ Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   const Lock lock(channel->mutex_);
   ++channel->generation_;
   channel->hub_.emplace(epoll.get(), kNotification,
-                        [channel](int fd) { channel->forget_closed_fd(fd); });
+                        [channel](int fd) { channel->device_joins(fd); });
   channel->ring_.emplace(std::move(ring));
   channel->sources_.emplace(epoll.get());
   channel->epoll_ = std::move(epoll);
@@ -167,11 +167,15 @@ int Channel::post(uint64_t value, void* cookie) noexcept {
 
 // ------------------------------------------------------------------- the end of a call, and of all
 
-void Channel::tick_in_passing() noexcept {
-  const TimePoint now = Clock::now();
+void Channel::tick_in_passing(TimePoint now) noexcept {
   if (now - ticked_ < kTick) return;
   ticked_ = now;
   hub_->tick();
+}
+
+microseconds Channel::time_to_tick() const noexcept {
+  const auto left = std::chrono::ceil<microseconds>(ticked_ + kTick - Clock::now());
+  return left > microseconds(0) ? left : kTick;
 }
 
 void Channel::leave_unquiet() noexcept {
@@ -229,6 +233,14 @@ bool Channel::care_when_ready(const Task& look) noexcept {
 
 void Channel::forget_care() noexcept {
   hub_->for_each_descriptor([](int fd) { ControlThread::instance().unwatch(fd); });
+}
+
+// `fd`, its completions', is about to be watched. Who sleeps on the completions of others watches
+// it from the next time on.
+void Channel::device_joins(int fd) noexcept {
+  forget_closed_fd(fd);
+  if (apart_) wake_apart();
+  if (care_rests_ && !care_by_leader_) cared_for(Care::kNone);
 }
 
 OwnFd Channel::close_and_keep_descriptor() noexcept {

@@ -234,9 +234,11 @@ class alignas(64) Channel : private Deferred {
   void send_held() noexcept { hub_->before_sleep(); }
   // Where something may be held for more to come to it: so long at most, after the last that came.
   // Two in a row are less than the 2 ms that the interface promises.
-  static constexpr microseconds kTick{900};
+  static constexpr microseconds kTick{800};
   // What nothing has come to since the last tick leaves. Of a program that works on, by itself.
-  void tick_in_passing() noexcept;
+  void tick_in_passing(TimePoint now = Clock::now()) noexcept;
+  // Until the next tick; kTick if there was none lately.
+  microseconds time_to_tick() const noexcept;
 
  private:
   // How often a call looks for completions when the program polls: a call costs three times as much
@@ -266,7 +268,7 @@ class alignas(64) Channel : private Deferred {
   bool look_behind_arming(Enough enough) noexcept;
   void arm_for_what_was_posted() noexcept;
 
-  void give_way(Lock& lock) noexcept;
+  int give_way(Lock& lock) noexcept;
   int lead(Lock& lock, TimePoint deadline, WaitFor what) noexcept;
   int sleep(Lock& lock, TimePoint deadline) noexcept;
   int sleep_apart(Lock& lock, TimePoint deadline) noexcept;
@@ -300,6 +302,7 @@ class alignas(64) Channel : private Deferred {
   // number, it has closed it without a word: whatever is done to it by its number from now on would
   // be done to the library's.
   void forget_closed_fd(int fd) noexcept { del_fd(fd); }
+  void device_joins(int fd) noexcept;
   void take_ready(const epoll_event* ready, int n) noexcept;
   bool look_for_events() noexcept;
   bool look_for_events_again() noexcept;
@@ -441,8 +444,10 @@ template <typename Ready>
 bool Channel::spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Ready& ready) {
   if (hub_->empty() || spin_.budget() == nanoseconds(0)) return false;
   const TimePoint end = std::min(deadline, Clock::now() + spin_.budget());
+  TimePoint now;
   do {
     lock.unlock();  // others of this channel must get in
+    Deferred::run_noted();
     lock.lock();
     if (generation_ != generation || state_.closed) return true;
     progress();
@@ -450,7 +455,9 @@ bool Channel::spin_until(Lock& lock, uint64_t generation, TimePoint deadline, Re
       spin_.paid();
       return true;
     }
-  } while (Clock::now() < end);
+    now = Clock::now();
+    if (hub_->holding()) tick_in_passing(now);
+  } while (now < end);
   spin_.failed();
   return false;
 }
@@ -483,11 +490,7 @@ int Channel::wait(Lock& lock, WaitFor what, TimePoint deadline, Ready ready) {
       const bool ended = look_behind_arming(ready);
       if (ready()) break;
       if (ended && (Deferred::any() || has_untold())) continue;
-      if (ended) {
-        result = lead(lock, deadline, what);
-      } else {
-        give_way(lock);
-      }
+      result = ended ? lead(lock, deadline, what) : give_way(lock);
     }
     if (generation_ != generation || state_.closed) break;
     progress();

@@ -132,12 +132,17 @@ int Channel::sleep_apart(Lock& lock, TimePoint deadline) noexcept {
   return error == EINTR ? -EINTR : 0;
 }
 
-// Others have their turn: who waits for the lock, and who waits for what was found.
-void Channel::give_way(Lock& lock) noexcept {
+// Others have their turn: who waits for what was found, and who waits for the lock. The latter
+// takes longer to wake than this thread to take it again, so it makes a pause.
+int Channel::give_way(Lock& lock) noexcept {
+  constexpr timespec kPause = {0, 50'000};
   tell();
+  const bool waited_for = mutex_.is_waited_for();
   lock.unlock();
   Deferred::run_noted();
+  const int error = waited_for ? clock_nanosleep(CLOCK_MONOTONIC, 0, &kPause, nullptr) : 0;
   lock.lock();
+  return error == EINTR ? -EINTR : 0;
 }
 
 void Channel::wake_apart() noexcept {

@@ -104,7 +104,8 @@ void Socket::lookup_ended(const InetAddress& address) noexcept {
     const bool failed = peer == nullptr || peer->state == DatagramPeer::State::kFailed;
     const int error = peer == nullptr ? ENOMEM : peer->error;
     pump_waiting();
-    datagram_connected(failed ? error : 0);
+    // A post that was refused has ended the socket, and with it the connect.
+    if (datagram_->connecting) datagram_connected(failed ? error : 0);
     if (failed) datagram_->peers.forget(address);
   }
   settle_datagram();

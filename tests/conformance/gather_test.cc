@@ -3,6 +3,8 @@
 // Messages from several places, and the other calls that send and receive.
 #include <sys/uio.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -401,7 +403,7 @@ TEST_F(WireReceive, MessageTellsItsPiecesAndWhoSent) {
 // -------------------------------------------------------------------------------------- more
 
 TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
-  // What has waited for a millisecond leaves. So it does not count when this thread lost the
+  // What has waited for nearly a millisecond leaves. So it does not count when this thread lost the
   // processor in between.
   const auto is_quick = [&] {
     const uint64_t before = pair_.near.info().sends_posted;
@@ -410,7 +412,7 @@ TEST_F(WireReceive, MoreTravelsWithWhatFollows) {
       pair_.near.send(text, MSG_MORE);
     }
     pair_.near.send("four");
-    const bool quick = Clock::now() - start < milliseconds(1);
+    const bool quick = Clock::now() - start < std::chrono::microseconds(800);
     for (const char* text : {"one", "two", "three", "four"}) {
       EXPECT_EQ(pair_.far.receive().view(), text);
     }
@@ -433,18 +435,32 @@ class WireMore : public WireTest {
     channel_.descriptor();
     EXPECT_FALSE(channel_.poll());
   }
-  // Each time, and once at least as soon as is promised: a machine may hold a thread up.
+  // Each time, and of twenty times ten at least as soon as is promised: a machine may hold a
+  // thread up.
   void expect_that_it_leaves(const std::function<void()>& meanwhile) {
-    EXPECT_TRUE(eventually([&] { return time_to_leave(meanwhile) <= milliseconds(2); }));
+    const auto send = [&] { pair_.near.send("alone", MSG_MORE); };
+    expect_in_time([&] { return time_to_leave(pair_.far, send, meanwhile); });
+  }
+  static void expect_in_time(const std::function<Clock::duration()>& time_to_leave) {
+    std::array<Clock::duration, 20> times;
+    const auto in_time = [&] {
+      std::generate(times.begin(), times.end(), time_to_leave);
+      std::sort(times.begin(), times.end());
+      return times[9] <= milliseconds(2);
+    };
+    EXPECT_TRUE(eventually(in_time))
+        << "the tenth after " << std::chrono::duration<double, std::milli>(times[9]).count()
+        << " ms";
   }
   // Until the message is there, or much too long after it was sent.
-  Clock::duration time_to_leave(const std::function<void()>& meanwhile) {
-    pair_.near.send("alone", MSG_MORE);
+  static Clock::duration time_to_leave(Socket& far, const std::function<void()>& send,
+                                       const std::function<void()>& meanwhile) {
+    send();
     const auto sent = Clock::now();
-    Socket::Received got = pair_.far.try_receive(MSG_DONTWAIT);
+    Socket::Received got = far.try_receive(MSG_DONTWAIT);
     while (got.status.again() && Clock::now() - sent < milliseconds(2000)) {
       meanwhile();
-      got = pair_.far.try_receive(MSG_DONTWAIT);
+      got = far.try_receive(MSG_DONTWAIT);
     }
     if (!got.status.ok()) fail("it is still there");
     EXPECT_EQ(got.buffer.text(), "alone");
@@ -475,6 +491,34 @@ TEST_F(WireMore, LeavesThoughThereIsTrafficBesideIt) {
     beside.far.receive();
     beside.far.send("pong");
     Message back(channel_.skip_to(EC_RECV));
+  });
+}
+
+// Something is always held, so the looks at it do not begin with this message; and between two that
+// the program takes itself there is nearly a tick.
+TEST_F(WireMore, LeavesThoughMoreIsHeldBesideIt) {
+  Pair beside = make_pair(&channel_);
+  expect_that_it_leaves([&] {
+    EXPECT_FALSE(channel_.poll());
+    beside.near.send("more", MSG_MORE);
+    while (beside.far.try_receive(MSG_DONTWAIT).status.ok()) continue;
+    spin_for(std::chrono::microseconds(50));
+  });
+}
+
+TEST_F(WireMore, LeavesThoughItsThreadSpins) {
+  Pair pair = make_pair();
+  pair.near.set(SIO_SPIN_US, 200'000);
+  expect_in_time([&] {
+    std::thread spinner;
+    const auto send = [&] {
+      pair.near.send("alone", MSG_MORE);
+      spinner = std::thread([&] { EXPECT_EQ(pair.near.receive().view(), "enough"); });
+    };
+    const Clock::duration time = time_to_leave(pair.far, send, [] {});
+    pair.far.send("enough");
+    spinner.join();
+    return time;
   });
 }
 

@@ -367,6 +367,39 @@ TEST_F(NoEndOfIt, KeepsNobodyLongerThoughAnotherWaitsBesideHim) {
   expect_little_was_taken();
 }
 
+// Who waits for the lock sleeps, and takes longer to wake than the other to take it again.
+TEST_F(NoEndOfIt, LetsOthersIn) {
+  constexpr milliseconds kLong(10'000);
+  constexpr milliseconds kSoon(50);
+  guard_.unlock();
+  bool released = false;
+  std::thread waiter([&] {
+    ChannelGuard guard(&channel_);
+    channel_.wait(guard.lock(), WaitFor::kState, Clock::now() + kLong, [&] { return released; });
+  });
+  const TimePoint start = Clock::now();
+  const auto ten_turns = [&] {
+    const TimePoint begin = Clock::now();
+    for (int i = 0; i < 10; ++i) {
+      std::this_thread::sleep_for(milliseconds(1));
+      const ChannelGuard guard(&channel_);
+    }
+    return Clock::now() - begin;
+  };
+  // The least of several: the machine may hold this thread up.
+  auto least = nanoseconds::max();
+  while (least > kSoon && Clock::now() - start < kLong / 2) {
+    least = std::min<nanoseconds>(least, ten_turns());
+  }
+  {
+    const ChannelGuard guard(&channel_);
+    released = true;
+  }
+  waiter.join();
+  guard_.lock() = Channel::Lock(channel_.mutex());
+  EXPECT_LE(least, kSoon);
+}
+
 TEST_F(NoEndOfIt, KeepsNobodyWhoArmsForOthers) {
   EXPECT_FALSE(channel_.arm_for_others());
   EXPECT_TRUE(is_readable());

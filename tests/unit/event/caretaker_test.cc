@@ -96,6 +96,38 @@ TEST(Caretaker, TakesEachNotificationThatWakesIt) {
   channel.close();
 }
 
+TEST(Caretaker, WatchesADeviceThatJoinsWhileItRests) {
+  IdleDevice first;
+  IdleDevice second;
+  NoHandler handler;
+  Channel& channel = open_channel();
+  CompletionHub::Seat seats[2];
+  const auto join = [&](CompletionHub::Seat& seat, IdleDevice& device) {
+    const ChannelGuard guard(&channel);
+    if (!seat) channel.tend(true);
+    seat = channel.hub().join(device, 16, &handler);
+  };
+  // A notification is taken once somebody watches.
+  const auto is_watched = [](const IdleDevice& device) {
+    eventfd_write(device.fd_, 1);
+    const TimePoint limit = Clock::now() + std::chrono::seconds(5);
+    while (readable(device.fd_) && Clock::now() < limit) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    return !readable(device.fd_);
+  };
+  join(seats[0], first);
+  EXPECT_TRUE(is_watched(first));
+  std::this_thread::sleep_for(milliseconds(100));
+  join(seats[1], second);
+  EXPECT_TRUE(is_watched(second));
+  const ChannelGuard guard(&channel);
+  channel.tend(false);
+  channel.tend(false);
+  for (CompletionHub::Seat& seat : seats) channel.hub().leave(seat);
+  channel.close();
+}
+
 // Whoever relies on the channel, or has it tended, has brought a caretaker, who by now waits for
 // completions only.
 TEST(Caretaker, ComesAgainForWhatIsHeldLater) {
