@@ -205,6 +205,7 @@ class alignas(64) Socket final : public CompletionHandler,
   [[gnu::cold]] int too_small_to_receive(size_t size) const noexcept;
 
   void make_connection();
+  void begin_link(provider::Device& device);
   void build_connection();
   void unmake_connection() noexcept;
   wire::SocketType wire_type() const noexcept;

@@ -106,6 +106,15 @@ int Socket::connect(SocketGuard& guard, const sockaddr* peer) {
   return -socket.connect_error_;
 }
 
+// What the parts of a connection, or of a datagram socket, have in common.
+void Socket::begin_link(provider::Device& device) {
+  Channel& in = *channel();
+  link_.device = &device;
+  link_.fd = fd_;
+  link_.hub = &in.hub();
+  link_.staging = &ChannelMemory::of(in).staging(device);
+}
+
 // The queue pair, its receives posted; or nothing.
 void Socket::make_connection() {
   expect_allocations(kBytesOfConnection);
@@ -125,11 +134,7 @@ void Socket::build_connection() {
   sizes.send_wr = std::min(Sender::queue_size(options_.send_quota), device->limits().max_qp_wr);
   sizes.send_sge = std::min(kMaxGather, device->limits().max_sge);
   sizes.inline_bytes = kInlineWish;
-  Channel& in = *channel();
-  link_.device = device;
-  link_.fd = fd_;
-  link_.hub = &in.hub();
-  link_.staging = &ChannelMemory::of(in).staging(*device);
+  begin_link(*device);
   std::unique_ptr<Receives> receives;
   if (shared_ != nullptr) {
     sizes.shared_recv = &shared_->queue();
@@ -139,13 +144,13 @@ void Socket::build_connection() {
     sizes.recv_wr = region_->slots();
     receives = std::make_unique<OwnReceives>(link_, *region_, note_returned, this);
     region_ = nullptr;  // the receives' now; the pool stays the socket's
-    link_.seat = in.hub().join(*device, sizes.send_wr + sizes.recv_wr, this);
+    link_.seat = link_.hub->join(*device, sizes.send_wr + sizes.recv_wr, this);
   }
   receiver_ = std::make_unique<Receiver>(link_, std::move(receives), is_stream());
   link_.queue_pair = endpoint_->create_queue_pair(*link_.seat.queue, sizes);
   link_.info.slot_size = receiver_->region()->slot_size();
   link_.info.recv_slots = receiver_->receives().credits().most;
-  outcomes_.prepare(!in.hidden());
+  outcomes_.prepare(!channel()->hidden());
   sender_ = std::make_unique<Sender>(link_, outcomes_);
   sender_->prepare(options_.send_quota, is_stream());
   if (const int error = receiver_->receives().begin()) throw_errno(-error, "posting receives");
@@ -293,7 +298,12 @@ void Socket::on_established(const std::vector<std::byte>& data) {
 
 void Socket::on_refused(const ConnectionEvent& event) {
   if (phase_ == Phase::kConnecting || phase_ == Phase::kResolving) {
-    return abandon_connect(errno_of_refusal(event.data, event.error));
+    const int error = errno_of_refusal(event.data, event.error);
+    if (error == ECONNREFUSED) {
+      LOG_INFO("refused; this end is on the provider %s, and the other has to be, too",
+               provider::instance().name());
+    }
+    return abandon_connect(error);
   }
   // A peer that dies before it has heard that the connection stands takes back what it said.
   on_disconnected();

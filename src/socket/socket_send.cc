@@ -275,8 +275,11 @@ void Socket::update_hold() noexcept {
   // something else comes.
   if (holding() == held() && !sender_->holding()) return;
   const bool open = phase_ == Phase::kOpen || phase_ == Phase::kAccepting;
-  CompletionHub& hub = channel()->hub();
-  open&& holding() ? hub.hold(this) : hub.unhold(this);
+  if (open && holding()) {
+    channel()->hub().hold(this);
+  } else {
+    channel()->hub().unhold(this);
+  }
 }
 
 int Socket::flush(SocketGuard& guard, TimePoint deadline) {
