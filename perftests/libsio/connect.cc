@@ -13,7 +13,7 @@ constexpr int kServedMs = 60'000;  // the server may have another client
 const char* connect_remedy(int error) {
   switch (error) {
     case ECONNREFUSED:
-      return "start `sio_perf server` there, or check --port";
+      return "start `sio_perf server` there, on the same provider, or check --port";
     case EPROTO:
     case EPROTONOSUPPORT:
       return "that is not `sio_perf server`, or of another version";

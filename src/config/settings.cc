@@ -7,6 +7,7 @@
 #include <bit>
 #include <boost/program_options.hpp>
 #include <cctype>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -134,8 +135,13 @@ void read_file(Loaded& loaded, const po::options_description& options) {
   const char* chosen = std::getenv("SIO_CONFIG");
   const std::string path = chosen != nullptr ? chosen : kDefaultFile;
   std::ifstream file(path);
-  if (!file) {
-    if (chosen != nullptr) LOG_ERROR("SIO_CONFIG: cannot read %s", path.c_str());
+  file.peek();  // of a folder that can not be read, which can be opened
+  if (file.bad() || !file.is_open()) {
+    const int error = errno;
+    if (chosen != nullptr || error != ENOENT) {
+      LOG_ERROR("%s%s: %s: not used", chosen != nullptr ? "SIO_CONFIG: " : "", path.c_str(),
+                errno_text(error));
+    }
     return;
   }
   try {
@@ -159,16 +165,6 @@ bool is_for_others(const std::string& variable) {
   constexpr std::string_view kBeginnings[] = {"SIO_RXE_", "SIO_TEST_", "SIO_FAULT_", "SIO_FUZZ_"};
   return std::ranges::find(kWhole, variable) != std::end(kWhole) ||
          std::ranges::any_of(kBeginnings, [&](auto with) { return variable.starts_with(with); });
-}
-
-// Of a misspelt one nobody would ever hear.
-void tell_unknown_variables() {
-  for (char** at = environ; *at != nullptr; ++at) {
-    const std::string variable(*at, std::strcspn(*at, "="));
-    if (!variable.starts_with("SIO_") || is_for_others(variable)) continue;
-    if (setting_of_variable(variable).empty())
-      LOG_INFO("%s is no setting of the library's: not used", variable.c_str());
-  }
 }
 
 // A socket's options may make its memory smaller, so this can be meant.
@@ -200,7 +196,10 @@ Loaded* load() {
   }
   set_log_level(log_level_of(loaded->settings.log.c_str()));
   tell_small_area(loaded->settings);
-  tell_unknown_variables();
+  // Perhaps the program's own. Of a misspelt one nobody would ever hear.
+  for (const std::string& variable : unknown_variables()) {
+    LOG_INFO("%s is no setting of the library's: not used", variable.c_str());
+  }
   return loaded;
 }
 
@@ -214,5 +213,15 @@ Loaded& loaded() {
 const Settings& settings() { return loaded().settings; }
 
 std::vector<SettingOrigin> describe_settings() { return loaded().origins; }
+
+std::vector<std::string> unknown_variables() {
+  std::vector<std::string> unknown;
+  for (char** at = environ; *at != nullptr; ++at) {
+    const std::string variable(*at, std::strcspn(*at, "="));
+    if (!variable.starts_with("SIO_") || is_for_others(variable)) continue;
+    if (setting_of_variable(variable).empty()) unknown.push_back(variable);
+  }
+  return unknown;
+}
 
 }  // namespace sio::internal

@@ -36,5 +36,7 @@ struct SettingOrigin {
   std::string origin;  // "built-in", the file's path, or the environment variable
 };
 std::vector<SettingOrigin> describe_settings();
+// Variables SIO_... that are no settings, nor for anything else that belongs to libsio.
+std::vector<std::string> unknown_variables();
 
 }  // namespace sio::internal

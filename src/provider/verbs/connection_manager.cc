@@ -32,6 +32,12 @@ int failure_errno(rdma_cm_event_type type, int status) noexcept {
 
 }  // namespace
 
+void log_that_no_device_leads_there() noexcept {
+  LOG_ERROR(
+      "no RDMA device leads to that address (none does to 127.0.0.1): sio_info lists the addresses "
+      "that they have; or SIO_PROVIDER=soft, at both ends");
+}
+
 VerbsConnectionManager::VerbsConnectionManager(
     std::span<const std::unique_ptr<VerbsDevice>> devices)
     : devices_(devices), events_(rdma_create_event_channel()) {
@@ -97,6 +103,7 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       if (rdma_resolve_route(from.id, endpoint->resolve_timeout_ms()) == 0) return false;
       to.kind = Kind::kFailed;
       to.error = errno;
+      if (to.error == ENODEV) log_that_no_device_leads_there();
       return true;
     case RDMA_CM_EVENT_ROUTE_RESOLVED:
       to.kind = Kind::kResolved;
@@ -130,6 +137,8 @@ bool VerbsConnectionManager::translate(const rdma_cm_event& from, ConnectionEven
       to.data.assign(data, data + size);
       return true;
     case RDMA_CM_EVENT_ADDR_ERROR:
+      if (from.status == -ENODEV) log_that_no_device_leads_there();
+      [[fallthrough]];
     case RDMA_CM_EVENT_ROUTE_ERROR:
     case RDMA_CM_EVENT_CONNECT_ERROR:
     case RDMA_CM_EVENT_UNREACHABLE:

@@ -12,6 +12,9 @@ namespace sio::internal::provider::verbs {
 
 class VerbsEndpoint;
 
+// What a program meets first that takes its own machine for its peer.
+void log_that_no_device_leads_there() noexcept;
+
 // The RDMA connection manager: one event channel for all ids of the process.
 class VerbsConnectionManager final : public ConnectionManager {
  public:

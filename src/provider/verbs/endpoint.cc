@@ -144,8 +144,10 @@ int VerbsEndpoint::resolve(const sockaddr* peer, int timeout_ms) noexcept {
   sockaddr_storage copy{};
   std::memcpy(&copy, peer, address_size(peer));
   const std::lock_guard lock(manager_.answers());
-  return last_error(
-      rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&copy), timeout_ms));
+  const int error =
+      last_error(rdma_resolve_addr(id_, nullptr, reinterpret_cast<sockaddr*>(&copy), timeout_ms));
+  if (error == -ENODEV) log_that_no_device_leads_there();
+  return error;
 }
 
 int VerbsEndpoint::connect(std::span<const std::byte> data) noexcept {

@@ -48,7 +48,7 @@ void say_connected(const Options& options, const sio::Socket& socket) {
 const char* remedy(int error) {
   switch (error) {
     case ECONNREFUSED:
-      return "; is sio_cat -l there, on this port?";
+      return "; is sio_cat -l there, on this port, and on the same provider (sio_info)?";
     case EPROTO:
     case EPROTONOSUPPORT:
       return "; what listens there is not sio_cat, or not of this version";

@@ -36,6 +36,9 @@ int run(const Options& options) {
     Inventory inventory;
     inventory.settings = sio::internal::describe_settings();
     print_settings(inventory);
+    for (const std::string& variable : sio::internal::unknown_variables()) {
+      std::fprintf(stderr, "sio_info: %s is no setting\n", variable.c_str());
+    }
     return 0;
   }
   const Inventory inventory = take_inventory(options.address);
