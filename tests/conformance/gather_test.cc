@@ -515,7 +515,9 @@ TEST_F(WireMore, LeavesThoughItsThreadSpins) {
       pair.near.send("alone", MSG_MORE);
       spinner = std::thread([&] { EXPECT_EQ(pair.near.receive().view(), "enough"); });
     };
-    const Clock::duration time = time_to_leave(pair.far, send, [] {});
+    // Else this thread would spin as well, on the same processor perhaps.
+    const auto meanwhile = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
+    const Clock::duration time = time_to_leave(pair.far, send, meanwhile);
     pair.far.send("enough");
     spinner.join();
     return time;
