@@ -109,8 +109,10 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * area and the same `size` have one receive memory of that size together, for all
  * slots and large messages; the first takes it, and the last to go gives it back. Of
  * its slots each connection needs 6 at least; it gets more while it uses them and
- * others leave them free, up to 256 and half of all. So SIO_RECV_SLOTS says for how
- * many connections there is room. What a listener accepts shares, in the channel that
+ * others leave them free, up to 256 and half of all. When they are wanted for others
+ * it is asked to give back what it does not use, which the peer's library does in a
+ * call or while the program waits in one. So SIO_RECV_SLOTS says for how many
+ * connections there is room. What a listener accepts shares, in the channel that
  * it comes into. When there is no room for another, connecting fails with ENOBUFS,
  * and so does sio_accept, after which the connection goes on waiting. Messages that
  * the program holds are missing to all; large ones are served in turn, but who finds

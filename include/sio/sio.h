@@ -121,7 +121,7 @@ struct sio_info {
 	uint64_t bytes_received;
 	uint64_t sends_posted;   /* SENDs with messages; fewer than messages_sent when these were gathered */
 	uint64_t trains_posted;  /* of these: those that carried more than one message */
-	uint64_t credit_frames;  /* SENDs that only returned credits */
+	uint64_t credit_frames;  /* SENDs about credits alone */
 	uint64_t receives_posted;
 	uint64_t credit_stalls;  /* times that sio_send found no room */
 	uint64_t keepalives;

@@ -243,6 +243,20 @@ void Channel::device_joins(int fd) noexcept {
   if (care_rests_ && !care_by_leader_) cared_for(Care::kNone);
 }
 
+bool Channel::look_at_extension_at(TimePoint when) noexcept {
+  const auto look = [this, generation = generation_] {
+    const ChannelGuard guard(this);
+    if (generation == this->generation() && extension_ != nullptr) extension_->look();
+  };
+  try {
+    ControlThread::instance().at(when, look);
+    return true;
+  } catch (const std::exception& error) {
+    LOG_ERROR("a later look at receive memory: %s", error.what());
+    return false;
+  }
+}
+
 OwnFd Channel::close_and_keep_descriptor() noexcept {
   stir();
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, kick_.get(), nullptr);

@@ -48,7 +48,7 @@ namespace sio::internal {
 class ChannelExtension {
  public:
   virtual ~ChannelExtension() = default;
-  // What Channel::look_at_extension_later() is for. The lock is held.
+  // What Channel::look_at_extension_later() and _at() are for. The lock is held.
   virtual void look() noexcept = 0;
 };
 
@@ -160,6 +160,8 @@ class alignas(64) Channel : private Deferred {
   // Has them look when this thread holds no lock, perhaps that of another channel.
   void look_at_requests_later() noexcept { note(); }
   void look_at_extension_later() noexcept { note(); }
+  // The same at that time, in the control thread. False: there is no memory for it, as was logged.
+  bool look_at_extension_at(TimePoint when) noexcept;
   // The channel wakes when `fd` is readable, and has them look. Throws.
   void watch_requests(int fd);
   // Who gets them destroys them without the lock.

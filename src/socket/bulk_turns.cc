@@ -2,12 +2,7 @@
 #include "socket/bulk_turns.h"
 
 #include <algorithm>
-#include <exception>
 #include <iterator>
-
-#include "base/log.h"
-#include "control/control_thread.h"
-#include "event/channel_guard.h"
 
 namespace sio::internal {
 namespace {
@@ -75,18 +70,7 @@ void BulkTurns::serve_others(const Turn& first) noexcept {
 void BulkTurns::wake_others_later() noexcept {
   if (waiting_.size() < 2 || open_) return;
   if (wakes_ > Clock::now() && wakes_ <= ends_) return;  // soon enough
-  const auto look = [channel = &channel_, generation = channel_.generation()] {
-    const ChannelGuard guard(channel);
-    if (channel->generation() == generation && channel->extension() != nullptr) {
-      channel->extension()->look();
-    }
-  };
-  try {
-    ControlThread::instance().at(ends_, look);
-    wakes_ = ends_;
-  } catch (const std::exception& error) {
-    LOG_ERROR("waiting for receive memory: %s", error.what());
-  }
+  if (channel_.look_at_extension_at(ends_)) wakes_ = ends_;
 }
 
 }  // namespace sio::internal

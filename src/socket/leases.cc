@@ -4,7 +4,7 @@
 namespace sio::internal {
 
 bool Leases::open(Lease& lease) noexcept {
-  if (free() < kLeast + wire::kControlSlots) return false;
+  if (!has_room()) return false;
   change(lease, [&] {
     lease.open = true;
     lease.out = kLeast;
@@ -40,6 +40,13 @@ void Leases::arrived(Lease& lease) noexcept {
 
 void Leases::returned(Lease& lease) noexcept {
   change(lease, [&] { --lease.held; });
+}
+
+// It has shown that it does without.
+void Leases::refunded(Lease& lease, uint32_t n) noexcept {
+  change(lease, [&] { lease.out -= n; });
+  lease.wanted = kLeast;
+  lease.calm = 0;
 }
 
 // The least is set apart for it already; what is beyond comes from what is free but for the least

@@ -15,7 +15,9 @@
 //    more before it has used what it has.
 //    The exception: one whose peer has none left gets kLeast again while a newcomer's least
 //    and more is free.
-// 4. What a connection wants is twice what it has when its peer runs dry. It halves when the peer
+// 4. What others have and do not use is asked back when one that waits, or a newcomer, finds
+//    nothing (shared_receives.h); what it refunds is free.
+// 5. What a connection wants is twice what it has when its peer runs dry. It halves when the peer
 //    has used that many, and never more than a quarter of them was gone.
 #pragma once
 
@@ -49,8 +51,9 @@ class Leases {
 
   uint32_t most() const noexcept { return most_; }
   uint32_t free() const noexcept { return slots_ - leased_; }
+  bool has_room() const noexcept { return free() >= kLeast + wire::kControlSlots; }
 
-  // A connection comes, with kLeast credits. False: there is no room for it.
+  // A connection comes, with kLeast credits. False: there is no room for it (has_room()).
   bool open(Lease& lease) noexcept;
   // It has ended: its peer's credits are nobody's.
   void close(Lease& lease) noexcept;
@@ -61,6 +64,9 @@ class Leases {
   void arrived(Lease& lease) noexcept;
   // A slot came back.
   void returned(Lease& lease) noexcept;
+
+  // Its peer has given back `n` of its credits, which it had.
+  void refunded(Lease& lease, uint32_t n) noexcept;
 
   // Credits that it may be given now. grant() gives them, `most` at most.
   uint32_t grantable(const Lease& lease) const noexcept;

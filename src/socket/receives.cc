@@ -49,21 +49,19 @@ bool OwnReceives::has_returned(bool force) noexcept {
   return slots || !control_slots_.empty();
 }
 
-int OwnReceives::post_returned(bool force, uint32_t& data_credits,
-                               uint32_t& control_credits) noexcept {
-  data_credits = control_credits = 0;
+int OwnReceives::post_returned(bool force, Due& due) noexcept {
   const auto control = static_cast<uint32_t>(control_slots_.size());
   if (control > 0) {
     const uint32_t n = std::min(control, ReceiveChain::kMost);
     if (const int error = post(control_slots_.data(), n)) return error;
-    control_credits = n;
+    due.control = n;
     control_slots_.erase(control_slots_.begin(), control_slots_.begin() + n);
   }
   if (region_.returned() < least(force)) return 0;
   uint32_t slots[ReceiveChain::kMost];
   while (const int n = region_.collect(slots, ReceiveChain::kMost)) {
     if (const int error = post(slots, static_cast<uint32_t>(n))) return error;
-    data_credits += static_cast<uint32_t>(n);
+    due.data += static_cast<uint32_t>(n);
   }
   return 0;
 }

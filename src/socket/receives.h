@@ -52,13 +52,20 @@ class Receives {
   // Nothing is to be flushed any more.
   bool drained() const noexcept { return posted_ == 0; }
 
-  // Posts again what came back, if it is a batch (force: whatever there is). The credits to give.
-  // 0 or -errno.
-  virtual int post_returned(bool force, uint32_t& data_credits,
-                            uint32_t& control_credits) noexcept = 0;
+  // What is to be told to the peer.
+  struct Due {
+    uint32_t data = 0;  // credits
+    uint32_t control = 0;
+    bool recall = false;
+  };
+  // Posts again what came back, if it is a batch (force: whatever there is). 0 or -errno.
+  virtual int post_returned(bool force, Due& due) noexcept = 0;
   // Whether post_returned() would do anything. If not, and the peer has no credit left, somebody
   // will ask again as soon as it would: such a peer brings no completion that makes us ask.
   virtual bool has_returned(bool force) noexcept = 0;
+
+  // The peer gives back credits for data. False: nobody has asked it, or it has not so many.
+  virtual bool refunded(uint32_t) noexcept { return false; }
 
  protected:
   // Throws ENOMEM.
@@ -120,8 +127,7 @@ class OwnReceives final : public Receives {
   int begin() noexcept override;
   void give_back(uint32_t slot) noexcept override { control_slots_.push_back(slot); }
   void discard(uint32_t) noexcept override {}
-  int post_returned(bool force, uint32_t& data_credits,
-                    uint32_t& control_credits) noexcept override;
+  int post_returned(bool force, Due& due) noexcept override;
   bool has_returned(bool force) noexcept override;
 
  private:

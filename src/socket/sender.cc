@@ -301,8 +301,9 @@ void Sender::post_train() noexcept {
 // ------------------------------------------------------------------------------- the queue
 
 bool Sender::may_hear_at_rest(uint32_t imm_data) noexcept {
-  const bool rests = !holding() && !lane_due_ && owed_grants_ == 0 &&
-                     owed_control_ < kControlSlots / 2 && owed_data_ + 1 < link_.peer_credits;
+  const bool rests = !holding() && !lane_due_ && !recall_due_ && !refund_due_ &&
+                     owed_grants_ == 0 && owed_control_ < kControlSlots / 2 &&
+                     owed_data_ + 1 < link_.peer_credits;
   uint32_t data;
   uint32_t control;
   if (!rests || !wire::decode_message(imm_data, data, control) || !add_credits(data, control)) {
@@ -324,6 +325,7 @@ void Sender::pump(bool force) noexcept {
     post_control(Kind::kEnd, true);
   }
   if (lane_due_ && credits_ > 2 && can_post_control()) post_lane();
+  if (recall_due_ || refund_due_) post_recalls();
   const bool grants_due =
       owed_grants_ > 0 && !lane_due_ && credits_ > 2 && (force || !grants_can_wait());
   const uint32_t for_the_end = end_sent_ ? 0 : 1;
@@ -353,7 +355,8 @@ bool Sender::credits_due() const noexcept {
 
 // The immediate data of a frame, with all that is owed to the peer. Grants come after the lane.
 uint32_t Sender::take_owed(Kind kind) noexcept {
-  const uint32_t data = std::exchange(owed_data_, 0);
+  const uint32_t refund = std::exchange(refund_, 0);
+  const uint32_t data = kind == Kind::kRefund ? 0 : std::exchange(owed_data_, 0);
   const uint32_t control = std::min(owed_control_, wire::kMaxControl);
   const uint32_t grants = lane_due_ ? 0 : std::min(owed_grants_, wire::kMaxGrants);
   owed_control_ -= control;
@@ -362,13 +365,32 @@ uint32_t Sender::take_owed(Kind kind) noexcept {
   rest_left_ += rest_left_ > 0 ? 2 * data : 0;  // as may_hear_at_rest() counts
   link_.credits_given += data + control;
   return wire::encode_immediate({kind, static_cast<uint16_t>(data), static_cast<uint16_t>(grants),
-                                 static_cast<uint16_t>(control)});
+                                 static_cast<uint16_t>(control), static_cast<uint16_t>(refund)});
 }
 
 void Sender::post_lane() noexcept {
   const bool inlined = link_.queue_pair->max_inline() >= lane_address_.length;
   post_frame(Kind::kLane, &lane_address_, 1, inlined, {});
   lane_due_ = false;
+}
+
+// What is kept is enough for the next message, which asks for more. As for a lane frame two are
+// left, after what is refunded.
+void Sender::post_recalls() noexcept {
+  if (recall_due_ && credits_ > 2 && can_post_control()) {
+    recall_due_ = false;
+    ++link_.info.credit_frames;
+    post_control(Kind::kRecall, false);
+  }
+  const uint32_t refund = data_credits_ - std::min(data_credits_, wire::kMinSlots);
+  if (refund_due_ && credits_ > 2 + refund && can_post_control()) {
+    refund_due_ = false;
+    refund_ = refund;
+    data_credits_ -= refund;
+    credits_ -= refund;
+    ++link_.info.credit_frames;
+    post_control(Kind::kRefund, false);
+  }
 }
 
 void Sender::post_control(Kind kind, bool awaited) noexcept {

@@ -48,6 +48,7 @@ class alignas(64) Sender {
     uint32_t quota;         // SENDs in flight at most
     uint32_t window;        // SENDs; invariant 3
     uint32_t copy_max;      // bytes; set_copy_max()
+    bool recalls;           // credits may be recalled, as both ends have said
   };
 
   Sender(Link& link, Outcomes& outcomes) noexcept : link_(link), outcomes_(outcomes) {}
@@ -149,6 +150,19 @@ class alignas(64) Sender {
     owed_control_ += control;
     plain_left_ = 0;
     rest_left_ = control == 0 && rest_left_ > data ? rest_left_ - data : 0;
+  }
+  // Asks the peer for credits that it does not use. It answers with a refund.
+  void owe_recall() noexcept {
+    if (!limits_.recalls) return;
+    recall_due_ = true;
+    stir();
+  }
+  // It asks us. False: it may not.
+  bool recalled() noexcept {
+    if (!limits_.recalls) return false;
+    refund_due_ = true;
+    stir();
+    return true;
   }
   // False: more than were used; the peer is lying.
   bool add_credits(uint32_t data, uint32_t control) noexcept;
@@ -263,6 +277,7 @@ class alignas(64) Sender {
   void post_control(wire::Kind kind, bool awaited) noexcept;
   // awaited: somebody waits for its completion.
   void post(ibv_send_wr& wr, Posted posted, bool awaited) noexcept;
+  void post_recalls() noexcept;
   uint32_t take_owed(wire::Kind kind) noexcept;
   bool credits_due() const noexcept;
   bool announcements_can_wait() const noexcept;
@@ -324,6 +339,9 @@ class alignas(64) Sender {
   const BulkSender* bulk_sender_ = nullptr;  // of the lane, if there is one
   const BulkReceiver* bulk_receiver_ = nullptr;
   bool lane_due_ = false;
+  bool recall_due_ = false;
+  bool refund_due_ = false;
+  uint32_t refund_ = 0;  // in the frame that is being posted
   ibv_sge lane_address_{};
 
   uint32_t plain_unsignalled_ = 0;  // plain ones in a row without a signal, at most

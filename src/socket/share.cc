@@ -54,8 +54,7 @@ void SharedReceives::Share::give_back(uint32_t slot) noexcept {
 // included; and for data one of those for data. Else it had none.
 bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcept {
   const bool data = carries_data(wc);
-  const uint32_t given = credits_.first + wire::kControlSlots + link_.credits_given;
-  if (frames_ == given || (data && out == 0)) return false;
+  if (unused() == 0 || (data && out == 0)) return false;
   ++frames_;
   if (!data) return true;
   of_->leases_.arrived(*this);
@@ -76,25 +75,35 @@ void SharedReceives::Share::complete(wire::Work kind, uint32_t index, const ibv_
 }
 
 bool SharedReceives::Share::has_returned(bool) noexcept {
-  return control_ > 0 || region_.returned() > 0 || !of_->unposted_.empty() ||
+  return control_ > 0 || region_.returned() > 0 || !of_->unposted_.empty() || recall_due_ ||
          of_->leases_.grantable(*this) > 0;
 }
 
-int SharedReceives::Share::post_returned(bool, uint32_t& data_credits,
-                                         uint32_t& control_credits) noexcept {
-  data_credits = control_credits = 0;
+int SharedReceives::Share::post_returned(bool, Due& due) noexcept {
   if (const int error = of_->repost()) return error;
-  control_credits = std::exchange(control_, 0);
+  due.control = std::exchange(control_, 0);
+  due.recall = std::exchange(recall_due_, false);
   // Without memory for more what there is must do. It is enough for a peer that has run dry when
   // all slots have come back, and if they have not the next one that does brings us here again.
   filled_.reserve(used() + of_->leases_.grantable(*this));
   const uint32_t room = filled_.capacity() - std::min(filled_.capacity(), used());
-  data_credits = of_->leases_.grant(*this, room);
+  due.data = of_->leases_.grant(*this, room);
   // Where there is no memory to note more, another look would find the same.
-  const bool lacks_room = data_credits == 0 && of_->leases_.grantable(*this) > 0;
+  const bool lacks_room = due.data == 0 && of_->leases_.grantable(*this) > 0;
   if (!lacks_room && of_->leases_.starved(*this)) of_->attend(*this);
   of_->serve();
   return 0;
+}
+
+// Those that the peer was told of, and was not seen to use, it may have. So as many fewer frames
+// may come.
+bool SharedReceives::Share::refunded(uint32_t n) noexcept {
+  if (!std::exchange(recalled_, false) || n > std::min(link_.peer_credits, unused())) return false;
+  link_.peer_credits -= n;
+  link_.credits_given -= n;
+  of_->leases_.refunded(*this, n);
+  note(&of_->channel_);  // for those that wait
+  return true;
 }
 
 }  // namespace sio::internal

@@ -9,6 +9,12 @@
 #include "socket/share.h"
 
 namespace sio::internal {
+namespace {
+
+// Longer than a peer that is at work pauses, and no time to one that waits for a connection.
+constexpr milliseconds kRecallEvery{5};
+
+}  // namespace
 
 SharedReceives::SharedReceives(Channel& channel, const Geometry& geometry)
     : channel_(channel),
@@ -87,7 +93,9 @@ CompletionHub::Seat SharedReceives::join(uint32_t entries, CompletionHandler* ha
 
 std::unique_ptr<Receives> SharedReceives::share(Link& link, CompletionHandler& socket) {
   auto made = std::make_unique<Share>(*this, link, socket);
-  if (!leases_.open(*made)) throw_errno(ENOBUFS, "a share of receive memory");
+  const bool opened = leases_.open(*made);
+  if (!leases_.has_room()) recall_later();  // for this one, or the next
+  if (!opened) throw_errno(ENOBUFS, "a share of receive memory");
   return made;
 }
 
@@ -106,6 +114,7 @@ void SharedReceives::settle() noexcept {
 
 void SharedReceives::look() noexcept {
   settle();
+  if (recalls_ != kNever && Clock::now() >= recalls_) recall();
   turns_.serve();
 }
 
@@ -152,7 +161,7 @@ void SharedReceives::serve() noexcept {
     for (size_t n = waiting_.size(); n > 0 && !waiting_.empty(); --n) {
       auto& first = static_cast<Share&>(waiting_.front());
       waiting_.pop_front();
-      if (leases_.grantable(first) > 0) {
+      if (leases_.grantable(first) > 0 || first.recall_due()) {
         first.socket().settle();  // takes them, and tells the peer
       } else if (leases_.starved(first)) {
         waiting_.push_back(first);
@@ -160,6 +169,31 @@ void SharedReceives::serve() noexcept {
     }
   }
   serving_ = false;
+  if (!waiting_.empty()) recall_later();
+}
+
+void SharedReceives::recall_later() noexcept {
+  if (recalls_ != kNever) return;
+  const TimePoint when = Clock::now() + kRecallEvery;
+  if (channel_.look_at_extension_at(when)) recalls_ = when;
+}
+
+// Who is not idle yet may be so next time. After that there is nothing to ask for until something
+// comes back, and then serve() is called.
+void SharedReceives::recall() noexcept {
+  recalls_ = kNever;
+  if (waiting_.empty() && leases_.has_room()) return;
+  bool more = false;
+  for (auto& [number, share] : members_) {
+    const bool idle = share->was_idle();
+    if (!share->is_rich()) continue;
+    more |= !idle;
+    if (!idle) continue;
+    share->recall();
+    attend(*share);
+  }
+  serve();
+  if (more) recall_later();
 }
 
 }  // namespace sio::internal

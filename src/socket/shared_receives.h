@@ -10,7 +10,12 @@
 //    queue pair that has gone is nobody's: the slot goes back.
 // 3. Who may use how many, leases.h says. A frame that a peer had no credit for ends its
 //    connection.
-// 4. Nothing is flushed with a queue pair: draining a connection does not wait for receives. One
+// 4. While somebody waits for credits and finds none, or a newcomer would find no room, idle peers
+// are
+//    asked every few milliseconds to give back what they do not need for their next message: those
+//    of which nothing has come since the last such time. One that does not answer is not asked
+//    again.
+// 5. Nothing is flushed with a queue pair: draining a connection does not wait for receives. One
 //    that ends within a message may even keep the receive (rxe of Linux 6.12 says no more of it),
 //    and nobody can tell which that was. So the shared receive queue goes with the last connection,
 //    and the next one gets another, to which all slots are posted that the program does not hold.
@@ -87,6 +92,8 @@ class SharedReceives final : public CompletionHandler,
   void give_back(uint32_t slot) noexcept;
   void attend(Share& share) noexcept;
   void serve() noexcept;
+  void recall_later() noexcept;
+  void recall() noexcept;
   static void note(void* channel) noexcept {
     static_cast<Channel*>(channel)->look_at_extension_later();
   }
@@ -104,6 +111,7 @@ class SharedReceives final : public CompletionHandler,
   boost::intrusive::list<Waiting> waiting_;       // may be given credits when there are any
   bool serving_ = false;
   bool serve_again_ = false;
+  TimePoint recalls_ = kNever;  // when idle peers are asked
 
   provider::Device* device_ = nullptr;
   std::vector<CompletionHub::Seat> seats_;  // one in each completion queue that is used

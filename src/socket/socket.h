@@ -353,6 +353,7 @@ class alignas(64) Socket final : public CompletionHandler,
   void received(uint32_t slot, const ibv_wc& wc) noexcept;
   bool takes_frames_now(uint32_t slot, const ibv_wc& wc) noexcept;
   bool accept_frame(uint32_t slot, const ibv_wc& wc) noexcept;
+  bool accept_control(const wire::Immediate& imm) noexcept;
   void work_failed(const ibv_wc& wc, bool receive) noexcept;
   void note_failure(const ibv_wc& wc) noexcept;
   void completed_bulk(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;

@@ -184,6 +184,7 @@ wire::HelloFault Socket::read_hello(std::span<const std::byte> bytes,
 wire::Hello Socket::our_hello() const noexcept {
   wire::Hello hello;
   hello.type = wire_type();
+  hello.features = phase_ == Phase::kAccepting ? peer_.features & wire::kFeatures : wire::kFeatures;
   hello.slot_size = link_.info.slot_size;
   const Receives::Credits& credits = receiver_->receives().credits();
   hello.slots = credits.first;
@@ -201,6 +202,7 @@ void Socket::open_sender() noexcept {
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   limits.copy_max = options_.copy_max;
+  limits.recalls = (peer_.features & wire::kRecalls) != 0;
   sender_->open(limits);
   peer_address_ = endpoint_->peer_address();
   link_.info.peer_slot_size = peer_.slot_size;

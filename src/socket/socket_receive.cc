@@ -109,13 +109,7 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     const bool lane = ours && imm.kind == wire::Kind::kLane && !is_stream();
     const bool placed = !lane || lane_frame(slot, wc.byte_len);
     receiver_->control(slot);
-    if (lane) return placed;
-    if (!ours || wc.byte_len != 0) return false;
-    if (imm.kind == wire::Kind::kCredit) return true;
-    if (imm.kind != wire::Kind::kEnd) return false;
-    const bool again = rare_.end_received;  // it comes once
-    rare_.end_received = true;
-    return !again;
+    return lane ? placed : ours && wc.byte_len == 0 && accept_control(imm);
   }
   // On a stream bytes need no frame, and nothing is nothing.
   const bool empty = is_stream() && (train || wc.byte_len == 0);
@@ -132,6 +126,25 @@ bool Socket::accept_frame(uint32_t slot, const ibv_wc& wc) noexcept {
     receiver_->message(slot, wc.byte_len);
   }
   return true;
+}
+
+// The same of a frame without payload.
+bool Socket::accept_control(const wire::Immediate& imm) noexcept {
+  switch (imm.kind) {
+    case wire::Kind::kCredit:
+      return true;
+    case wire::Kind::kEnd: {
+      const bool again = rare_.end_received;  // it comes once
+      rare_.end_received = true;
+      return !again;
+    }
+    case wire::Kind::kRecall:
+      return sender_->recalled();
+    case wire::Kind::kRefund:
+      return receiver_->receives().refunded(imm.refund);
+    default:
+      return false;
+  }
 }
 
 // A lone message at rest, as most are where latency counts: there is room for its event, and
@@ -232,12 +245,12 @@ void Socket::repost(bool force) noexcept {
   if (phase_ == Phase::kEnding || phase_ == Phase::kEnded ||
       !receiver_->receives().has_returned(force))
     return;
-  uint32_t data;
-  uint32_t control;
-  if (const int error = receiver_->receives().post_returned(force, data, control)) {
+  Receives::Due due;
+  if (const int error = receiver_->receives().post_returned(force, due)) {
     return begin_ending(-error, true);
   }
-  sender_->owe_credits(data, control);
+  sender_->owe_credits(due.data, due.control);
+  if (due.recall) sender_->owe_recall();
 }
 
 void Socket::run() noexcept {

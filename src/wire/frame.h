@@ -6,7 +6,8 @@
 // Every SEND has 32 bits of immediate data, most significant first:
 //
 //   31..28 kind   27..16 grants   15..13 control   12..0 credits
-//   credits: receives that the sender of this frame posted anew, for data
+//   credits: receives that the sender of this frame posted anew, for data; in a kRefund instead
+//            credits for data that it gives back
 //   control: the same, that control frames had used up
 //   grants: announced messages, in their order, that it has posted receives for on the bulk lane
 //
@@ -25,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace sio::internal::wire {
 
@@ -34,6 +36,8 @@ enum class Kind : uint8_t {
   kCredit = 3,   // no payload: returns credits
   kEnd = 4,      // no payload: the sender of this frame sends no further messages
   kLane = 5,     // where the sender's end of the bulk lane is
+  kRecall = 6,   // no payload: asks for credits back that are not used
+  kRefund = 7,   // no payload: gives them back
 };
 
 struct Immediate {
@@ -41,6 +45,7 @@ struct Immediate {
   uint16_t credits;
   uint16_t grants = 0;
   uint16_t control = 0;
+  uint16_t refund = 0;  // of a kRefund, which has no credits
 };
 
 inline constexpr uint32_t kMaxCredits = 0x1fff;
@@ -50,19 +55,20 @@ inline constexpr uint32_t kMaxGrants = 0xfff;
 // In the byte order of ibv_send_wr.imm_data and ibv_wc.imm_data.
 inline uint32_t encode_immediate(Immediate imm) noexcept {
   return htonl(static_cast<uint32_t>(imm.kind) << 28 | uint32_t{imm.grants} << 16 |
-               uint32_t{imm.control} << 13 | imm.credits);
+               uint32_t{imm.control} << 13 | imm.credits | imm.refund);
 }
 
 // False: not a frame of this version.
 inline bool decode_immediate(uint32_t imm_data, Immediate& imm) noexcept {
   const uint32_t bits = ntohl(imm_data);
   const uint32_t kind = bits >> 28;
-  if (kind < static_cast<uint32_t>(Kind::kMessage) || kind > static_cast<uint32_t>(Kind::kLane)) {
+  if (kind < static_cast<uint32_t>(Kind::kMessage) || kind > static_cast<uint32_t>(Kind::kRefund)) {
     return false;
   }
   imm = {static_cast<Kind>(kind), static_cast<uint16_t>(bits & kMaxCredits),
          static_cast<uint16_t>(bits >> 16 & kMaxGrants),
          static_cast<uint16_t>(bits >> 13 & kMaxControl)};
+  if (imm.kind == Kind::kRefund) std::swap(imm.credits, imm.refund);
   return true;
 }
 

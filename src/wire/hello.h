@@ -22,6 +22,10 @@ inline constexpr uint32_t kSlotAlign = 64;
 inline constexpr uint32_t kMinSlots = 2;
 inline constexpr uint32_t kMaxSlots = 4096;  // with those that may come later
 
+// Of Hello::features.
+inline constexpr uint32_t kRecalls = 1;  // either may recall credits (frame.h)
+inline constexpr uint32_t kFeatures = kRecalls;
+
 enum class SocketType : uint16_t { kSeqpacket = 1, kStream = 2 };
 
 // offset 0 magic:4, 4 version:2, 6 type:2, 8 features:4, 12 slot_size:4, 16 slots:4,
@@ -29,7 +33,7 @@ enum class SocketType : uint16_t { kSeqpacket = 1, kStream = 2 };
 struct Hello {
   uint16_t version = kVersion;
   SocketType type = SocketType::kSeqpacket;
-  uint32_t features = 0;   // bits offered in the request, agreed in the reply; none yet
+  uint32_t features = 0;   // bits offered in the request, agreed in the reply
   uint32_t slot_size = 0;  // bytes of payload that one of my receives takes
   uint32_t slots = 0;      // receives that I have posted for data: your first credits
   uint32_t control_slots = kControlSlots;  // and besides these for control frames

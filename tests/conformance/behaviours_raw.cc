@@ -31,6 +31,7 @@ using Frame = RawEnd::Frame;
 
 Bytes good_greeting() {
   wire::Hello hello;
+  hello.features = wire::kFeatures;
   hello.slot_size = 8192;
   hello.slots = 64;
   hello.max_message = 8192;
@@ -49,6 +50,7 @@ constexpr Flaw kFlaws[] = {
     {"version-0", 4, 0},
     {"type", 6, 2},
     {"features", 8, 0xffffffff},
+    {"features-none", 8, 0},
     {"slot-size-0", 12, 0},
     {"slot-size-small", 12, 192},
     {"slot-size-odd", 12, 8200},
@@ -143,7 +145,7 @@ const std::vector<Garbage>& all_garbage() {
   constexpr Record kGood{8, 0, 8};
   static const std::vector<Garbage> table = {
       {"kind-0", [] { return std::vector{of_immediate(0)}; }},
-      {"kind-6", [] { return std::vector{of_immediate(0x60000000)}; }},
+      {"kind-8", [] { return std::vector{of_immediate_alone(0x80000000)}; }},
       {"kind-15", [] { return std::vector{of_immediate(0xf0000000)}; }},
       {"grant-1", [] { return std::vector{of_immediate(0x10010000)}; }},
       {"grants-with-a-lane",
@@ -188,6 +190,8 @@ const std::vector<Garbage>& all_garbage() {
       {"credits-many", [] { return std::vector{message(8, 0xffff)}; }},
       {"credit-payload", [] { return std::vector{control(Kind::kCredit, 8)}; }},
       {"end-payload", [] { return std::vector{control(Kind::kEnd, 8)}; }},
+      {"recall-payload", [] { return std::vector{control(Kind::kRecall, 8)}; }},
+      {"refund-unasked", [] { return std::vector{control(Kind::kRefund)}; }},
       {"end-twice",
        [] {
          return std::vector{control(Kind::kEnd), control(Kind::kEnd)};
@@ -252,6 +256,8 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "empty-message") return {message(0)};
   if (name == "good-train") return {train({{8, 0, 8}})};
   if (name == "good-lane") return {lane()};
+  // Fine where the greetings agree to it.
+  if (name == "recall") return {control(wire::Kind::kRecall)};
   // What is announced never comes.
   if (name == "cut-short") {
     return {lane(), message(3), train({{50'000, 1, 0}}), control(wire::Kind::kEnd)};

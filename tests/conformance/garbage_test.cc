@@ -225,6 +225,29 @@ TEST_F(WireGarbage, OfWhoAcceptsEndsItsOwnConnectionWithEproto) {
   }
 }
 
+TEST_F(WireGarbage, IsARecallToWhichTheGreetingsDidNotAgree) {
+  Socket listener = Socket::make();
+  listener.bind(Address::self()).listen();
+  for (const std::string greeting : {"good", "features-none"}) {
+    SCOPED_TRACE(greeting);
+    Peer peer("raw-dial send=recall ms=300 greeting=" + greeting + to(listener));
+    const int fd = sio_accept_ec(listener.get(), nullptr, nullptr, 0, channel_.get(), nullptr);
+    const Socket socket(must(fd, "sio_accept_ec"));
+    peer.expect("established");
+    peer.expect("sent");
+    if (greeting == "good") {
+      EXPECT_TRUE(eventually([&] {
+        channel_.try_next(milliseconds(0));
+        return socket.info().credit_frames == 1;
+      })) << "the answer";
+      peer.expect("stands 1");
+      EXPECT_EQ(socket.info().credits, 2u) << "what is left for the next message";
+    } else {
+      expect_failure(socket, EPROTO);
+    }
+  }
+}
+
 TEST_F(WireGarbage, FailsWhoeverIsBlockedWithEproto) {
   Peer peer("raw-serve send=kind-0");
   Socket socket = Socket::make();

@@ -407,6 +407,39 @@ class Shared : public DeviceTest {
     return pair;
   }
 
+  // As join(), while both ends go on.
+  void join_when_there_is_room(Socket& listener, Pair& pair) {
+    pair.near = dial(listener);
+    const auto accepts = [&] {
+      near_.try_next(milliseconds(0));
+      far_.try_next(milliseconds(0));
+      try {
+        return bool(pair.far = listener.try_accept());
+      } catch (const std::system_error& error) {
+        EXPECT_EQ(error.code().value(), ENOBUFS);
+        return false;
+      }
+    };
+    if (!eventually(accepts)) fail("no room for another");
+    near_.skip_to(EC_CONNECT);
+  }
+
+  // So many are sent and taken, by ends of which one has to tell the other how it goes on.
+  void send_many(Socket& near, int count) {
+    int sent = 0;
+    int taken = 0;
+    EXPECT_TRUE(eventually([&] {
+      while (sent < count && near.try_send("x", 1, MSG_DONTWAIT) == 0) ++sent;
+      near_.try_next(milliseconds(0));
+      while (const auto event = far_.try_next(milliseconds(0))) {
+        taken += event->kind == EC_RECV;
+        if (event->kind == EC_RECV) Message done(*event);
+      }
+      return taken == count;
+    })) << taken
+        << " of " << sent << " sent";
+  }
+
   Channel near_;
   Channel far_;
 };
@@ -491,6 +524,75 @@ TEST_F(Shared, AcceptingBeyondTheMemoryFailsAndTheConnectionGoesOnWaiting) {
   EXPECT_EQ(near_.skip_to(EC_CONNECT).error, 0);
   third.send("hello");
   EXPECT_EQ(Message(far_.skip_to(EC_RECV)).view(), "hello");
+}
+
+// However much each of those before it was given when it had much to send.
+TEST_F(Shared, WhatIdleConnectionsHaveBeenGivenComesBackToANewcomer) {
+  constexpr size_t kAll = 10;
+  const Area area(receive_bytes(kAll * kLeast - 4));
+  Socket listener = make_listener(area, kAll * kLeast - 4, &far_, EC_DELIVER);
+  std::vector<Pair> pairs(kAll);
+  uint32_t most = 0;
+  for (Pair& pair : pairs) {
+    join_when_there_is_room(listener, pair);
+    send_many(pair.near, 200);
+    eventually([&] {
+      near_.try_next(milliseconds(0));
+      return pair.near.info().credits > 1;
+    });
+    most = std::max(most, pair.near.info().credits);
+  }
+  EXPECT_GT(most, 5u) << "there was no need";
+  for (Pair& pair : pairs) send_many(pair.near, 200);  // and each can go on
+}
+
+// Before it asks: nobody is refused.
+TEST_F(Shared, RoomIsMadeForTheNextNewcomer) {
+  constexpr int kSlots = 28;
+  const Area area(receive_bytes(kSlots));
+  Socket listener = make_listener(area, kSlots, &far_, EC_DELIVER);
+  Pair pair = join(listener);
+  Socket& first = pair.near;
+  const auto comes_to_have = [&](auto credits, milliseconds limit) {
+    return eventually(
+        [&] {
+          near_.try_next(milliseconds(0));
+          far_.try_next(milliseconds(0));
+          return credits(first.info().credits);
+        },
+        limit);
+  };
+  send_many(first, 200);
+  ASSERT_TRUE(comes_to_have([](uint32_t n) { return n > 5; }, kSoon)) << first.info().credits;
+  std::vector<Pair> others;  // fill what it has left
+  while (!comes_to_have([](uint32_t n) { return n == 2; }, milliseconds(300))) {
+    ASSERT_LT(others.size(), (kSlots + 4) / kLeast) << "it keeps " << first.info().credits;
+    others.push_back(join(listener));
+  }
+  join(listener);
+}
+
+// Others have it, and do nothing with it.
+TEST_F(Shared, WhoseMessagesTheProgramHoldsIsGivenWhatIdleConnectionsHave) {
+  constexpr uint32_t kSlots = 60;
+  const Area area(receive_bytes(kSlots));
+  Socket listener = make_listener(area, kSlots, &far_, EC_DELIVER);
+  Pair busy = join(listener);
+  std::vector<Pair> idle(4);
+  for (Pair& pair : idle) pair = join(listener);
+  for (Pair& pair : idle) send_many(pair.near, 200);
+  std::vector<Message> held;
+  // All but the least of each, and of a newcomer.
+  const size_t most = kSlots + 4 - 6 * kLeast;
+  EXPECT_TRUE(eventually([&] {
+    busy.near.try_send("x", 1, MSG_DONTWAIT);
+    near_.try_next(milliseconds(0));
+    if (const auto event = far_.try_next(milliseconds(0))) held.emplace_back(*event);
+    return held.size() >= most;
+  })) << held.size()
+      << " of " << most;
+  held.clear();
+  for (Pair& pair : idle) send_many(pair.near, 200);
 }
 
 TEST_F(Shared, ConnectingBeyondTheMemoryFails) {

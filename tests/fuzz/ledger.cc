@@ -33,6 +33,7 @@ size_t record_at(const char* at, size_t left, Record& record) {
 void Ledger::we_say(const internal::wire::Hello& hello) {
   peer_data_credits_ += hello.slots;
   peer_credits_ += hello.slots + kControlSlots;
+  we_may_recall_ = (hello.features & internal::wire::kRecalls) != 0;
   bulk_.we_say({hello.slot_size, hello.max_message});
 }
 
@@ -41,6 +42,7 @@ void Ledger::peer_says(const internal::wire::Hello& hello) {
   slot_size_ = hello.slot_size;
   data_credits_ += hello.slots;
   credits_ += hello.slots + kControlSlots;
+  peer_may_recall_ = (hello.features & internal::wire::kRecalls) != 0;
   bulk_.peer_says({hello.slot_size, hello.max_message});
 }
 
@@ -49,9 +51,16 @@ void Ledger::peer_says(const internal::wire::Hello& hello) {
 void Ledger::sent(uint32_t imm_data, const std::string& payload, uint32_t lane_number) {
   const uint32_t bits = ntohl(imm_data);
   const uint32_t kind = bits >> 28;
-  const uint32_t data_credits = bits & 0x1fffu;
+  const uint32_t refund = kind == kRefund ? bits & 0x1fffu : 0;
+  const uint32_t data_credits = kind == kRefund ? 0 : bits & 0x1fffu;
   const uint32_t credits = data_credits + (bits >> 13 & 7);
-  MUST(greeted_ && kind >= kMessage && kind <= kLane);
+  MUST(greeted_ && kind >= kMessage && kind <= kRefund);
+  // What the next message needs is kept.
+  MUST(refund == 0 || data_credits_ - refund >= 2);
+  credits_ -= refund;
+  data_credits_ -= refund;
+  MUST(kind != kRecall || (peer_may_recall_ && !std::exchange(we_recall_, true)));
+  MUST(kind != kRefund || std::exchange(peer_recalls_, false));
   MUST(payload.size() <= slot_size_);
   const bool data = kind == kMessage || kind == kTrain;
   const bool for_credits = kind == kCredit && credits > 0;
@@ -126,12 +135,13 @@ void Ledger::came(bool send_with_imm, uint32_t imm_data, const char* slot, uint3
   // Whether the library takes a message that comes without depends on what it has sent until it
   // sees it.
   if ((kind == kMessage || kind == kTrain) && peer_data_credits_ > 0) --peer_data_credits_;
-  if (!send_with_imm || !may_come(kind, grants, slot, length)) broken_ = true;
+  if (!send_with_imm || !may_come(bits, slot, length)) broken_ = true;
   if (!broken_) bulk_.grants_on_their_way(grants);
 }
 
-bool Ledger::may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t length) {
-  if (broken_ || !bulk_.grants_came(grants)) return false;
+bool Ledger::may_come(uint32_t bits, const char* slot, uint32_t length) {
+  const uint32_t kind = bits >> 28;
+  if (broken_ || !bulk_.grants_came(bits >> 16 & 0xfffu)) return false;
   if (talk_->stream && (kind == kTrain || kind == kLane)) return false;
   switch (kind) {
     case kMessage:
@@ -144,9 +154,21 @@ bool Ledger::may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t
       return length == 0 && !std::exchange(peer_ended_, true);
     case kLane:
       return bulk_.lane_came(slot, length);
+    case kRecall:
+      return length == 0 && we_may_recall_ && peer_may_recall_;
+    case kRefund:
+      return length == 0 && refund_came(bits & 0x1fffu);
     default:
       return false;
   }
+}
+
+// Whether the library takes one of more than it has given depends on that, too.
+bool Ledger::refund_came(uint32_t refund) {
+  if (!std::exchange(we_recall_, false)) return false;
+  peer_data_credits_ -= refund;
+  peer_credits_ -= refund;
+  return true;
 }
 
 bool Ledger::message_came(const char* slot, uint32_t length) {
@@ -179,8 +201,10 @@ bool Ledger::train_came(const char* slot, uint32_t length) {
 
 void Ledger::came_up(uint32_t imm_data) {
   const uint32_t bits = ntohl(imm_data);
-  data_credits_ += bits & 0x1fffu;
-  credits_ += (bits & 0x1fffu) + (bits >> 13 & 7);
+  const uint32_t data_credits = bits >> 28 == kRefund ? 0 : bits & 0x1fffu;
+  peer_recalls_ |= bits >> 28 == kRecall;
+  data_credits_ += data_credits;
+  credits_ += data_credits + (bits >> 13 & 7);
   bulk_.grants_came_up(bits >> 16 & 0xfffu);
 }
 

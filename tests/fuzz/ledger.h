@@ -33,12 +33,21 @@ class Ledger {
   bool peer_may_send() const { return peer_data_credits_ > 0 && peer_credits_ > 0; }
 
  private:
-  enum Kind : uint32_t { kMessage = 1, kTrain = 2, kCredit = 3, kEnd = 4, kLane = 5 };
+  enum Kind : uint32_t {
+    kMessage = 1,
+    kTrain = 2,
+    kCredit = 3,
+    kEnd = 4,
+    kLane = 5,
+    kRecall = 6,
+    kRefund = 7
+  };
 
   void sent_message(const std::string& message);
   void sent_bytes(const std::string& bytes);
   void sent_train(const std::string& payload);
-  bool may_come(uint32_t kind, uint32_t grants, const char* slot, uint32_t length);
+  bool may_come(uint32_t bits, const char* slot, uint32_t length);
+  bool refund_came(uint32_t refund);
   bool message_came(const char* slot, uint32_t length);
   bool train_came(const char* slot, uint32_t length);
 
@@ -50,6 +59,11 @@ class Ledger {
   int64_t peer_credits_ = 0;
   int64_t peer_data_credits_ = 0;
   bool greeted_ = false;
+  // As each has said. A recall that has had no answer; and the same of the peer's.
+  bool we_may_recall_ = false;
+  bool peer_may_recall_ = false;
+  bool we_recall_ = false;
+  bool peer_recalls_ = false;
   bool we_ended_ = false;
   bool peer_ended_ = false;
   bool broken_ = false;  // the peer broke the protocol: nothing of what follows may be delivered

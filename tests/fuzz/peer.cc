@@ -30,6 +30,7 @@ std::string greeting(Hello hello) {
 
 std::string good_greeting(uint32_t slot_size, uint32_t slots) {
   Hello hello;
+  hello.features = internal::wire::kFeatures;
   hello.slot_size = slot_size;
   hello.slots = slots;
   hello.max_message = slot_size;
@@ -137,6 +138,7 @@ void Peer::greet(const std::string& private_data) {
 void Peer::greet_largely() {
   Hello hello;
   const uint32_t how = input_.byte();
+  hello.features = how >> 4 & internal::wire::kFeatures;
   hello.slot_size = 256u << (how & 7);
   hello.slots = 2 + input_.byte();
   hello.max_message = uint64_t{hello.slot_size} << (how >> 4);
@@ -248,6 +250,14 @@ void Peer::train() {
 void Peer::control(uint32_t kind) {
   PuppetWork::Frame frame;
   frame.imm_data = immediate(kind, input_.byte());
+  deliver(frame);
+}
+
+// Perhaps of more than it has.
+void Peer::refund() {
+  PuppetWork::Frame frame;
+  const uint32_t bits = input_.word();
+  frame.imm_data = htonl(7u << 28 | (bits & 0xe000u) | (bits & 63u));
   deliver(frame);
 }
 

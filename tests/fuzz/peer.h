@@ -41,6 +41,7 @@ class Peer {
   void message();
   void train();
   void control(uint32_t kind);
+  void refund();
   void raw_frame();
   void fail_receive(PuppetWork* work);
   void fail_send(PuppetWork* work);

@@ -54,6 +54,22 @@ TEST(LeasesTest, OfAPeerThatHasRunDryGrowAsLongAsAnythingIsFree) {
   EXPECT_GT(lease.held, 10u);
 }
 
+// It begins anew, small, and may be given more as one that has just come.
+TEST(LeasesTest, ThatAreRefundedAreFree) {
+  Leases leases(100);
+  Lease lease;
+  ASSERT_TRUE(leases.open(lease));
+  const uint32_t free = leases.free();
+  for (int i = 0; i < 20; ++i) use_all(leases, lease);
+  ASSERT_GT(lease.out, 10u);
+  leases.refunded(lease, lease.out - Leases::kLeast);
+  EXPECT_EQ(lease.out, Leases::kLeast);
+  EXPECT_EQ(leases.free(), free);
+  EXPECT_EQ(leases.grantable(lease), 0u);
+  for (int i = 0; i < 20; ++i) use_all(leases, lease);
+  EXPECT_GT(lease.out, 10u);
+}
+
 // There was no memory for more.
 TEST(LeasesTest, AreGrantedInPartAndTheRestLater) {
   Leases leases(1000);

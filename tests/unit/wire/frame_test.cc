@@ -55,10 +55,25 @@ TEST(Immediate, HasTheBytesOfTheProtocolPage) {
             (std::vector<unsigned char>{0x20, 0, 0, 0}));
   EXPECT_EQ(bytes_of(encode_immediate({Kind::kCredit, 2, 3, 1})),
             (std::vector<unsigned char>{0x30, 3, 0x20, 2}));
+  EXPECT_EQ(bytes_of(encode_immediate({Kind::kRecall, 0})),
+            (std::vector<unsigned char>{0x60, 0, 0, 0}));
+  EXPECT_EQ(bytes_of(encode_immediate({Kind::kRefund, 0, 0, 1, 61})),
+            (std::vector<unsigned char>{0x70, 0, 0x20, 0x3d}));
+}
+
+TEST(Immediate, OfARefundHasNoCredits) {
+  Immediate imm{};
+  ASSERT_TRUE(decode_immediate(encode_immediate({Kind::kRefund, 0, 5, 2, kMaxCredits}), imm));
+  EXPECT_EQ(imm.kind, Kind::kRefund);
+  EXPECT_EQ(imm.credits, 0u);
+  EXPECT_EQ(imm.refund, kMaxCredits);
+  EXPECT_EQ(imm.grants, 5u);
+  EXPECT_EQ(imm.control, 2u);
 }
 
 TEST(Immediate, ComesBackAsItWas) {
-  for (const Kind kind : {Kind::kMessage, Kind::kTrain, Kind::kCredit, Kind::kEnd, Kind::kLane}) {
+  for (const Kind kind :
+       {Kind::kMessage, Kind::kTrain, Kind::kCredit, Kind::kEnd, Kind::kLane, Kind::kRecall}) {
     for (const uint32_t credits : {0u, 1u, 4096u, kMaxCredits}) {
       for (const uint32_t grants : {0u, 1u, kMaxGrants}) {
         for (const uint32_t control : {0u, 4u, kMaxControl}) {
@@ -84,7 +99,7 @@ TEST(Immediate, ComesBackAsItWas) {
 
 TEST(Immediate, IsRefusedWithAnUnknownKind) {
   Immediate imm{};
-  for (const uint32_t kind : {0u, 6u, 9u, 15u}) {
+  for (const uint32_t kind : {0u, 8u, 9u, 15u}) {
     EXPECT_FALSE(decode_immediate(htonl(kind << 28), imm)) << kind;
   }
 }

@@ -24,10 +24,11 @@ HelloFault fault_of(const Hello& hello) {
 
 // docs/protocol.md, Handshake.
 TEST(Hello, HasTheBytesOfTheProtocolPage) {
-  const unsigned char page[] = {0x73, 0x69, 0x6f, 0, 0, 1, 0,    1,    0, 0, 0, 0,
+  const unsigned char page[] = {0x73, 0x69, 0x6f, 0, 0, 1, 0,    1,    0, 0, 0, 1,
                                 0,    0,    0x20, 0, 0, 0, 0,    0x40, 0, 0, 0, 4,
                                 0,    0,    0,    0, 0, 0, 0x20, 0,    0, 0, 0, 0xc0};
   Hello hello = valid();
+  hello.features = kRecalls;
   hello.more_slots = 192;
   const HelloBytes bytes = encode_hello(hello);
   ASSERT_EQ(sizeof page, bytes.size());
@@ -36,12 +37,14 @@ TEST(Hello, HasTheBytesOfTheProtocolPage) {
 
 TEST(Hello, ComesBackAsItWasAlsoPadded) {
   Hello hello = valid();
+  hello.features = 0x80000001;
   hello.more_slots = 4032;
   const HelloBytes bytes = encode_hello(hello);
   std::vector<std::byte> padded(bytes.begin(), bytes.end());
   padded.resize(56, std::byte{0xee});
   Hello decoded;
   ASSERT_EQ(decode_hello(padded, decoded), HelloFault::kNone);
+  EXPECT_EQ(decoded.features, 0x80000001u);
   EXPECT_EQ(decoded.slot_size, 8192u);
   EXPECT_EQ(decoded.slots, 64u);
   EXPECT_EQ(decoded.more_slots, 4032u);
