@@ -14,7 +14,7 @@ MAGIC = b'sio\0'
 # Opcodes of RC and UD.
 FIRST, MIDDLE, LAST, LAST_IMM, ONLY, ONLY_IMM, WRITE_ONLY, WRITE_ONLY_IMM = 0, 1, 2, 3, 4, 5, 10, 11
 ACKNOWLEDGE, UD_ONLY, UD_ONLY_IMM = 0x11, 0x64, 0x65
-MESSAGE, TRAIN, CREDIT, END, LANE = 1, 2, 3, 4, 5
+MESSAGE, TRAIN, CREDIT, END, LANE, RECALL, REFUND = 1, 2, 3, 4, 5, 6, 7
 REQUEST, REJECT, REPLY, DISCONNECT = 0x10, 0x12, 0x13, 0x15
 
 
@@ -31,8 +31,8 @@ def announcement(length):
     return struct.pack('>II', length, 1)
 
 
-def greeting(kind=1, slot_size=8192, slots=64, largest=1 << 20, more=0, version=1, control=4):
-    return MAGIC + struct.pack('>HHIIIIQI', version, kind, 0, slot_size, slots, control, largest, more)
+def greeting(kind=1, slot_size=8192, slots=64, largest=1 << 20, more=0, version=1, control=4, features=1):
+    return MAGIC + struct.pack('>HHIIIIQI', version, kind, features, slot_size, slots, control, largest, more)
 
 
 def ip_header(source, target, size):

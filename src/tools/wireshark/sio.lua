@@ -24,8 +24,8 @@ sio.prefs.datagrams = Pref.bool("Datagrams", true,
 
 -- --- Fields ------------------------------------------------------------------------------------------------------------
 
-local kinds = { [1] = "message", [2] = "train", [3] = "credit", [4] = "end", [5] = "lane" }
-local MESSAGE, TRAIN, CREDIT, END, LANE = 1, 2, 3, 4, 5
+local kinds = { [1] = "message", [2] = "train", [3] = "credit", [4] = "end", [5] = "lane", [6] = "recall", [7] = "refund" }
+local MESSAGE, TRAIN, CREDIT, END, LANE, RECALL, REFUND = 1, 2, 3, 4, 5, 6, 7
 local types = { [1] = "sequenced messages", [2] = "stream" }
 local STREAM = 2
 local reasons = {
@@ -46,6 +46,7 @@ local field = {
   grants = ProtoField.uint32("sio.grants", "Grants", base.DEC, nil, 0x0fff0000),
   control = ProtoField.uint32("sio.control", "Control credits", base.DEC, nil, 0x0000e000),
   credits = ProtoField.uint32("sio.credits", "Credits", base.DEC, nil, 0x00001fff),
+  refund = ProtoField.uint32("sio.refund", "Refund", base.DEC, nil, 0x00001fff),
   credits_left = ProtoField.int32("sio.credits.left", "Credits that the sender has left"),
   control_left = ProtoField.int32("sio.control.left", "Control credits that the sender has left"),
   length = ProtoField.uint32("sio.length", "Payload of the SEND"),
@@ -233,7 +234,7 @@ end
 -- One end's greeting as the protocol has it, 36 bytes. Figures out of their range are only said to be so.
 local function add_greeting(tvb, tree)
   local greeting = {
-    type = tvb(6, 2):uint(), slot_size = tvb(12, 4):uint(), slots = tvb(16, 4):uint(),
+    type = tvb(6, 2):uint(), recalls = tvb(11, 1):bitfield(7, 1) == 1, slot_size = tvb(12, 4):uint(), slots = tvb(16, 4):uint(),
     control_slots = tvb(20, 4):uint(), largest = tvb(24, 8):uint64():tonumber(), more_slots = tvb(32, 4):uint(),
   }
   add_version(tvb, tree)
@@ -369,10 +370,12 @@ end
 
 -- The immediate data, as numbers.
 local function decode_immediate(range)
-  return {
+  local imm = {
     kind = range:bitfield(0, 4), grants = range:bitfield(4, 12), control = range:bitfield(16, 3),
-    credits = range:bitfield(19, 13),
+    credits = range:bitfield(19, 13), refund = 0,
   }
+  if imm.kind == REFUND then imm.credits, imm.refund = 0, imm.credits end
+  return imm
 end
 
 -- The records of a train, each {at, length, announced}, and what is wrong with what follows them.
@@ -400,7 +403,7 @@ local function parse_frame(tvb, imm_range)
     frame.wrong = "Unknown kind"
   elseif kind == TRAIN then
     frame.records, frame.wrong = records_of(tvb)
-  elseif (kind == CREDIT or kind == END) and tvb:len() > 0 then
+  elseif kind ~= MESSAGE and kind ~= LANE and tvb:len() > 0 then
     frame.wrong = "A payload, where none may be"
   elseif kind == LANE then
     if tvb:len() ~= 8 then
@@ -423,9 +426,25 @@ local function count_credits(connection, from, imm, fault)
     if me.credits + me.control < 1 then fault("Sent while no receive is posted for it") end
     me.control = me.control - 1
   end
+  if imm.refund > math.max(me.credits, 0) then fault("More is refunded than there are credits") end
+  me.credits = me.credits - imm.refund
   peer.credits, peer.control = peer.credits + imm.credits, peer.control + imm.control
   if peer.credits > me.greeting.slots + me.greeting.more_slots then fault("More credits than were used") end
   if peer.control > me.greeting.control_slots then fault("More control credits than were used") end
+end
+
+local function check_recall(connection, from, imm, fault)
+  local me, peer = connection.ends[from], connection.ends[3 - from]
+  if imm.kind == RECALL then
+    if me.greeting and peer.greeting and not (me.greeting.recalls and peer.greeting.recalls) then
+      fault("A recall to which the greetings did not agree")
+    end
+    me.recalled = true
+  elseif imm.kind == REFUND then
+    -- Of a connection that is known from its beginning; else the recall may have been before the capture.
+    if peer.credits and not peer.recalled then fault("A refund that nobody asked for") end
+    peer.recalled = false
+  end
 end
 
 local function count_grants(connection, from, packet, grants, fault)
@@ -495,10 +514,11 @@ local function follow_frame(flow, frame, tvb, packet, number_of_packet)
   local me, peer = connection.ends[from], connection.ends[3 - from]
   frame.faults = {}
   local function fault(text) frame.faults[#frame.faults + 1] = text end
-  if me.ended and imm.kind ~= CREDIT and imm.kind ~= LANE then fault("After the end") end
+  if me.ended and (imm.kind == MESSAGE or imm.kind == TRAIN or imm.kind == END) then fault("After the end") end
   if peer.greeting and tvb:len() > peer.greeting.slot_size then fault("A payload larger than the slot") end
   if connection.type == STREAM then check_stream(frame, tvb:len(), fault) end
   count_credits(connection, from, imm, fault)
+  check_recall(connection, from, imm, fault)
   frame.granted = count_grants(connection, from, number_of_packet, imm.grants, fault)
   frame.first = count_messages(connection, from, number_of_packet, frame, tvb:len(), fault)
   if imm.kind == LANE and not frame.wrong then found_lane(connection, from, packet.from, tvb, fault) end
@@ -516,7 +536,7 @@ local function add_immediate(tree, range, frame)
   tree:add(field.kind, range)
   tree:add(field.grants, range)
   tree:add(field.control, range)
-  tree:add(field.credits, range)
+  tree:add(frame.imm.kind == REFUND and field.refund or field.credits, range)
   if frame.credits_left then
     tree:add(field.credits_left, frame.credits_left):set_generated()
     tree:add(field.control_left, frame.control_left):set_generated()
@@ -599,7 +619,8 @@ local function frame_text(frame, tvb, connection)
   elseif imm.kind == LANE and not frame.wrong then
     text = string.format("Lane at queue pair 0x%06x", tvb(0, 4):uint())
   else
-    text = imm.kind == CREDIT and "Credit" or imm.kind == END and "End" or imm.kind == LANE and "Lane" or "Unknown kind"
+    text = kinds[imm.kind] and kinds[imm.kind]:gsub("^%l", string.upper) or "Unknown kind"
+    if imm.kind == REFUND then text = text .. " of " .. count(imm.refund, "credit") end
   end
   local returned = {}
   if imm.credits > 0 then returned[1] = count(imm.credits, "credit") end
