@@ -42,10 +42,10 @@ void Leases::returned(Lease& lease) noexcept {
   change(lease, [&] { --lease.held; });
 }
 
-// It has shown that it does without.
+// It did without them.
 void Leases::refunded(Lease& lease, uint32_t n) noexcept {
   change(lease, [&] { lease.out -= n; });
-  lease.wanted = kLeast;
+  lease.wanted = std::max(lease.used(), kLeast);
   lease.calm = 0;
 }
 

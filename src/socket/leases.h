@@ -76,6 +76,11 @@ class Leases {
   bool starved(const Lease& lease) const noexcept {
     return lease.open && lease.out <= 1 && lease.used() < most_;
   }
+  // How many more it would be given if they were free.
+  uint32_t wish(const Lease& lease) const noexcept {
+    const uint32_t used = lease.used();
+    return std::min(std::max(lease.wanted, used + kLeast), std::max(most_, used)) - used;
+  }
 
  private:
   template <typename Change>

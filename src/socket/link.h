@@ -18,6 +18,8 @@ struct Link {
   std::unique_ptr<provider::QueuePair> queue_pair;
   uint32_t peer_credits = 0;   // for data: told to the peer, and not used by it
   uint32_t credits_given = 0;  // of both kinds, in frames; goes on for ever
+  bool may_recall = false;     // credits: both ends have said so
+  bool recalled = false;       // the peer was asked, and has not answered
   provider::Device* device = nullptr;
   CompletionHub::Seat seat;
   StagingPool* staging = nullptr;

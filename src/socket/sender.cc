@@ -379,6 +379,7 @@ void Sender::post_lane() noexcept {
 void Sender::post_recalls() noexcept {
   if (recall_due_ && credits_ > 2 && can_post_control()) {
     recall_due_ = false;
+    link_.recalled = true;
     ++link_.info.credit_frames;
     post_control(Kind::kRecall, false);
   }

@@ -48,7 +48,6 @@ class alignas(64) Sender {
     uint32_t quota;         // SENDs in flight at most
     uint32_t window;        // SENDs; invariant 3
     uint32_t copy_max;      // bytes; set_copy_max()
-    bool recalls;           // credits may be recalled, as both ends have said
   };
 
   Sender(Link& link, Outcomes& outcomes) noexcept : link_(link), outcomes_(outcomes) {}
@@ -153,13 +152,13 @@ class alignas(64) Sender {
   }
   // Asks the peer for credits that it does not use. It answers with a refund.
   void owe_recall() noexcept {
-    if (!limits_.recalls) return;
+    if (!link_.may_recall || link_.recalled) return;
     recall_due_ = true;
     stir();
   }
   // It asks us. False: it may not.
   bool recalled() noexcept {
-    if (!limits_.recalls) return false;
+    if (!link_.may_recall) return false;
     refund_due_ = true;
     stir();
     return true;

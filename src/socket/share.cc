@@ -57,6 +57,7 @@ bool SharedReceives::Share::take_credit(uint32_t slot, const ibv_wc& wc) noexcep
   if (unused() == 0 || (data && out == 0)) return false;
   ++frames_;
   if (!data) return true;
+  ++arrived_;
   of_->leases_.arrived(*this);
   of_->holders_[slot] = this;
   if (of_->leases_.starved(*this)) of_->attend(*this);
@@ -98,7 +99,9 @@ int SharedReceives::Share::post_returned(bool, Due& due) noexcept {
 // Those that the peer was told of, and was not seen to use, it may have. So as many fewer frames
 // may come.
 bool SharedReceives::Share::refunded(uint32_t n) noexcept {
-  if (!std::exchange(recalled_, false) || n > std::min(link_.peer_credits, unused())) return false;
+  if (!std::exchange(link_.recalled, false) || n > std::min(link_.peer_credits, unused())) {
+    return false;
+  }
   link_.peer_credits -= n;
   link_.credits_given -= n;
   of_->leases_.refunded(*this, n);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "socket/shared_receives.h"
@@ -30,13 +31,15 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   void complete(wire::Work kind, uint32_t index, const ibv_wc& wc) noexcept;
   CompletionHandler& socket() const noexcept { return socket_; }
 
-  // The peer has more than it needs for its next message (what it was not told of yet goes with the
-  // question), and was not asked to give that back yet.
-  bool is_rich() const noexcept { return open && !recalled_ && out > Leases::kLeast; }
-  // Nothing has come since the last call.
-  bool was_idle() noexcept { return std::exchange(frames_then_, frames_) == frames_; }
+  // Credits that it may be asked to give back: what it does not need for its next message (what it
+  // was not told of yet goes with the question).
+  uint32_t dispensable() const noexcept {
+    return open && link_.may_recall && !link_.recalled ? out - std::min(out, Leases::kLeast) : 0;
+  }
+  // No message has come since the last call.
+  bool was_idle() noexcept { return std::exchange(arrived_then_, arrived_) == arrived_; }
   // Asks, with the next frame.
-  void recall() noexcept { recalled_ = recall_due_ = true; }
+  void recall() noexcept { recall_due_ = true; }
   bool recall_due() const noexcept { return recall_due_; }
 
  private:
@@ -48,11 +51,11 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
 
   const std::shared_ptr<SharedReceives> of_;
   CompletionHandler& socket_;
-  uint32_t frames_ = 0;       // that have come
-  uint32_t frames_then_ = 0;  // as was_idle() found them
-  uint32_t control_ = 0;      // slots that were given back, to be credited
-  bool recall_due_ = false;   // it is to be asked
-  bool recalled_ = false;     // it was, or will be, and has not answered
+  uint32_t frames_ = 0;        // that have come
+  uint32_t arrived_ = 0;       // of them, with data
+  uint32_t arrived_then_ = 0;  // as was_idle() found it
+  uint32_t control_ = 0;       // slots that were given back, to be credited
+  bool recall_due_ = false;
 };
 
 }  // namespace sio::internal

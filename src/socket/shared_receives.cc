@@ -11,8 +11,9 @@
 namespace sio::internal {
 namespace {
 
-// Longer than a peer that is at work pauses, and no time to one that waits for a connection.
+// No time to one that waits for a connection, and mostly longer than a peer that is at work pauses.
 constexpr milliseconds kRecallEvery{5};
+constexpr uint32_t kMostRecalls = 64;  // at once: the lock is held meanwhile
 
 }  // namespace
 
@@ -152,9 +153,15 @@ void SharedReceives::attend(Share& share) noexcept {
   if (share.open && !share.is_linked()) waiting_.push_back(share);
 }
 
+// Who goes on waiting may be given what others have.
+void SharedReceives::serve() noexcept {
+  serve_waiting();
+  if (!waiting_.empty()) recall_later();
+}
+
 // Each of those that wait has one look; and one more when others, while they had theirs, brought
 // back what it waits for.
-void SharedReceives::serve() noexcept {
+void SharedReceives::serve_waiting() noexcept {
   serve_again_ = true;
   if (std::exchange(serving_, true)) return;
   while (std::exchange(serve_again_, false)) {
@@ -169,7 +176,13 @@ void SharedReceives::serve() noexcept {
     }
   }
   serving_ = false;
-  if (!waiting_.empty()) recall_later();
+}
+
+// Slots, for those that wait and for a newcomer.
+uint32_t SharedReceives::lacking() const noexcept {
+  uint32_t all = leases_.has_room() ? 0 : Leases::kLeast + wire::kControlSlots;
+  for (const Waiting& one : waiting_) all += leases_.wish(static_cast<const Share&>(one));
+  return all;
 }
 
 void SharedReceives::recall_later() noexcept {
@@ -178,21 +191,29 @@ void SharedReceives::recall_later() noexcept {
   if (channel_.look_at_extension_at(when)) recalls_ = when;
 }
 
-// Who is not idle yet may be so next time. After that there is nothing to ask for until something
-// comes back, and then serve() is called.
+// Who has to be asked is asked now if it is idle, and else looked at again. If nobody has, there is
+// nothing to be had until something comes back, or is given, and then serve() is called.
 void SharedReceives::recall() noexcept {
+  channel_.progress();  // who has sent something is not idle
   recalls_ = kNever;
-  if (waiting_.empty() && leases_.has_room()) return;
+  uint32_t lacks = lacking();
+  if (lacks == 0) return;
   bool more = false;
+  uint32_t left = kMostRecalls;
   for (auto& [number, share] : members_) {
     const bool idle = share->was_idle();
-    if (!share->is_rich()) continue;
-    more |= !idle;
-    if (!idle) continue;
+    const uint32_t dispensable = share->dispensable();
+    if (dispensable == 0) continue;
+    if (!idle || lacks == 0 || left == 0) {
+      more = true;
+      continue;
+    }
+    lacks -= std::min(lacks, dispensable);
+    --left;
     share->recall();
     attend(*share);
   }
-  serve();
+  serve_waiting();
   if (more) recall_later();
 }
 

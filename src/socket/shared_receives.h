@@ -11,10 +11,9 @@
 // 3. Who may use how many, leases.h says. A frame that a peer had no credit for ends its
 //    connection.
 // 4. While somebody waits for credits and finds none, or a newcomer would find no room, idle peers
-// are
-//    asked every few milliseconds to give back what they do not need for their next message: those
-//    of which nothing has come since the last such time. One that does not answer is not asked
-//    again.
+//    are asked every few milliseconds to give back what they do not need for their next message: as
+//    many as it takes, of those of which no message has come since the last such time. One that
+//    does not answer is not asked again.
 // 5. Nothing is flushed with a queue pair: draining a connection does not wait for receives. One
 //    that ends within a message may even keep the receive (rxe of Linux 6.12 says no more of it),
 //    and nobody can tell which that was. So the shared receive queue goes with the last connection,
@@ -92,6 +91,8 @@ class SharedReceives final : public CompletionHandler,
   void give_back(uint32_t slot) noexcept;
   void attend(Share& share) noexcept;
   void serve() noexcept;
+  void serve_waiting() noexcept;
+  uint32_t lacking() const noexcept;
   void recall_later() noexcept;
   void recall() noexcept;
   static void note(void* channel) noexcept {

@@ -61,9 +61,11 @@ bool Socket::has_room_for(const Wanted& wanted) const noexcept {
 bool Socket::lane_frame(uint32_t slot, uint32_t length) noexcept {
   wire::LaneAddress peer;
   if (!wire::decode_lane_address(receiver_->peek_control(slot), length, peer)) return false;
+  if (lane_failed_) return false;  // a second one
   int error = open_lane();
   if (error == 0 && !lane_->connect(peer, error)) return false;
   if (error == 0) return true;
+  lane_failed_ = true;
   begin_ending(-error, true);  // not by its own fault: what it has sent besides is taken
   return true;
 }

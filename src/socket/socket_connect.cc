@@ -160,6 +160,7 @@ void Socket::build_connection() {
 void Socket::unmake_connection() noexcept {
   tear_down();
   lane_.reset();
+  lane_failed_ = false;
   sender_.reset();
   receiver_.reset();
   if (region_ == nullptr) pool_.reset();  // they are taken together
@@ -202,7 +203,7 @@ void Socket::open_sender() noexcept {
   // A SEND in each window is signalled, which must come before the quota is used up.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   limits.copy_max = options_.copy_max;
-  limits.recalls = (peer_.features & wire::kRecalls) != 0;
+  link_.may_recall = (peer_.features & wire::kRecalls) != 0;
   sender_->open(limits);
   peer_address_ = endpoint_->peer_address();
   link_.info.peer_slot_size = peer_.slot_size;

@@ -120,6 +120,7 @@ struct SocketState {
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Receiver> receiver_;
   std::unique_ptr<BulkLane> lane_;      // once there are messages larger than a slot
+  bool lane_failed_ = false;            // the peer wants one, and none could be made
   std::unique_ptr<Datagram> datagram_;  // an open datagram socket, instead of these
   Link link_;
   Outcomes outcomes_;

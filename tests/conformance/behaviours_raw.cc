@@ -6,7 +6,8 @@
 //   raw-dial    connects with greeting= (good); says "established" or "rejected REASON" (0: the
 //               reject says none of ours). With send=: sends that, says "sent", and then
 //               "ended" when the connection does, or "stands" if it does not within ms= (10000).
-//               With told=: when it hears something.
+//               With told=: when it hears something. With then=: sends that when it has said
+//               "stands" and hears something, and says the same again.
 //               With receives=: posts so many. With answers=: completes the connection when it
 //               hears something.
 //   raw-serve   listens; accepts with greeting=, or rejects with reject= (a number; "noise";
@@ -126,6 +127,10 @@ Frame train(const std::vector<Record>& records, size_t trailing = 0) {
   }
   frame.payload.resize(frame.payload.size() + trailing);
   return frame;
+}
+
+Frame refund(uint16_t credits) {
+  return {wire::encode_immediate({wire::Kind::kRefund, 0, 0, 0, credits}), {}};
 }
 
 // Where our end of the bulk lane is said to be.
@@ -258,6 +263,11 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
   if (name == "good-lane") return {lane()};
   // Fine where the greetings agree to it.
   if (name == "recall") return {control(wire::Kind::kRecall)};
+  if (name == "two-messages") return {message(8), message(8)};
+  // Fine if they were asked for; then the first one is.
+  if (name == "refund") return {refund(2)};
+  if (name == "refund-too-much") return {refund(64)};
+  if (name == "refund-twice") return {refund(2), refund(0)};
   // What is announced never comes.
   if (name == "cut-short") {
     return {lane(), message(3), train({{50'000, 1, 0}}), control(wire::Kind::kEnd)};
@@ -284,14 +294,16 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
 }
 
 void send_frames(RawEnd& end, const Options& options) {
-  if (!options.has("send")) return;
-  if (options.has("told")) hear();
-  for (const Frame& frame : frames_named(options.text("send"), options.number("count", 1))) {
-    end.post(frame);
+  for (const char* const what : {"send", "then"}) {
+    if (!options.has(what)) return;
+    if (options.has("told") || std::strcmp(what, "then") == 0) hear();
+    for (const Frame& frame : frames_named(options.text(what), options.number("count", 1))) {
+      end.post(frame);
+    }
+    say("sent");
+    const bool ended = end.await_end(milliseconds(options.number("ms", 10'000)));
+    say("%s %u", ended ? "ended" : "stands", end.acknowledged());
   }
-  say("sent");
-  const bool ended = end.await_end(milliseconds(options.number("ms", 10'000)));
-  say("%s %u", ended ? "ended" : "stands", end.acknowledged());
 }
 
 // ---------------------------------------------------------------------------------- behaviours

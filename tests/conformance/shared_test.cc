@@ -58,6 +58,13 @@ class Gathering {
     }
   }
 
+  void run_for(milliseconds time) {
+    for (const auto start = Clock::now(); since(start) < time;) {
+      if (const auto event = channel_.try_next(milliseconds(10))) handle(*event);
+      if (waiting_ > 0) accept();
+    }
+  }
+
   size_t connections() const { return guests_.size(); }
   size_t ended() const { return ended_; }
   size_t broken() const { return broken_; }
@@ -251,6 +258,43 @@ TEST_F(WireShared, APeerThatSendsWithoutCreditHarmsOnlyItself) {
 }
 
 // What asks for nobody's attention takes a receive all the same, which others may be waiting for.
+// One that has 4 credits and no use for them, and is asked for 2 of them since there is no room for
+// another connection.
+TEST_F(WireShared, ARefundThatMayNotBeEndsItsConnection) {
+  const struct {
+    const char* frames;
+    bool asked;
+    bool good;
+  } cases[] = {{"refund", true, true},
+               {"refund-too-much", true, false},
+               {"refund-twice", true, false},
+               {"refund", false, false}};
+  for (const auto& [frames, asked, good] : cases) {
+    SCOPED_TRACE(frames);
+    Gathering gathering(3 * kLeast + 2 - 4);
+    Peer peer("raw-dial ms=300 told=yes send=two-messages then=" + std::string(frames) +
+              gathering.address());
+    gathering.run_until([&] { return gathering.connections() == 1; });
+    peer.expect("established");
+    peer.say("now");
+    peer.expect("sent");
+    peer.expect("stands");  // both have come when the first is looked at: it is given more
+    gathering.run_for(milliseconds(100));
+    std::vector<Peer> others;
+    for (size_t n = 1; n < (asked ? 3 : 2); ++n) {
+      others.emplace_back("raw-dial" + gathering.address());
+      gathering.run_until([&] { return gathering.connections() == 1 + n; });
+    }
+    gathering.run_for(milliseconds(100));
+    peer.say("go on");
+    peer.expect("sent");
+    gathering.run_for(milliseconds(500));
+    EXPECT_EQ(gathering.broken(), good ? 0u : 1u);
+    peer.expect(good ? "stands" : "ended");
+    EXPECT_EQ(gathering.connections(), others.size() + (good ? 1 : 0));
+  }
+}
+
 TEST_F(WireShared, APeerCanNotTakeReceivesBehindTheBackOfWhoSleeps) {
   const size_t bytes = receive_bytes(2 * kLeast);
   const Area area(bytes);
@@ -408,9 +452,11 @@ class Shared : public DeviceTest {
   }
 
   // As join(), while both ends go on.
-  void join_when_there_is_room(Socket& listener, Pair& pair) {
+  void join_when_there_is_room(
+      Socket& listener, Pair& pair, const std::function<void()>& meanwhile = [] {}) {
     pair.near = dial(listener);
     const auto accepts = [&] {
+      meanwhile();
       near_.try_next(milliseconds(0));
       far_.try_next(milliseconds(0));
       try {
@@ -425,15 +471,16 @@ class Shared : public DeviceTest {
   }
 
   // So many are sent and taken, by ends of which one has to tell the other how it goes on.
-  void send_many(Socket& near, int count) {
+  void send_many(Pair& pair, int count) {
     int sent = 0;
     int taken = 0;
     EXPECT_TRUE(eventually([&] {
-      while (sent < count && near.try_send("x", 1, MSG_DONTWAIT) == 0) ++sent;
+      while (sent < count && pair.near.try_send("x", 1, MSG_DONTWAIT) == 0) ++sent;
       near_.try_next(milliseconds(0));
       while (const auto event = far_.try_next(milliseconds(0))) {
-        taken += event->kind == EC_RECV;
-        if (event->kind == EC_RECV) Message done(*event);
+        if (event->kind != EC_RECV) continue;
+        Message done(*event);
+        taken += event->fd == pair.far.get();
       }
       return taken == count;
     })) << taken
@@ -535,7 +582,7 @@ TEST_F(Shared, WhatIdleConnectionsHaveBeenGivenComesBackToANewcomer) {
   uint32_t most = 0;
   for (Pair& pair : pairs) {
     join_when_there_is_room(listener, pair);
-    send_many(pair.near, 200);
+    send_many(pair, 200);
     eventually([&] {
       near_.try_next(milliseconds(0));
       return pair.near.info().credits > 1;
@@ -543,12 +590,12 @@ TEST_F(Shared, WhatIdleConnectionsHaveBeenGivenComesBackToANewcomer) {
     most = std::max(most, pair.near.info().credits);
   }
   EXPECT_GT(most, 5u) << "there was no need";
-  for (Pair& pair : pairs) send_many(pair.near, 200);  // and each can go on
+  for (Pair& pair : pairs) send_many(pair, 200);  // and each can go on
 }
 
 // Before it asks: nobody is refused.
 TEST_F(Shared, RoomIsMadeForTheNextNewcomer) {
-  constexpr int kSlots = 28;
+  constexpr uint32_t kSlots = 60;
   const Area area(receive_bytes(kSlots));
   Socket listener = make_listener(area, kSlots, &far_, EC_DELIVER);
   Pair pair = join(listener);
@@ -562,14 +609,19 @@ TEST_F(Shared, RoomIsMadeForTheNextNewcomer) {
         },
         limit);
   };
-  send_many(first, 200);
-  ASSERT_TRUE(comes_to_have([](uint32_t n) { return n > 5; }, kSoon)) << first.info().credits;
-  std::vector<Pair> others;  // fill what it has left
-  while (!comes_to_have([](uint32_t n) { return n == 2; }, milliseconds(300))) {
+  send_many(pair, 200);
+  comes_to_have([](uint32_t) { return false; }, milliseconds(300));  // whatever it is given
+  ASSERT_GT(first.info().credits, 5u);
+  // Others fill what it has left: as many as find room for certain, since what it has not been told
+  // of yet is less than what it has; then one by one until there is no room for another.
+  std::vector<Pair> others((kSlots - 2 * first.info().credits) / kLeast);
+  for (Pair& other : others) other = join(listener);
+  while (!comes_to_have([](uint32_t n) { return n == 2; }, milliseconds(1000))) {
     ASSERT_LT(others.size(), (kSlots + 4) / kLeast) << "it keeps " << first.info().credits;
     others.push_back(join(listener));
   }
-  join(listener);
+  Pair next;  // when what was given back has arrived
+  join_when_there_is_room(listener, next);
 }
 
 // Others have it, and do nothing with it.
@@ -580,7 +632,7 @@ TEST_F(Shared, WhoseMessagesTheProgramHoldsIsGivenWhatIdleConnectionsHave) {
   Pair busy = join(listener);
   std::vector<Pair> idle(4);
   for (Pair& pair : idle) pair = join(listener);
-  for (Pair& pair : idle) send_many(pair.near, 200);
+  for (Pair& pair : idle) send_many(pair, 200);
   std::vector<Message> held;
   // All but the least of each, and of a newcomer.
   const size_t most = kSlots + 4 - 6 * kLeast;
@@ -592,7 +644,44 @@ TEST_F(Shared, WhoseMessagesTheProgramHoldsIsGivenWhatIdleConnectionsHave) {
   })) << held.size()
       << " of " << most;
   held.clear();
-  for (Pair& pair : idle) send_many(pair.near, 200);
+  for (Pair& pair : idle) send_many(pair, 200);
+}
+
+// What it is given for what it receives is no sign that it sends.
+TEST_F(Shared, WhatAPeerHasThatOnlyReceivesComesBackToo) {
+  constexpr int kSlots = 28;
+  const Area area(receive_bytes(kSlots));
+  Socket listener = make_listener(area, kSlots, &far_, EC_DELIVER);
+  std::vector<Pair> pairs((kSlots + 4) / kLeast);
+  uint64_t received = 0;
+  for (Pair& pair : pairs) {
+    join_when_there_is_room(listener, pair, [&] {
+      if (!pairs[0].far) return;
+      pairs[0].far.try_send("x", 1, MSG_DONTWAIT);
+      while (const auto event = near_.try_next(milliseconds(0))) {
+        if (event->kind != EC_RECV) continue;
+        Message dropped(*event);
+        ++received;
+      }
+    });
+    send_many(pair, 200);
+  }
+  EXPECT_GT(received, 0u) << "nothing came in between";
+}
+
+// Nobody has anything to give: then nobody looks for it again and again.
+TEST_F(Shared, WhileThereIsNothingToBeHadAllSleep) {
+  const Area area(receive_bytes(2 * kLeast - 4));
+  Socket listener = make_listener(area, 2 * kLeast - 4, &far_, EC_DELIVER);
+  Pair one = join(listener);
+  const Pair other = join(listener);
+  one.near.send("held");
+  one.near.send("held, too");
+  const Message held[] = {Message(far_.skip_to(EC_RECV)), Message(far_.skip_to(EC_RECV))};
+  std::this_thread::sleep_for(milliseconds(100));
+  const uint64_t before = sleeps_of_our_threads();
+  std::this_thread::sleep_for(milliseconds(500));
+  EXPECT_LT(sleeps_of_our_threads() - before, 20u);
 }
 
 TEST_F(Shared, ConnectingBeyondTheMemoryFails) {

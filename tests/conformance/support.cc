@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 namespace sio::test {
@@ -67,6 +69,21 @@ bool eventually(const std::function<bool()>& holds, milliseconds limit) {
     poll(nullptr, 0, 1);
   }
   return true;
+}
+
+uint64_t sleeps_of_our_threads() {
+  uint64_t all = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (name.rfind("sio-", 0) != 0) continue;
+    std::ifstream status(task.path() / "status");
+    for (std::string word; status >> word;) {
+      if (uint64_t sleeps = 0; word == "voluntary_ctxt_switches:" && status >> sleeps)
+        all += sleeps;
+    }
+  }
+  return all;
 }
 
 timespec to_timespec(milliseconds time) {

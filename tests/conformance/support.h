@@ -47,6 +47,9 @@ void set_complaint_handler(void (*handler)(const std::string& text));
 // Polls until it holds. False: it did not in that time.
 bool eventually(const std::function<bool()>& holds, milliseconds limit = kSoon);
 
+// How often the library's own threads have gone to sleep.
+uint64_t sleeps_of_our_threads();
+
 timespec to_timespec(milliseconds time);
 milliseconds since(Clock::time_point start);
 

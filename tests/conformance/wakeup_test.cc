@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 
 #include <cerrno>
-#include <filesystem>
-#include <fstream>
 #include <future>
 #include <thread>
 
@@ -177,22 +175,6 @@ TEST_F(WireIdle, ChannelUsesNoCpu) {
   EXPECT_EQ(ec_delay(channel.get(), &limit), -1);
   EXPECT_EQ(errno, ETIMEDOUT);
   EXPECT_LT(cpu_ms() - before, kIdleCpuMs);
-}
-
-// How often the library's own threads have gone to sleep.
-uint64_t sleeps_of_our_threads() {
-  uint64_t all = 0;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::string name;
-    std::getline(std::ifstream(task.path() / "comm"), name);
-    if (name.rfind("sio-", 0) != 0) continue;
-    std::ifstream status(task.path() / "status");
-    for (std::string word; status >> word;) {
-      if (uint64_t sleeps = 0; word == "voluntary_ctxt_switches:" && status >> sleeps)
-        all += sleeps;
-    }
-  }
-  return all;
 }
 
 TEST_F(WireIdle, NoThreadLooksAgainAndAgain) {

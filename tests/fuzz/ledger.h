@@ -30,6 +30,7 @@ class Ledger {
   BulkLedger& bulk() { return bulk_; }
   // Those that the peer has left, and whether it may send a message with one.
   int64_t peer_credits() const { return peer_credits_; }
+  bool we_recall() const { return we_recall_; }
   bool peer_may_send() const { return peer_data_credits_ > 0 && peer_credits_ > 0; }
 
  private:

@@ -221,6 +221,7 @@ bool Peer::leave() {
 void Peer::deliver(const PuppetWork::Frame& frame, bool cheats) {
   PuppetPair* to = pair();
   if (to == nullptr || (!cheats && !to->has_credit(frame.imm_data)) || !to->has_receive()) return;
+  if (to->may_be_asked_yet(frame.imm_data)) return;
   if (frame.payload.size() > to->receive_length()) return to->fail_receive(IBV_WC_LOC_LEN_ERR);
   to->receive(frame);
 }

@@ -37,7 +37,8 @@ int PuppetShared::post_recv(ibv_recv_wr* chain, ibv_recv_wr**) noexcept {
 void PuppetShared::check() const {
   int64_t credits = 0;
   for (PuppetPair* pair : puppet().pairs) {
-    if (pair->shared() == this && !pair->failed()) credits += pair->ledger().peer_credits();
+    if (pair->shared() == this && !pair->failed())
+      credits += std::max<int64_t>(pair->ledger().peer_credits(), 0);
   }
   MUST(cheated_ || credits <= static_cast<int64_t>(receives.size()));
 }
@@ -70,6 +71,10 @@ bool PuppetPair::has_credit(uint32_t imm_data) const {
   const uint32_t kind = ntohl(imm_data) >> 28;
   const bool data = kind == 1 || kind == 2;
   return data ? ledger_.peer_may_send() : shared_ == nullptr || ledger_.peer_credits() > 0;
+}
+
+bool PuppetPair::may_be_asked_yet(uint32_t imm_data) const {
+  return ntohl(imm_data) >> 28 == 7 && shared_ != nullptr && !ledger_.we_recall();
 }
 
 bool PuppetPair::is_held_back() const {

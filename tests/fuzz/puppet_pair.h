@@ -42,6 +42,9 @@ class PuppetPair final : public PuppetPairOf<internal::provider::QueuePair> {
   PuppetShared* shared() const { return shared_; }
   // Whether the peer has a credit for a frame. With receives of our own that is its own business.
   bool has_credit(uint32_t imm_data) const;
+  // A refund that nobody has asked for: whether the library takes it depends on what it asks until
+  // it sees it.
+  bool may_be_asked_yet(uint32_t imm_data) const;
   // There is something that our end has accepted, could send, and does not.
   bool is_held_back() const;
   PuppetLane* lane = nullptr;

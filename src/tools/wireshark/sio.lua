@@ -439,6 +439,7 @@ local function check_recall(connection, from, imm, fault)
     if me.greeting and peer.greeting and not (me.greeting.recalls and peer.greeting.recalls) then
       fault("A recall to which the greetings did not agree")
     end
+    if me.recalled then fault("A second recall before the answer") end
     me.recalled = true
   elseif imm.kind == REFUND then
     -- Of a connection that is known from its beginning; else the recall may have been before the capture.
