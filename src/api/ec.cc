@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "config/settings.h"
 #include "event/channel_guard.h"
+#include "event/channel_wait.h"
 #include "event/descriptor_table.h"
 #include "event/futex_source.h"
 #include "event/process_source.h"

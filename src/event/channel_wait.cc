@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
 // Channels: going to sleep, and waking those who do.
+#include "event/channel_wait.h"
+
 #include <poll.h>
 #include <sys/eventfd.h>
 
@@ -8,7 +10,6 @@
 #include <utility>
 
 #include "base/epoll.h"
-#include "event/channel.h"
 
 namespace sio::internal {
 namespace {

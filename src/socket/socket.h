@@ -29,6 +29,7 @@
 #include "base/deferred.h"
 #include "base/static_probe.h"
 #include "event/channel_guard.h"
+#include "event/channel_wait.h"
 #include "socket/completion.h"
 #include "socket/socket_state.h"
 #include "wire/stats_page.h"

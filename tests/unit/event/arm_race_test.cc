@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "event/channel_guard.h"
+#include "event/channel_wait.h"
 #include "unit/event/channels_device.h"
 
 namespace sio::internal {

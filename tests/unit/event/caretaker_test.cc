@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "event/channel_guard.h"
+#include "event/channel_wait.h"
 #include "unit/event/channels_device.h"
 
 namespace sio::internal {
