@@ -111,8 +111,8 @@ SIO_API int dma_free(dma_mem_t handle, size_t size);
  * its slots each connection needs 6 at least; it gets more while it uses them and
  * others leave them free, up to 256 and half of all. When they are wanted for others
  * it is asked to give back what it does not use, which the peer's library does in a
- * call or while the program waits in one. So SIO_RECV_SLOTS says for how many
- * connections there is room. What a listener accepts shares, in the channel that
+ * call or while the program waits in one; until then it keeps that. So SIO_RECV_SLOTS
+ * says for how many connections there is room, if peers answer. What a listener accepts shares, in the channel that
  * it comes into. When there is no room for another, connecting fails with ENOBUFS,
  * and so does sio_accept, after which the connection goes on waiting. Messages that
  * the program holds are missing to all; large ones are served in turn, but who finds

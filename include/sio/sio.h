@@ -204,7 +204,9 @@ SIO_API int sio_listen(int sock, int backlog);
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting. No other EC_ACCEPT comes
  *                       for it: the program calls again when it has freed memory
- *                       (a socket closed, what it received released). Meanwhile
+ *                       (a socket closed, what it received released), or with
+ *                       DMA_SHARED after 20 milliseconds or so (others are asked
+ *                       for what they do not use). Meanwhile
  *                       the peer's connect has not ended, until its time is over
  *                       (SIO_CONNECT_TIMEOUT)
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  likewise

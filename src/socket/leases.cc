@@ -42,8 +42,9 @@ void Leases::returned(Lease& lease) noexcept {
   change(lease, [&] { --lease.held; });
 }
 
-// It did without them.
+// It did without them; who gives back none does not.
 void Leases::refunded(Lease& lease, uint32_t n) noexcept {
+  if (n == 0) return;
   change(lease, [&] { lease.out -= n; });
   lease.wanted = std::max(lease.used(), kLeast);
   lease.calm = 0;

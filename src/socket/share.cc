@@ -89,6 +89,7 @@ int SharedReceives::Share::post_returned(bool, Due& due) noexcept {
   filled_.reserve(used() + of_->leases_.grantable(*this));
   const uint32_t room = filled_.capacity() - std::min(filled_.capacity(), used());
   due.data = of_->leases_.grant(*this, room);
+  if (due.data > 0 && out > Leases::kLeast) of_->nobody_gives_ = false;
   // Where there is no memory to note more, another look would find the same.
   const bool lacks_room = due.data == 0 && of_->leases_.grantable(*this) > 0;
   if (!lacks_room && of_->leases_.starved(*this)) of_->attend(*this);
@@ -104,7 +105,10 @@ bool SharedReceives::Share::refunded(uint32_t n) noexcept {
   }
   link_.peer_credits -= n;
   link_.credits_given -= n;
+  asked_ = false;
   of_->leases_.refunded(*this, n);
+  of_->recall_pause_ = kRecallEvery;
+  of_->nobody_gives_ = false;
   note(&of_->channel_);  // for those that wait
   return true;
 }

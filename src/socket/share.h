@@ -34,12 +34,12 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   // Credits that it may be asked to give back: what it does not need for its next message (what it
   // was not told of yet goes with the question).
   uint32_t dispensable() const noexcept {
-    return open && link_.may_recall && !link_.recalled ? out - std::min(out, Leases::kLeast) : 0;
+    return open && link_.may_recall && !asked_ ? out - std::min(out, Leases::kLeast) : 0;
   }
   // No message has come since the last call.
   bool was_idle() noexcept { return std::exchange(arrived_then_, arrived_) == arrived_; }
-  // Asks, with the next frame.
-  void recall() noexcept { recall_due_ = true; }
+  // Asks, with the next frame, whenever that can leave.
+  void recall() noexcept { asked_ = recall_due_ = true; }
   bool recall_due() const noexcept { return recall_due_; }
 
  private:
@@ -55,6 +55,7 @@ class SharedReceives::Share final : public Receives, public Leases::Lease, publi
   uint32_t arrived_ = 0;       // of them, with data
   uint32_t arrived_then_ = 0;  // as was_idle() found it
   uint32_t control_ = 0;       // slots that were given back, to be credited
+  bool asked_ = false;         // or about to be, and has not answered
   bool recall_due_ = false;
 };
 

@@ -11,8 +11,6 @@
 namespace sio::internal {
 namespace {
 
-// No time to one that waits for a connection, and mostly longer than a peer that is at work pauses.
-constexpr milliseconds kRecallEvery{5};
 constexpr uint32_t kMostRecalls = 64;  // at once: the lock is held meanwhile
 
 }  // namespace
@@ -155,6 +153,10 @@ void SharedReceives::attend(Share& share) noexcept {
 
 // Who goes on waiting may be given what others have.
 void SharedReceives::serve() noexcept {
+  if (serving_) {
+    serve_again_ = true;
+    return;
+  }
   serve_waiting();
   if (!waiting_.empty()) recall_later();
 }
@@ -162,9 +164,9 @@ void SharedReceives::serve() noexcept {
 // Each of those that wait has one look; and one more when others, while they had theirs, brought
 // back what it waits for.
 void SharedReceives::serve_waiting() noexcept {
-  serve_again_ = true;
-  if (std::exchange(serving_, true)) return;
-  while (std::exchange(serve_again_, false)) {
+  serving_ = true;
+  do {
+    serve_again_ = false;
     for (size_t n = waiting_.size(); n > 0 && !waiting_.empty(); --n) {
       auto& first = static_cast<Share&>(waiting_.front());
       waiting_.pop_front();
@@ -174,7 +176,7 @@ void SharedReceives::serve_waiting() noexcept {
         waiting_.push_back(first);
       }
     }
-  }
+  } while (serve_again_);
   serving_ = false;
 }
 
@@ -186,35 +188,37 @@ uint32_t SharedReceives::lacking() const noexcept {
 }
 
 void SharedReceives::recall_later() noexcept {
-  if (recalls_ != kNever) return;
-  const TimePoint when = Clock::now() + kRecallEvery;
+  if (recalls_ != kNever || nobody_gives_) return;
+  const TimePoint when = Clock::now() + recall_pause_;
   if (channel_.look_at_extension_at(when)) recalls_ = when;
 }
 
-// Who has to be asked is asked now if it is idle, and else looked at again. If nobody has, there is
-// nothing to be had until something comes back, or is given, and then serve() is called.
+// Who has something to give is asked now if it is idle, and else looked at again. If nobody has,
+// there is nothing to be had until somebody is given more than its least.
 void SharedReceives::recall() noexcept {
-  channel_.progress();  // who has sent something is not idle
+  if (lacking() > 0) channel_.take_all();  // who has sent something is not idle
   recalls_ = kNever;
   uint32_t lacks = lacking();
-  if (lacks == 0) return;
-  bool more = false;
+  if (lacks == 0) {
+    recall_pause_ = kRecallEvery;
+    return;
+  }
+  nobody_gives_ = true;
   uint32_t left = kMostRecalls;
   for (auto& [number, share] : members_) {
     const bool idle = share->was_idle();
     const uint32_t dispensable = share->dispensable();
     if (dispensable == 0) continue;
-    if (!idle || lacks == 0 || left == 0) {
-      more = true;
-      continue;
-    }
+    nobody_gives_ = false;
+    if (!idle || lacks == 0 || left == 0) continue;
     lacks -= std::min(lacks, dispensable);
     --left;
     share->recall();
     attend(*share);
   }
+  if (left < kMostRecalls) recall_pause_ = std::min(recall_pause_ * 2, kRecallAtLeast);
   serve_waiting();
-  if (more) recall_later();
+  recall_later();
 }
 
 }  // namespace sio::internal

@@ -80,6 +80,12 @@ class SharedReceives final : public CompletionHandler,
   void before_sleep() noexcept override {}
 
  private:
+  // No time to one that waits for a connection, and mostly longer than a peer that is at work
+  // pauses. Twice as long after each time that somebody was asked, until one answers: or as many
+  // would be asked as there are, where an answer takes long.
+  static constexpr milliseconds kRecallEvery{5};
+  static constexpr milliseconds kRecallAtLeast{160};
+
   class Share;
   struct Waiting : boost::intrusive::list_base_hook<> {};  // is a share
 
@@ -113,6 +119,8 @@ class SharedReceives final : public CompletionHandler,
   bool serving_ = false;
   bool serve_again_ = false;
   TimePoint recalls_ = kNever;  // when idle peers are asked
+  milliseconds recall_pause_ = kRecallEvery;
+  bool nobody_gives_ = false;  // or has more than its least: so it was found, and is still
 
   provider::Device* device_ = nullptr;
   std::vector<CompletionHub::Seat> seats_;  // one in each completion queue that is used

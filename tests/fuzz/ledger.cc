@@ -155,7 +155,7 @@ bool Ledger::may_come(uint32_t bits, const char* slot, uint32_t length) {
     case kLane:
       return bulk_.lane_came(slot, length);
     case kRecall:
-      // What comes before the greeting is judged when that has come.
+      // Before the greeting nobody knows yet.
       return length == 0 && we_may_recall_ && (peer_may_recall_ || !greeted_);
     case kRefund:
       return length == 0 && refund_came(bits & 0x1fffu);

@@ -70,6 +70,35 @@ TEST(LeasesTest, ThatAreRefundedAreFree) {
   EXPECT_GT(lease.out, 10u);
 }
 
+// Such a peer has used what it had.
+TEST(LeasesTest, ThatAreRefundedWithNothingStayAsTheyAre) {
+  Leases leases(1000);
+  Lease lease;
+  ASSERT_TRUE(leases.open(lease));
+  for (int i = 0; i < 6; ++i) use_all(leases, lease);
+  const uint32_t wanted = lease.wanted;
+  ASSERT_GT(wanted, 10u);
+  leases.refunded(lease, 0);
+  EXPECT_EQ(lease.wanted, wanted);
+}
+
+TEST(LeasesTest, WishForWhatTheyWouldBeGiven) {
+  Leases leases(100);
+  Lease lease;
+  ASSERT_TRUE(leases.open(lease));
+  for (int i = 0; i < 2; ++i) leases.arrived(lease);
+  EXPECT_EQ(lease.wanted, 4u);
+  EXPECT_EQ(leases.wish(lease), 2u);
+  lease.wanted = 30;
+  EXPECT_EQ(leases.wish(lease), 28u);
+  lease.held = leases.most() - 1;
+  EXPECT_EQ(leases.wish(lease), 1u);
+  lease.held = leases.most();
+  EXPECT_EQ(leases.wish(lease), 0u);
+  lease.held = leases.most() + 1;
+  EXPECT_EQ(leases.wish(lease), 0u);
+}
+
 // There was no memory for more.
 TEST(LeasesTest, AreGrantedInPartAndTheRestLater) {
   Leases leases(1000);
