@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <optional>
 
 #include "conformance/datagrams.h"
 #include "conformance/fixtures.h"
@@ -71,9 +72,13 @@ class ErrorsOfAddresses : public testing::Test {
 
 TEST_F(ErrorsOfAddresses, OfTheirOwnAreTheKernels) {
   const auto without = [&](int error, auto call) {
-    const Socket fresh = make_datagram_socket(0, AF_INET);
+    std::optional<Socket> fresh = make_datagram_socket(0, AF_INET);
     plan().next_address.set(error);
-    return call(fresh);
+    const int result = call(*fresh);
+    const int found = errno;
+    fresh.reset();  // which leaves what it likes there
+    errno = found;
+    return result;
   };
   const auto to_address = [&](const Socket& socket) { return sendto(socket); };
   const auto message = [&](const Socket& socket) { return sendmsg(socket); };
