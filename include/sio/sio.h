@@ -205,8 +205,8 @@ SIO_API int sio_listen(int sock, int backlog);
  *                       the connection goes on waiting. No other EC_ACCEPT comes
  *                       for it: the program calls again when it has freed memory
  *                       (a socket closed, what it received released), or with
- *                       DMA_SHARED after 20 milliseconds or so (others are asked
- *                       for what they do not use). Meanwhile
+ *                       DMA_SHARED every so often, say each 20 milliseconds
+ *                       (others are asked for what they do not use). Meanwhile
  *                       the peer's connect has not ended, until its time is over
  *                       (SIO_CONNECT_TIMEOUT)
  *         EMFILE, ENFILE, ENOMEM, ENOSPC  likewise

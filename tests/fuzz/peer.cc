@@ -94,6 +94,10 @@ void Peer::act(uint32_t step) {
     case 15:
       passed_ = some_time(input_);
       return pass_time(passed_);
+    case 28:
+      return control(6);
+    case 29:
+      return refund();
     case 31:
       chosen_ = input_.byte();
       return;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// What the peer does about messages larger than a slot, and when it may have credits back: as it
-// should, and otherwise.
+// What the peer does about messages larger than a slot: as it should, and otherwise.
 #include <arpa/inet.h>
 
 #include "peer.h"
@@ -39,10 +38,6 @@ void Peer::act_on_lane(uint32_t step) {
       return fail_receive(lane());
     case 10:
       return fail_send(lane());
-    case 12:
-      return control(6);
-    case 13:
-      return refund();
     default:
       return greet_largely();
   }
