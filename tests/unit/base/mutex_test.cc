@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -56,6 +58,31 @@ TEST(Mutex, WakesEachThatSleepsForIt) {
   mutex.unlock();
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(done, 3);
+}
+
+// A call that has slept for a lock says no more in errno than one that has not. A signal interrupts
+// the sleep, which the kernel tells in errno.
+TEST(Mutex, LeavesErrnoAlone) {
+  struct sigaction nothing {
+  }, before{};
+  nothing.sa_handler = [](int) {};
+  ASSERT_EQ(sigaction(SIGUSR1, &nothing, &before), 0);
+  Mutex mutex;
+  mutex.lock();
+  std::thread other([&] {
+    errno = EDOM;
+    mutex.lock();
+    EXPECT_EQ(errno, EDOM);
+    mutex.unlock();
+  });
+  for (int i = 0; i < 5; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    pthread_kill(other.native_handle(), SIGUSR1);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  mutex.unlock();
+  other.join();
+  sigaction(SIGUSR1, &before, nullptr);
 }
 
 }  // namespace
