@@ -117,8 +117,8 @@ def parse_perftest(text, extent):
     _expect("#iterations", numbers[1], extent.messages)
     if not stream:
         return Result(latency=_positive("t_typical", numbers[4]), p99=_positive("99% percentile", numbers[7]))
-    average, rate = _positive("BW average", numbers[3]), _positive("MsgRate", numbers[4]) * 1e6
-    # Both are rounded, to 0.01 MiB/s and to 1 message/s; the one with more digits left is right.
+    average, rate = numbers[3], _positive("MsgRate", numbers[4]) * 1e6
+    # Both are rounded, to 0.01 MiB/s (perhaps to none) and to 1 message/s; the one with more digits left is right.
     if abs(average - rate * extent.size / MIB) > 0.006 + 0.6 * extent.size / MIB:
         raise NotUnderstood(f"BW average and MsgRate do not go together: {' '.join(fields)}")
     return Result(rate=rate if rate > average * 100 else average * MIB / extent.size)

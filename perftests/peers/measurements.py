@@ -42,7 +42,7 @@ class Measurements:
             progress(self.options, f"what starting costs, {size} bytes")
             for kind in KINDS:
                 for peer in self.peers:
-                    if kind in peer.kinds:
+                    if kind in peer.kinds and size in peer.sizes:
                         self.measure_idle(kind, size, peer)
         longest = 0
         while self.rounds < self.options.rounds:
@@ -60,7 +60,7 @@ class Measurements:
             progress(self.options, f"round {number} of {self.options.rounds}: {KINDS[kind]}")
             for size in SIZES:
                 for peer in order:
-                    if kind in peer.kinds:
+                    if kind in peer.kinds and size in peer.sizes:
                         self.measure(number, kind, size, peer)
 
     def measure_idle(self, kind, size, peer):

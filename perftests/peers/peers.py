@@ -40,10 +40,10 @@ def depth_of(size):
 
 
 class Peer:
-    """What is compared. What it can not measure is not among its kinds."""
+    """What is compared. What it can not measure is not among its kinds, what would say nothing new not among its sizes."""
 
-    def __init__(self, name, title, kinds, scale=None):
-        self.name, self.title, self.kinds = name, title, kinds
+    def __init__(self, name, title, kinds, scale=None, sizes=None):
+        self.name, self.title, self.kinds, self.sizes = name, title, kinds, sizes or SIZES
         self.scale = scale or {}  # how many times as many messages: {kind: {size: factor}}
 
     def messages(self, kind, size):
@@ -76,6 +76,7 @@ class Own(Peer):
 
     def __init__(self, place, name, prefix, title, **more):
         self.post_list, self.options = more.pop("post_list", 1), more.pop("options", [])
+        self.environment = {**os.environ, **more.pop("environment", {})}
         super().__init__(name, title, more.pop("kinds", list(KINDS)), **more)
         self.place, self.prefix = place, prefix
         self.port, self.server = place.ports.next(), None
@@ -85,7 +86,7 @@ class Own(Peer):
             return
         place = self.place
         command = [place.perf, self.prefix + "server", "-p", str(self.port), "--bind", place.address, "--quiet", *self.options]
-        self.server = Server(command, {**os.environ})
+        self.server = Server(command, self.environment)
         until = time.monotonic() + 20
         while True:
             # That it listens shows when a short run goes through.
@@ -115,7 +116,7 @@ class Own(Peer):
                 command += ["-t", str(extent.depth)]
             if extent.kind == "stream" and self.post_list > 1:
                 command += ["-l", str(min(self.post_list, extent.depth))]
-            _, seconds = run_client(command, {**os.environ})
+            _, seconds = run_client(command, self.environment)
             records = {record["metric"]: record["value"] for record in json.load(file)}
         if extent.kind == "stream":
             return Result(rate=records["average"] * foreign.MIB / extent.size), seconds
@@ -216,6 +217,9 @@ def peers_of(place):
     tcp_scale = {"stream": {64: 30, 1024: 10, 4096: 5, 65536: 4, 1048576: 4}, "busy": {64: 0.5, 1024: 0.5, 4096: 0.5}}
     return [
         Own(place, "sio", "", "libsio", options=["--provider", "verbs"], scale={"stream": {64: 8, 1024: 2}}),
+        # As bare verbs have it, whose receives are as long as the messages.
+        Own(place, "sio-slots", "", "libsio, slots of 64 KiB", options=["--provider", "verbs"],
+            environment={"SIO_SLOT_SIZE": str(LARGE)}, sizes=[LARGE]),
         Own(place, "raw", "raw-", "bare verbs, a SEND each"),
         Own(place, "raw-list", "raw-", "bare verbs, lists of 32", kinds=["stream"], post_list=32),
         Foreign(place, "perftest", "perftest", list(KINDS), ["ib_send_lat", "ib_send_bw"], perftest(1),

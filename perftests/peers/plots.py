@@ -8,6 +8,7 @@ from peers.records import NoFigures
 # Line and point of each peer: libsio's is the thick one; what is on verbs is drawn through, what is on TCP dashed.
 STYLES = {
     "sio": ("#d62728", 3.5, 1, 7),
+    "sio-slots": ("#e377c2", 2, 1, 6),
     "raw": ("#1f77b4", 2, 1, 5),
     "raw-list": ("#17becf", 2, 1, 4),
     "perftest": ("#2ca02c", 2, 1, 9),
