@@ -63,8 +63,8 @@ TEST(Mutex, WakesEachThatSleepsForIt) {
 // A call that has slept for a lock says no more in errno than one that has not. A signal interrupts
 // the sleep, which the kernel tells in errno.
 TEST(Mutex, LeavesErrnoAlone) {
-  struct sigaction nothing {
-  }, before{};
+  struct sigaction before = {};
+  struct sigaction nothing = {};
   nothing.sa_handler = [](int) {};
   ASSERT_EQ(sigaction(SIGUSR1, &nothing, &before), 0);
   Mutex mutex;
