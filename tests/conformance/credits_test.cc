@@ -51,15 +51,14 @@ TEST_F(WireCredits, StallASenderThatOutrunsTheReceiverAndLoseNothing) {
   EXPECT_GT(socket.info().credit_stalls, 0u);
   EXPECT_EQ(socket.info().credits, 0u);
   peer.say("drain");
-  int writable = 0;
+  // Who was refused is told when there is room, though it tries nothing before.
   while (!out.finished()) {
     const event_data_t event = channel.next();
-    if (event.kind == EC_WRITABLE) ++writable;
+    if (event.kind == EC_WRITABLE) stalled = false;
     if (event.kind == EC_SENT) out.sent(event);
     ASSERT_NE(event.kind, uint32_t{EC_HUP});
-    out.pump();
+    if (!stalled) out.pump();
   }
-  EXPECT_GT(writable, 0);
   socket.close();
   EXPECT_EQ(peer.expect("done"), std::to_string(count) + ' ' + std::to_string(out.bytes()));
 }
