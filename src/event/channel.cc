@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <utility>
 
@@ -25,11 +26,26 @@ StablePool<Channel>& pool() {
   return *channels;
 }
 
+// What a hidden channel did not use, since its socket went into another one at once, as most do,
+// is kept for the next: making and closing descriptors is a good part of what a connection takes.
+std::atomic<int> spare_kick{-1};
+
+// Readable.
+OwnFd new_kick(bool hidden) {
+  if (OwnFd spare(hidden ? spare_kick.exchange(-1) : -1); spare) return spare;
+  return OwnFd(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+}
+
+void keep_kick(OwnFd&& kick) noexcept {
+  int none = -1;
+  if (spare_kick.compare_exchange_strong(none, kick.get())) kick.release();
+}
+
 }  // namespace
 
 Channel* Channel::open(OwnFd&& epoll, const ChannelOptions& options) {
   // All that can fail comes before the object is touched.
-  OwnFd kick(check_errno(eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd"));
+  OwnFd kick = new_kick(options.hidden != nullptr);
   watch(epoll.get(), kick.get(), kKick);
   EventRing ring(options.ring, options.entries);
   Channel* channel = pool().take();
@@ -260,6 +276,7 @@ bool Channel::look_at_extension_at(TimePoint when) noexcept {
 OwnFd Channel::close_and_keep_descriptor() noexcept {
   stir();
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, kick_.get(), nullptr);
+  if (kicked_) keep_kick(std::move(kick_));
   state_.closed = true;
   return std::move(epoll_);
 }

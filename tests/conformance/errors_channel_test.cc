@@ -95,6 +95,7 @@ TEST_F(ErrorsOfSocketsInChannels, AreTheKernelsWhenASocketIsTakenOut) {
   const Channel channel;
   Socket socket = Socket::make();
   socket.join(channel);
+  const Socket other = Socket::make();  // has what the hidden channel left
   const auto take_out = [&] { return ec_del_fd(channel.get(), socket.get()); };
   expect_refusal(SYS_eventfd2, ENFILE, take_out);
   expect_refusal(SYS_eventfd2, ENOMEM, take_out);

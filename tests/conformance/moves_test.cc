@@ -151,6 +151,7 @@ TEST_F(Moves, ThatFailForWantOfDescriptorsChangeNothing) {
   const Channel channel;
   Socket socket = Socket::make();
   socket.join(channel);
+  const Socket other = Socket::make();  // has what the hidden channel left
   rlimit before{};
   must(getrlimit(RLIMIT_NOFILE, &before), "getrlimit");
   const int next = must(dup(STDIN_FILENO), "dup");
