@@ -2,9 +2,7 @@
 //
 // Listening and accepting. A connection that asks costs an endpoint until the program accepts
 // it, and no memory of the program's: queue pair and slots are made in sio_accept.
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/epoll.h>
 
 #include <cstring>
 
@@ -19,13 +17,6 @@ namespace sio::internal {
 namespace {
 
 constexpr int kMostBacklog = 4096;
-
-// An epoll set of which nothing ever comes, as a socket's descriptor is while it is in a channel.
-// One that is accepted into a channel never leaves it: duplicates of one set are enough.
-int never_ready() {
-  static const int empty = check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-  return empty;
-}
 
 wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
   switch (fault) {
@@ -143,20 +134,19 @@ class Socket::Template {
 
   // The new descriptor or -errno. Takes the endpoint out of `pending` once the peer may know.
   int accept(Pending& pending, sockaddr_storage& peer) {
-    if (wish_.ec >= 0) {
-      OwnFd descriptor(check_errno(fcntl(never_ready(), F_DUPFD_CLOEXEC, 0), "fcntl"));
-      const int fd = descriptor.get();
-      const ChannelGuard target = ChannelGuard::of(wish_.ec);
-      if (!target) return -EBADF;
-      socket_->placeholder_ = std::move(descriptor);
-      return start(*target, fd, pending, peer);
-    }
     OwnFd descriptor(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
     const int fd = descriptor.get();
-    ChannelOptions options;
-    options.hidden = socket_;
-    const ChannelGuard own(Channel::open(std::move(descriptor), options));
-    return start(*own, fd, pending, peer);
+    ChannelGuard target = wish_.ec >= 0 ? ChannelGuard::of(wish_.ec) : ChannelGuard();
+    if (wish_.ec >= 0 && !target) return -EBADF;
+    if (!target) {
+      ChannelOptions options;
+      options.hidden = socket_;
+      ChannelGuard own(Channel::open(std::move(descriptor), options));
+      return start(*own, fd, pending, peer);
+    }
+    // Not a duplicate of a set that all have: what a program registered elsewhere would outlive it.
+    socket_->placeholder_ = std::move(descriptor);
+    return start(*target, fd, pending, peer);
   }
 
  private:

@@ -128,9 +128,9 @@ TEST_F(ErrorsOfSockets, OfAccepting) {
   expect_refusal(SYS_epoll_create1, ENFILE, accept4);
   expect_refusal(SYS_epoll_create1, ENOMEM, accept4);
   expect_refusal(SYS_epoll_ctl, ENOSPC, accept4);
-  expect_refusal(SYS_fcntl, EMFILE, accept_ec);
-  expect_refusal(SYS_fcntl, ENFILE, accept_ec);
-  expect_refusal(SYS_fcntl, ENOMEM, accept_ec);
+  expect_refusal(SYS_epoll_create1, EMFILE, accept_ec);
+  expect_refusal(SYS_epoll_create1, ENFILE, accept_ec);
+  expect_refusal(SYS_epoll_create1, ENOMEM, accept_ec);
   expect_refusal(SYS_epoll_ctl, ENOSPC, accept_ec);
   const Socket accepted(must(accept4(), "sio_accept4"));
   must(sio_nonblock(fd, 0), "sio_nonblock");
