@@ -50,8 +50,7 @@ namespace sio::internal {
 }
 
 bool Socket::send_laden(Channel* in, int fd, const void* buf, size_t size, int flags) noexcept {
-  if (channel() != in || fd_ != fd || rare_.any_for_sending()) return false;
-  if (!sender_->may_post_laden(size)) return false;
+  if (!is_open_at(fd, in) || !sender_->may_post_laden(size)) return false;
   const auto length = static_cast<uint32_t>(size);
   const bool release = (flags & SIO_RELEASE) != 0;
   bool posted;

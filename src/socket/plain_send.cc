@@ -6,6 +6,23 @@
 #include <algorithm>
 
 namespace sio::internal {
+namespace {
+
+// By then a device has done what was posted before, unless it is held up, of which the quota takes
+// care.
+constexpr milliseconds kSettled{1};
+
+}  // namespace
+
+// Twice in a row, since after a pause one message is late and those that follow it are a burst. Of
+// many connections that send in turn a third of all SENDs would be signalled for the window alone.
+void Sender::see_whether_settled() noexcept {
+  const TimePoint now = Clock::now();
+  const bool late = now - asked_ > kSettled;
+  if (late && slow_ && plain_window_ > 0) ahead_ = plain_window_ - 1;
+  slow_ = late;
+  asked_ = now;
+}
 
 // What all plain ones have in common, but for the first of a row.
 void Sender::make_plain() noexcept {

@@ -82,11 +82,15 @@ template <typename Other>
   return 0;
 }
 
-// Whether it is this socket still, and a message from there may be copied and sent by it.
+// Whether it is this socket still, and its connection stands.
+[[gnu::always_inline]] inline bool Socket::is_open_at(int fd, const Channel* in) const noexcept {
+  return channel() == in && fd_ == fd && !rare_.any_for_sending();
+}
+
+// And a message from there may be copied and sent by it.
 [[gnu::always_inline]] inline bool Socket::sends_plain(int fd, const Channel* in, const void* buf,
                                                        int flags) const noexcept {
-  return channel() == in && fd_ == fd && !rare_.any_for_sending() && sending_area(buf) == nullptr &&
-         (flags & SIO_RELEASE) == 0;
+  return is_open_at(fd, in) && sending_area(buf) == nullptr && (flags & SIO_RELEASE) == 0;
 }
 
 }  // namespace sio::internal

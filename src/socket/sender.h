@@ -83,6 +83,12 @@ class alignas(64) Sender {
   bool may_post_plain(size_t length) const noexcept;
   // False: post_error() says why not.
   bool post_plain(const void* data, uint32_t length) noexcept;
+  // Before any of these is asked: what is sent seldom finds the window open, although nothing was
+  // heard of the SENDs before.
+  void age_window() noexcept {
+    if (ahead_ >= plain_window_ && train_.empty()) [[unlikely]]
+      see_whether_settled();
+  }
   // If none may: whether this one may begin another row of them. It is posted like this, since
   // something is owed or asked for that has to go with it.
   bool may_begin_plain(size_t length) const noexcept {
@@ -289,6 +295,7 @@ class alignas(64) Sender {
     rest_left_ = 0;
     plain_left_ = 0;
   }
+  void see_whether_settled() noexcept;
   int post_as_plain(uint32_t length) noexcept;
   bool has_posted(int error) noexcept;
   bool may_begin_row() const noexcept;
@@ -357,6 +364,8 @@ class alignas(64) Sender {
   bool failing_ = false;
   // When the last SEND was posted, but by the short ways, if the window was closed then.
   TimePoint window_closed_{};
+  TimePoint asked_{};  // see_whether_settled()
+  bool slow_ = false;
 };
 
 }  // namespace sio::internal

@@ -161,6 +161,7 @@ class alignas(64) Socket final : public CompletionHandler,
   bool is_still(int fd, const Channel* in) const noexcept {
     return channel() == in && fd_ == fd && !rare_.closed;
   }
+  bool is_open_at(int fd, const Channel* in) const noexcept;
   bool sends_plain(int fd, const Channel* in, const void* buf, int flags) const noexcept;
   // laden_send.cc. False: nothing was done.
   bool send_laden(Channel* in, int fd, const void* buf, size_t size, int flags) noexcept;

@@ -72,6 +72,9 @@ class FaultPlan {
   // Each connect ends so, as with next_connect. 0: as it would.
   std::atomic<int> all_connects{0};
 
+  // Work requests for which a completion was asked, since the beginning.
+  std::atomic<uint64_t> signalled{0};
+
   // Objects that are alive.
   std::atomic<int> regions{0}, channels{0}, queues{0}, pairs{0}, endpoints{0}, shared{0},
       attached{0};

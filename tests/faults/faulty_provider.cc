@@ -88,6 +88,9 @@ class FaultyPair : public Kind {
     if (plan().strikes(&Faults::post_send)) return *bad = chain, -ENOMEM;
     if (plan().strikes(&Faults::drop)) endpoint_.disconnect();
     if (plan().loses(endpoint_.serial())) return lose(chain);
+    for (const ibv_send_wr* wr = chain; wr != nullptr; wr = wr->next) {
+      if ((wr->send_flags & IBV_SEND_SIGNALED) != 0) ++plan().signalled;
+    }
     return inner_->post_send(chain, bad);
   }
   int post_recv(ibv_recv_wr* chain, ibv_recv_wr** bad) noexcept override {
