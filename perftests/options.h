@@ -41,7 +41,8 @@ struct CrowdOptions {
   std::vector<uint32_t> turns = {1};  // messages of a connection before the next has its turn
   uint32_t at_once = 64;              // connects under way
   bool shared = false;
-  uint32_t recv_slots = 0;  // of a connection; 0: as the peer does by default
+  bool like_sockets = false;  // bare verbs
+  uint32_t recv_slots = 0;    // of a connection; 0: as the peer does by default
   uint32_t slot_size = 4096;
   double idle = 10;  // seconds
 };

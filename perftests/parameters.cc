@@ -7,7 +7,7 @@ namespace sio_perf {
 namespace {
 
 constexpr uint32_t kMagic = 0x73696f70;  // "siop"
-constexpr uint16_t kVersion = 3;
+constexpr uint16_t kVersion = 4;
 
 // Where the fields are, and how long.
 struct Field {
@@ -17,10 +17,12 @@ constexpr Field kMagicField = {0, 4}, kVersionField = {4, 2}, kOpField = {6, 1},
                 kEventField = {7, 1}, kSizeField = {8, 4}, kDepthField = {12, 4},
                 kIterationsField = {16, 8}, kWarmupField = {24, 8}, kConnectionsField = {32, 4},
                 kSlotsField = {36, 4}, kSlotSizeField = {40, 4}, kChannelsField = {44, 2},
-                kSharedField = {46, 1}, kNoDelayField = {47, 1};
+                kKindField = {46, 1}, kNoDelayField = {47, 1};
 
 // Of the field of that name.
 constexpr uint64_t kPolls = 0, kSleeps = 1, kBlocks = 2;
+// Of kKindField, one bit each.
+constexpr uint64_t kShared = 1, kLikeSockets = 2;
 
 bool is_crowd(const Parameters& parameters) {
   const auto within = [](uint32_t number, uint32_t most) { return number >= 1 && number <= most; };
@@ -58,7 +60,7 @@ EncodedParameters encode(const Parameters& parameters) {
   put(kSlotsField, parameters.recv_slots);
   put(kSlotSizeField, parameters.slot_size);
   put(kChannelsField, parameters.channels);
-  put(kSharedField, parameters.shared ? 1 : 0);
+  put(kKindField, (parameters.shared ? kShared : 0) | (parameters.like_sockets ? kLikeSockets : 0));
   put(kNoDelayField, parameters.no_delay ? 1 : 0);
   return to;
 }
@@ -84,7 +86,8 @@ Parameters decode(std::span<const unsigned char> bytes, Op most) {
   parameters.channels = static_cast<uint32_t>(get(kChannelsField));
   parameters.recv_slots = static_cast<uint32_t>(get(kSlotsField));
   parameters.slot_size = static_cast<uint32_t>(get(kSlotSizeField));
-  parameters.shared = get(kSharedField) != 0;
+  parameters.shared = (get(kKindField) & kShared) != 0;
+  parameters.like_sockets = (get(kKindField) & kLikeSockets) != 0;
   parameters.no_delay = get(kNoDelayField) != 0;
   if (op < 1 || op > static_cast<uint64_t>(most) || parameters.size < 1 ||
       parameters.size > kMaxSize || parameters.slot_size > kMaxSize || parameters.tx_depth < 1 ||

@@ -26,10 +26,11 @@ struct Parameters {
   uint32_t slot_size = 0;  // of a receive; 0: as large as a message needs (not of a crowd)
 
   // Of a crowd.
-  uint32_t connections = 1;  // of a channel
-  uint32_t channels = 1;     // each with a thread of its own
-  uint32_t recv_slots = 64;  // of a connection
-  bool shared = false;       // the receives of a channel's connections are in common
+  uint32_t connections = 1;   // of a channel
+  uint32_t channels = 1;      // each with a thread of its own
+  uint32_t recv_slots = 64;   // of a connection
+  bool shared = false;        // the receives of a channel's connections are in common
+  bool like_sockets = false;  // bare verbs: with what a socket of libsio's has to have
 };
 
 // Fits the private data of an RDMA connection request (56 bytes).

@@ -129,6 +129,12 @@ void add_client(CLI::App& parent, const Command& command, const PeerName& of, Op
     may_be_none ? turns->delimiter(',') : turns->expected(1);
   }
   add_of_one(*app, command, options);
+  if (may_be_none && !ours) {
+    app->add_flag(
+        "--like-sockets", options.crowd.like_sockets,
+        "With an epoll set for each connection and a thread for their events, as a socket "
+        "of libsio's has to have them");
+  }
   add_receives(*app, options.crowd);
   add_json(*app, options);
   app->final_callback([&command, &of, &options] { complete(command, of, options); });
@@ -145,6 +151,7 @@ Parameters Options::crowd_parameters() const {
   all.recv_slots = crowd.recv_slots;
   all.slot_size = crowd.slot_size;
   all.shared = crowd.shared;
+  all.like_sockets = crowd.like_sockets;
   return all;
 }
 

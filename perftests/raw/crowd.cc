@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -57,10 +58,13 @@ RawCrowd::RawCrowd(const Parameters& parameters, ibv_context* context)
   max_sge_ = std::min(kGather, static_cast<uint32_t>(device.max_sge));
   make_queues(device);
   make_memory();
+  if (parameters.like_sockets) thread_.emplace(*channel_, [this] { take_connection_events(0); });
 }
 
 RawCrowd::~RawCrowd() {
+  thread_.reset();
   for (Member& member : members_) {
+    if (member.set >= 0) ::close(member.set);
     if (member.has_pair) rdma_destroy_qp(member.id.get());
     member.id.reset();
   }
@@ -99,6 +103,7 @@ void RawCrowd::make_pair(Member& member, uint32_t number) {
     const int entries = static_cast<int>(std::min(left, pairs_each_) * queue_share_);
     queues_.emplace_back(ibv_create_cq(context_, entries, nullptr, completions_.get(), 0));
     if (!queues_.back()) fail_with_errno("ibv_create_cq");
+    if (thread_) wake();  // who sleeps has not armed this one
   }
   ibv_qp_init_attr attributes = {};
   attributes.send_cq = attributes.recv_cq = queues_[number / pairs_each_].get();
@@ -134,13 +139,28 @@ std::vector<uint16_t> RawCrowd::listen(const Address& address) {
 
 void RawCrowd::connect(const std::string& host, const std::vector<uint16_t>& ports, uint32_t count,
                        uint32_t at_once) {
+  auto locked = lock();
   while (established_ < count) {
     check_stop();
     while (members_.size() < count && members_.size() - established_ < at_once) {
       start_connect(host, ports.at(0));
     }
-    take_connection_events(kTickMs);
+    if (thread_) {
+      thread_->wait(locked, kTickMs);
+    } else {
+      take_connection_events(kTickMs);
+    }
   }
+}
+
+RawCrowd::Member& RawCrowd::add_member(rdma_cm_id* id) {
+  Member& member = members_.emplace_back();
+  member.id.reset(id);
+  if (parameters_.like_sockets) {
+    member.set = ::epoll_create1(EPOLL_CLOEXEC);
+    if (member.set < 0) fail_with_errno("epoll_create1");
+  }
+  return member;
 }
 
 void RawCrowd::start_connect(const std::string& host, uint16_t port) {
@@ -150,7 +170,7 @@ void RawCrowd::start_connect(const std::string& host, uint16_t port) {
       0) {
     fail_with_errno("rdma_create_id");
   }
-  members_.emplace_back().id.reset(id);
+  add_member(id);
   if (rdma_resolve_addr(id, nullptr, to.get(), kResolveMs) != 0) {
     fail_with_errno("rdma_resolve_addr");
   }
@@ -208,8 +228,7 @@ void RawCrowd::accept(rdma_cm_id* id) {
     return;
   }
   const auto number = static_cast<uint32_t>(members_.size());
-  Member& member = members_.emplace_back();
-  member.id.reset(id);
+  Member& member = add_member(id);
   id->context = reinterpret_cast<void*>(size_t{number});
   make_pair(member, number);
   rdma_conn_param parameters = connection_parameters();
@@ -325,13 +344,15 @@ ibv_recv_wr* RawCrowd::chain(uint32_t member, std::span<const uint32_t> slots) {
 // is armed in one call, and slept in the next.
 void RawCrowd::sleep(int timeout_ms) {
   if (!armed_) {
+    const auto locked = lock();
     for (const auto& queue : queues_) {
       if (ibv_req_notify_cq(queue.get(), 0) != 0) fail_with_errno("ibv_req_notify_cq");
     }
     armed_ = true;
     if (!queues_.empty()) return;
   }
-  pollfd waited[] = {{completions_->fd, POLLIN, 0}, {channel_->fd, POLLIN, 0}, {wake_, POLLIN, 0}};
+  pollfd waited[] = {
+      {completions_->fd, POLLIN, 0}, {thread_ ? -1 : channel_->fd, POLLIN, 0}, {wake_, POLLIN, 0}};
   if (::poll(waited, std::size(waited), timeout_ms) <= 0) return;
   armed_ = false;
   ibv_cq* queue = nullptr;

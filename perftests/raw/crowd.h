@@ -10,6 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -19,6 +21,7 @@
 #include "process.h"
 #include "raw/connection.h"
 #include "raw/endpoint.h"
+#include "raw/event_thread.h"
 #include "raw/memory.h"
 
 namespace sio_perf {
@@ -48,7 +51,8 @@ class RawCrowd {
   static constexpr uint32_t kSignalEvery = 16;  // sends of a queue pair
 
   struct Member {
-    CmId id;  // with its queue pair, if has_pair
+    CmId id;       // with its queue pair, if has_pair
+    int set = -1;  // epoll, of --like-sockets
     bool has_pair = false;
     bool blocked = false;
     uint32_t posted = 0, completed = 0;  // sends
@@ -59,7 +63,12 @@ class RawCrowd {
   void make_memory();
   void make_pair(Member& member, uint32_t number);
   void start_connect(const std::string& host, uint16_t port);
+  Member& add_member(rdma_cm_id* id);
   bool take_connection_events(int timeout_ms);
+  // While another thread takes them, of all that it touches.
+  std::unique_lock<std::mutex> lock() {
+    return thread_ ? thread_->lock() : std::unique_lock<std::mutex>();
+  }
   void handle(rdma_cm_event& event);
   void accept(rdma_cm_id* id);
   void post_receives(uint32_t member, uint32_t first, uint32_t count);
@@ -103,12 +112,14 @@ class RawCrowd {
   std::array<ibv_sge, kBatch> pieces_;
   std::array<ibv_recv_wr, kBatch> receives_;
   std::array<ibv_send_wr, kBatch> sends_;
+  std::optional<EventThread> thread_;  // of --like-sockets
 };
 
 template <typename TakeMessage, typename TakeRoom>
 bool RawCrowd::take(TakeMessage arrived, TakeRoom writable) {
   bool some = false;
   std::array<ibv_wc, kBatch> batch;
+  const auto locked = lock();
   for (const auto& queue : queues_) {
     const int count = ibv_poll_cq(queue.get(), kBatch, batch.data());
     if (count < 0) throw Failure("ibv_poll_cq failed");
@@ -136,7 +147,7 @@ bool RawCrowd::take(TakeMessage arrived, TakeRoom writable) {
     }
     post_shared();
   }
-  return some || (listener_ && take_connection_events(0));
+  return some || (listener_ && !thread_ && take_connection_events(0));
 }
 
 }  // namespace sio_perf
