@@ -16,10 +16,11 @@ constexpr milliseconds kSettled{1};
 
 // Twice in a row, since after a pause one message is late and those that follow it are a burst. Of
 // many connections that send in turn a third of all SENDs would be signalled for the window alone.
+// (What was found at the last look may be old: then one more message of a burst leaves alone.)
 void Sender::see_whether_settled() noexcept {
   const TimePoint now = Clock::now();
   const bool late = now - asked_ > kSettled;
-  if (late && slow_ && plain_window_ > 0) ahead_ = plain_window_ - 1;
+  if (late && slow_) ahead_ = plain_window_ - 1;
   slow_ = late;
   asked_ = now;
 }

@@ -9,10 +9,11 @@
 // 2. All work requests are counted against the send queue, from posting to a completion that
 //    covers them: a signalled one covers all before it.
 // 3. The window counts SENDs that nothing was heard of since: no completion that covers them, no
-//    frame of the peer's, each of which makes up for one. While it is open a message is a SEND of
-//    its own; while it is closed small ones gather in the train. While messages follow one another
-//    nobody looks for completions, so that trains fill even on a device that completes at once:
-//    what is saved is the cost of a SEND. The order of messages is that of send().
+//    frame of the peer's, each of which makes up for one; where messages are rare those of a while
+//    ago do not count. While it is open a message is a SEND of its own; while it is closed small
+//    ones gather in the train. While messages follow one another nobody looks for completions, so
+//    that trains fill even on a device that completes at once: what is saved is the cost of a
+//    SEND. The order of messages is that of send().
 // 4. Each message that lent a buffer has a record (outcomes.h).
 // 5. While large messages keep the lane busy what announces and grants further ones gathers too: it
 //    leaves when most of what was under way has gone (lane.h), or before the channel sleeps.
@@ -85,9 +86,12 @@ class alignas(64) Sender {
   bool post_plain(const void* data, uint32_t length) noexcept;
   // Before any of these is asked: what is sent seldom finds the window open, although nothing was
   // heard of the SENDs before.
-  void age_window() noexcept {
-    if (ahead_ >= plain_window_ && train_.empty()) [[unlikely]]
+  void age_window(size_t length) noexcept {
+    const bool closes = ahead_ >= plain_window_ && plain_window_ > 0 && train_.empty();
+    if (closes && length < limits_.peer_slot_size &&
+        train_.gathers(static_cast<uint32_t>(length))) {
       see_whether_settled();
+    }
   }
   // If none may: whether this one may begin another row of them. It is posted like this, since
   // something is owed or asked for that has to go with it.

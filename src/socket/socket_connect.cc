@@ -200,7 +200,7 @@ void Socket::open_sender() noexcept {
   limits.peer_slots = peer_.slots;
   limits.most_credits = peer_.slots + peer_.more_slots;
   limits.quota = options_.send_quota;
-  // A SEND in each window is signalled, which must come before the quota is used up.
+  // As long as all of a window may be posted; what is not signalled is less than the quota, too.
   limits.window = std::min(settings().send_window, options_.send_quota / 2);
   limits.copy_max = options_.copy_max;
   link_.may_recall = (peer_.features & wire::kRecalls) != 0;

@@ -105,7 +105,7 @@ int Socket::send_nothing(Completion* completion) noexcept {
 bool Socket::send_nearly_plain(Channel* channel, int fd, const void* buf, size_t size,
                                int flags) noexcept {
   bool sent = true;
-  if (is_open_at(fd, channel)) sender_->age_window();
+  if (is_open_at(fd, channel)) sender_->age_window(size);
   if (!sends_plain(fd, channel, buf, flags)) {
     sent = send_laden(channel, fd, buf, size, flags);
   } else if (sender_->may_begin_plain(size)) {
