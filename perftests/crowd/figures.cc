@@ -15,6 +15,7 @@ Figures::Figures(const Options& options, const SetUp& set_up) : options_(options
   std::printf("  %u channels, %u connections in each, %s receives: %u slots of %u bytes for each\n",
               crowd.channels, crowd.connections, crowd.shared ? "shared" : "own", crowd.recv_slots,
               crowd.slot_size);
+  if (crowd.like_sockets) std::puts("  with an epoll set each, and a thread for their events");
   std::printf("  messages of %u bytes, up to %u in flight on a connection\n", options.sizes.front(),
               options.tx_depth);
   std::fflush(stdout);
@@ -34,14 +35,15 @@ void Figures::write_json() const {
   const CrowdOptions& crowd = options_.crowd;
   std::fputs("[", file);
   for (const Record& record : records_) {
-    std::fprintf(file,
-                 "%s\n {\"peer\": \"%s\", \"op\": \"%s\", \"size\": %u, \"connections\": %u, "
-                 "\"channels\": %u, \"shared\": %s, \"turn\": %u, \"metric\": \"%s\", "
-                 "\"value\": %.4f, \"unit\": \"%s\", \"device\": \"%s\"}",
-                 &record == records_.data() ? "" : ",", options_.of->name, name_of(crowd.test),
-                 options_.sizes.front(), crowd.connections, crowd.channels,
-                 crowd.shared ? "true" : "false", record.turn, record.metric, record.value,
-                 record.unit, set_up_.device.c_str());
+    std::fprintf(
+        file,
+        "%s\n {\"peer\": \"%s\", \"op\": \"%s\", \"size\": %u, \"connections\": %u, "
+        "\"channels\": %u, \"shared\": %s, \"like_sockets\": %s, \"turn\": %u, \"metric\": \"%s\", "
+        "\"value\": %.4f, \"unit\": \"%s\", \"device\": \"%s\"}",
+        &record == records_.data() ? "" : ",", options_.of->name, name_of(crowd.test),
+        options_.sizes.front(), crowd.connections, crowd.channels, crowd.shared ? "true" : "false",
+        crowd.like_sockets ? "true" : "false", record.turn, record.metric, record.value,
+        record.unit, set_up_.device.c_str());
   }
   std::fputs("\n]\n", file);
   const bool written = std::ferror(file) == 0;

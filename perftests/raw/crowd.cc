@@ -58,7 +58,9 @@ RawCrowd::RawCrowd(const Parameters& parameters, ibv_context* context)
   max_sge_ = std::min(kGather, static_cast<uint32_t>(device.max_sge));
   make_queues(device);
   make_memory();
-  if (parameters.like_sockets) thread_.emplace(*channel_, [this] { take_connection_events(0); });
+  if (parameters.like_sockets)
+    thread_.emplace(
+        *channel_, [this] { take_connection_events(0); }, [this] { wake(); });
 }
 
 RawCrowd::~RawCrowd() {

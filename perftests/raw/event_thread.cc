@@ -12,8 +12,12 @@
 
 namespace sio_perf {
 
-EventThread::EventThread(rdma_event_channel& channel, std::function<void()> take)
-    : channel_(channel), take_(std::move(take)), stop_(::eventfd(0, EFD_CLOEXEC)) {
+EventThread::EventThread(rdma_event_channel& channel, std::function<void()> take,
+                         std::function<void()> failed)
+    : channel_(channel),
+      take_(std::move(take)),
+      failed_(std::move(failed)),
+      stop_(::eventfd(0, EFD_CLOEXEC)) {
   if (stop_ < 0) fail_with_errno("eventfd");
   thread_ = std::thread([this] { run(); });
 }
@@ -45,6 +49,7 @@ void EventThread::run() {
       take_();
     } catch (...) {
       failure_ = std::current_exception();
+      failed_();
     }
     taken_.notify_all();
     if (failure_) return;

@@ -16,8 +16,10 @@ namespace sio_perf {
 
 class EventThread {
  public:
-  // `take` takes all that there is, under the lock. The channel does not block.
-  EventThread(rdma_event_channel& channel, std::function<void()> take);
+  // `take` takes all that there is, under the lock. The channel does not block. `failed` tells
+  // others, when that threw something.
+  EventThread(rdma_event_channel& channel, std::function<void()> take,
+              std::function<void()> failed);
   EventThread(const EventThread&) = delete;
   EventThread& operator=(const EventThread&) = delete;
   ~EventThread();
@@ -31,7 +33,7 @@ class EventThread {
   void run();
 
   rdma_event_channel& channel_;
-  const std::function<void()> take_;
+  const std::function<void()> take_, failed_;
   const int stop_;  // eventfd
   std::mutex mutex_;
   std::condition_variable taken_;
