@@ -145,46 +145,49 @@ int Socket::leave_hidden(int fd, ec_t wish, Socket*& socket) {
   return 0;
 }
 
-// The descriptor becomes an epoll set of a channel again. When that fails it is as it was.
-void Socket::enter_hidden() {
-  ChannelOptions options;
-  options.hidden = this;
-  Channel* hidden = Channel::open(std::move(placeholder_), options);
-  const ChannelGuard guard(hidden);
+// The descriptor becomes an epoll set of a channel again.
+void Socket::enter_hidden(Channel& hidden) noexcept {
+  const ChannelGuard guard(&hidden);
   set_deliver(false);
   cookie_ = nullptr;
-  enter(*hidden);
+  enter(hidden);
   reopen_datagram();
 }
 
 int Socket::move_out(int fd, ec_t ec) {
-  Channel* from;
   Socket* socket;
+  Channel* hidden;
   {
-    const ChannelGuard guard = ChannelGuard::of(ec);
-    if (!guard) return -EBADF;
-    from = guard.get();
+    const ChannelGuard from = ChannelGuard::of(ec);
+    if (!from) return -EBADF;
     socket = DescriptorTable::instance().socket(fd);
-    if (socket == nullptr || socket->channel() != from) return -ENOENT;
+    if (socket == nullptr || socket->channel() != from.get()) return -ENOENT;
     if (socket->waiting_ == 0) socket->unopen_datagram();
     if (socket->phase_ != Phase::kFresh || socket->waiting_ > 0) return -EISCONN;
+    hidden = socket->open_hidden();
     from->ring().drop(socket, [](const EventNote&) { return true; });
     from->forget(socket);
     socket->outcomes_.drop();  // of a connect that failed; nobody will take their events
     socket->rare_.connect_waits = false;
     socket->shared_.reset();  // that of this channel
     socket->channel_.store(nullptr, std::memory_order_release);
+    from->detach();
   }
+  socket->enter_hidden(*hidden);
+  return 0;
+}
+
+// A channel that nobody knows yet, so that its lock is nobody's. When there is none the socket is
+// as it was.
+Channel* Socket::open_hidden() {
+  ChannelOptions options;
+  options.hidden = this;
   try {
-    socket->enter_hidden();
+    return Channel::open(std::move(placeholder_), options);
   } catch (...) {
-    const ChannelGuard guard(from);
-    socket->channel_.store(from, std::memory_order_release);
+    reopen_datagram();
     throw;
   }
-  const ChannelGuard guard(from);
-  guard->detach();
-  return 0;
 }
 
 int Socket::set_cookie(int fd, Channel& in, uint32_t events, void* cookie) {

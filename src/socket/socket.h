@@ -187,7 +187,8 @@ class alignas(64) Socket final : public CompletionHandler,
 
   static Socket* make(int domain, int type, bool nonblock, const SocketOptions& options);
   void enter(Channel& channel) noexcept;
-  void enter_hidden();
+  Channel* open_hidden();
+  void enter_hidden(Channel& hidden) noexcept;
   static int leave_hidden(int fd, ec_t wish, Socket*& socket);
   bool busy() const noexcept {
     return phase_ != Phase::kFresh && phase_ != Phase::kEnded && phase_ != Phase::kListening;

@@ -3,12 +3,14 @@
 // Sockets that come into channels and leave them, at awkward moments.
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <thread>
 
+#include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
 #include "conformance/traffic.h"
@@ -40,6 +42,25 @@ TEST_F(WireMoves, DropTheEventOfAConnectThatFailed) {
   fail_to_connect(socket);
   EXPECT_EQ(take_out(channel, socket), 0);
   EXPECT_FALSE(channel.try_next(milliseconds(100)));
+}
+
+// Out of a channel that it stays in, since there is no descriptor for a hidden one.
+TEST_F(WireMoves, ThatFailKeepTheEventOfAConnectThatFailed) {
+  const Channel channel;
+  Socket socket = Socket::make(SOCK_NONBLOCK);
+  socket.join(channel);
+  fail_to_connect(socket);
+  const Socket other = Socket::make();  // has what the hidden channel left
+  expect_refusal(SYS_eventfd2, ENFILE, [&] {
+    int result = -1;
+    eventually([&] {
+      result = ec_del_fd(channel.get(), socket.get());
+      return result == 0 || errno != EISCONN;
+    });
+    return result;
+  });
+  EXPECT_EQ(channel.expect(EC_CONNECT).error, ECONNREFUSED);
+  EXPECT_EQ(ec_del_fd(channel.get(), socket.get()), 0);
 }
 
 // What lent its buffer meanwhile is told of in the channel, or would be: nobody takes that any
