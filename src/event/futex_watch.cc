@@ -158,10 +158,26 @@ class FutexWatch::Group {
     lock.lock();
     if (woken >= 0) fruitless_ = 0;
     if (woken > 0) {
-      for (Entry& one : entries_) one.woken |= one.ticket == tickets[static_cast<size_t>(woken)];
+      const auto place = static_cast<size_t>(woken);
+      if (!mark_woken(tickets[place])) pass_on(words[place]);
     } else if (is_trouble(error) && !entries_.empty()) {
       entries_.front().error = error;  // one at a time, until it works
     }
+  }
+
+  bool mark_woken(uint64_t ticket) noexcept {
+    const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                    [=](const Entry& one) { return one.ticket == ticket; });
+    if (found == entries_.end()) return false;
+    found->woken = true;
+    return true;
+  }
+
+  // The wake-up of a word that had been taken out by then is another waiter's. If there is none, or
+  // the word has gone, nobody misses it.
+  static void pass_on(const futex_waitv& word) noexcept {
+    const int call = FUTEX_WAKE | static_cast<int>(word.flags & FUTEX_PRIVATE_FLAG);
+    syscall(SYS_futex, word.uaddr, call, 1, nullptr, nullptr, 0);
   }
 
   // With no words there is no need of a call that may be refused, over and over again.

@@ -542,6 +542,24 @@ TEST_F(SourceFutex, LeavesWakeUpsToOthersWhenItsSourceHasEnded) {
   EXPECT_TRUE(quiet());
 }
 
+// When its source has ended the helper may sleep at the word for a moment yet, before others.
+TEST_F(SourceFutex, PassesOnAWakeUpThatComesAsItsSourceEnds) {
+  for (int round = 0; round < 30; ++round) {
+    const int id = add(&word_, 0);
+    std::this_thread::sleep_for(milliseconds(5));  // now the helper sleeps there
+    long woken = -1;
+    std::thread other([&] {
+      const timespec limit{10, 0};
+      woken = syscall(SYS_futex, &word_, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &limit);
+    });
+    std::this_thread::sleep_for(milliseconds(5));
+    end(id);
+    syscall(SYS_futex, &word_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
+    other.join();
+    ASSERT_EQ(woken, 0) << "in round " << round;
+  }
+}
+
 TEST_F(SourceFutex, MayBeOneOfMany) {
   std::deque<uint32_t> words(300);
   std::set<int> ids;
