@@ -17,6 +17,9 @@ namespace sio::internal {
 namespace {
 
 constexpr int kMostBacklog = 4096;
+// Until a program is told again of a connection that there was no room for. What it costs a program
+// that has none for long is a call each time.
+constexpr milliseconds kToldAgainAfter{20};
 
 wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
   switch (fault) {
@@ -76,7 +79,7 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     return;
   }
   dispatch_to(incoming->serial(), this);
-  backlog_.push_back({std::move(incoming), hello});
+  backlog_.push_back({std::move(incoming), hello, false});
   ++accepts_to_tell_;
   channel()->offer(this);
 }
@@ -184,6 +187,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     if (listener.phase_ != Phase::kListening) return -EINVAL;
   }
   const uint64_t generation = listener.generation();
+  const bool others_wait_on = listener.accepts_refused_ > 0;
   Pending pending = std::move(listener.backlog_.front());
   listener.backlog_.pop_front();
   int result;
@@ -194,7 +198,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   } catch (const std::system_error& error) {
     result = -error.code().value();
     const char* const why = error.what();
-    if (result == -ENOBUFS) {  // the connection goes on waiting, and the program tries again
+    if (result == -ENOBUFS || pending.waits_on) {  // the program tries again, and again
       LOG_INFO("accepting: %s", why);
     } else if (result != -ECONNABORTED) {
       LOG_ERROR("accepting: %s", why);
@@ -207,6 +211,9 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     dispatch_to_nobody(pending.endpoint->serial());
   } else if (pending.endpoint != nullptr) {
     wait_again(&listener, generation, std::move(pending));
+  } else if (others_wait_on) {
+    const SocketGuard still = SocketGuard::of(&listener, generation);
+    if (still) still->tell_again();
   }
   return result;
 }
@@ -216,12 +223,42 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
   SocketGuard guard = SocketGuard::of(listener, generation);
   if (guard && guard->phase_ == Phase::kListening) {
     dispatch_to(pending.endpoint->serial(), listener);
+    pending.waits_on = true;
     guard->backlog_.push_front(std::move(pending));
     guard->channel()->changed();  // others may have looked meanwhile, and sleep
+    guard->tell_again_soon();
   } else {
     dispatch_to_nobody(pending.endpoint->serial());
     pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
   }
+}
+
+// What the program lacked comes back in many ways, of which some show nowhere: other sockets end,
+// descriptors are closed. So it is told by the clock, of one connection: after that, or when it has
+// accepted one by itself, of the next.
+void Socket::tell_again_soon() noexcept {
+  if (channel()->hidden()) return;  // the descriptor stays readable
+  ++accepts_refused_;
+  if (std::exchange(told_again_soon_, true)) return;
+  try {
+    start_timer(limit_timer_, kToldAgainAfter, &Socket::told_again_in_time);
+  } catch (const std::bad_alloc&) {
+    told_again_soon_ = false;
+    LOG_ERROR("no memory for a timer: no event says that a connection waits on");
+  }
+}
+
+void Socket::told_again_in_time() {
+  told_again_soon_ = false;
+  tell_again();
+}
+
+void Socket::tell_again() noexcept {
+  accepts_refused_ = std::min(accepts_refused_, backlog_.size());
+  if (accepts_refused_ == 0) return;
+  --accepts_refused_;
+  ++accepts_to_tell_;
+  channel()->offer(this);
 }
 
 // Under the lock of `in`, the channel that the new socket comes into.

@@ -61,6 +61,7 @@ struct SocketState {
   struct Pending {
     std::unique_ptr<provider::Endpoint> endpoint;
     wire::Hello hello;
+    bool waits_on = false;  // sio_accept has failed
   };
 
   // A frame that overtook the news that the connection stands.
@@ -157,6 +158,8 @@ struct SocketState {
   // Listening.
   std::deque<Pending> backlog_;
   size_t backlog_limit_ = 0;
+  size_t accepts_refused_ = 0;    // connections that wait on, of which nobody is told any more
+  bool told_again_soon_ = false;  // of one of them; limit_timer_
 
   // What is to be told.
   int so_error_ = 0;            // SO_ERROR
@@ -182,7 +185,7 @@ struct SocketState {
   bool tended_ = false;   // it goes on while the program makes no call
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool await_disconnect_ = false;
-  Timer limit_timer_;  // of the connect, then the linger, then the draining
+  Timer limit_timer_;  // of the connect, then the linger, then the draining; when listening, above
   Timer keepalive_timer_;
   bool reconnectable_ = false;  // a connect that failed: fresh again when drained
   bool sends_drained_ = false;

@@ -240,6 +240,56 @@ TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoMemoryForIt) {
   peer.expect("connected");
 }
 
+// An area that has room for one connection at a time, three that want to come in, and a program
+// that calls sio_accept once for each event and never else.
+TEST_F(WireAccept, IsAskedForAgainWhenThereWasNoMemory) {
+  const size_t receive_memory = size_t{12} * 1024;
+  const Area area(receive_memory);
+  const Channel channel;
+  Socket listener = Socket::make(SOCK_NONBLOCK);
+  listener.set(SIO_RECV_SLOTS, 8).set(SIO_SLOT_SIZE, 1024).associate(area, 0, receive_memory);
+  listener.join(channel).bind(Address::self()).listen();
+  constexpr int kPeers = 3;
+  std::vector<Peer> peers;
+  for (int i = 0; i < kPeers; ++i) peers.push_back(dial(listener, "dial"));
+  Socket guest;
+  int guests = 0, refusals = 0;
+  while (guests < kPeers) {
+    EXPECT_EQ(channel.skip_to(EC_ACCEPT).fd, listener.get());
+    const int fd = sio_accept(listener.get(), nullptr, nullptr);
+    if (fd >= 0) {
+      guest = Socket(fd);
+      ++guests;
+      continue;
+    }
+    ASSERT_EQ(errno, ENOBUFS);
+    if (++refusals % 4 == 0) guest.close();
+  }
+  EXPECT_GE(refusals, 8);
+}
+
+// Those that waited behind the first one are told of as soon as that has been accepted.
+TEST_F(WireAccept, IsAskedForAgainOnceForEachThatWaits) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  constexpr int kPeers = 3;
+  std::vector<Peer> peers;
+  for (int i = 0; i < kPeers; ++i) peers.push_back(dial(listener, "dial"));
+  const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  for (int i = 0; i < kPeers; ++i) channel.expect(EC_ACCEPT);
+  {
+    const NoDescriptorsLeft none;
+    for (int i = 0; i < kPeers; ++i) expect_errors({{"accept", accept, EMFILE}});
+  }
+  std::vector<Socket> guests;
+  for (int i = 0; i < kPeers; ++i) {
+    channel.skip_to(EC_ACCEPT);
+    guests.emplace_back(must(accept(), "sio_accept"));
+  }
+  for (Socket& guest : guests) guest.close();
+  EXPECT_FALSE(channel.try_next(milliseconds(100)));
+}
+
 TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {
   const Channel channel;
   Socket listener = listen(64, &channel);
