@@ -174,8 +174,8 @@ SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
 /* Begins to take connections. Up to `backlog` (at least 1, at most 4096) wait
  * for sio_accept; further ones are refused with ECONNREFUSED. A socket that was
  * not bound gets a port.
- * In a channel each comes as one EC_ACCEPT, and as another after each sio_accept
- * that failed and left it waiting. The connection may have been accepted
+ * In a channel each comes as one EC_ACCEPT, and as another some time after a
+ * sio_accept that failed left it waiting. The connection may have been accepted
  * or given up by the time that the event is taken: then sio_accept has none, so
  * the listener is best non-blocking. EC_HUP: the device has gone.
  *
@@ -205,8 +205,9 @@ SIO_API int sio_listen(int sock, int backlog);
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting. In a channel another
  *                       EC_ACCEPT comes 20 milliseconds later, whether there is
- *                       room by then or not; of several that wait so of one, and
- *                       of the next when that was accepted. Memory comes back as
+ *                       room by then or not, and twice as late each time that it
+ *                       fails again, up to 640; of several that wait so of one,
+ *                       and of the next when that was accepted. Memory comes back as
  *                       sockets end, what they received is released, and, with
  *                       DMA_SHARED, others are asked for what they do not use.
  *                       Meanwhile the peer's connect has not ended, until its

@@ -10,11 +10,13 @@ void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
   // Perhaps this source has gone when its word is heard of.
   const auto heard = [place = &channel, generation = channel.generation(), id = id()](uint32_t now,
                                                                                       int error) {
+    bool here = false;
     {
       ChannelGuard guard(place);
       AddedSource* const found =
           guard->generation() == generation ? guard->find_source(id) : nullptr;
       if (auto* const source = static_cast<FutexSource*>(found)) {
+        here = true;
         source->state_ = State::kHeard;
         source->now_ = now;
         source->error_ = error;
@@ -22,6 +24,7 @@ void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
       }
     }
     Deferred::run_noted();  // leaving the channel may have taken completions
+    return here;
   };
   ticket_ = FutexWatch::instance().add(word, heard);
 }

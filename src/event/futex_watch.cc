@@ -132,10 +132,12 @@ class FutexWatch::Group {
       if (error == 0 && differs != 0) error = read_word(one.word, now);
       if (error != 0) now = 0;
       fruitless_ = 0;
+      const bool by_wake_up = error == 0 && differs == 0;
+      const Word word = one.word;
       const Heard heard = std::move(one.heard);
       entries_.erase(entries_.begin() + (&one - entries_.data()));
       lock.unlock();
-      heard(now, error);
+      if (!heard(now, error) && by_wake_up) pass_on(word);
       lock.lock();
       return true;
     }
@@ -159,25 +161,36 @@ class FutexWatch::Group {
     if (woken >= 0) fruitless_ = 0;
     if (woken > 0) {
       const auto place = static_cast<size_t>(woken);
-      if (!mark_woken(tickets[place])) pass_on(words[place]);
+      const futex_waitv& at = words[place];
+      const Word word{reinterpret_cast<uint32_t*>(at.uaddr), 0,
+                      (at.flags & FUTEX_PRIVATE_FLAG) == 0};
+      if (!mark_woken(tickets[place], word)) pass_on(word);
     } else if (is_trouble(error) && !entries_.empty()) {
       entries_.front().error = error;  // one at a time, until it works
     }
   }
 
-  bool mark_woken(uint64_t ticket) noexcept {
-    const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                    [=](const Entry& one) { return one.ticket == ticket; });
+  // The source that was waited for, or another one of the same word.
+  bool mark_woken(uint64_t ticket, const Word& word) noexcept {
+    const auto find = [&](auto is_it) {
+      return std::find_if(entries_.begin(), entries_.end(), is_it);
+    };
+    auto found = find([&](const Entry& one) { return one.ticket == ticket; });
+    if (found == entries_.end()) {
+      found = find([&](const Entry& one) {
+        return one.word.address == word.address && one.word.shared == word.shared && !one.woken;
+      });
+    }
     if (found == entries_.end()) return false;
     found->woken = true;
     return true;
   }
 
-  // The wake-up of a word that had been taken out by then is another waiter's. If there is none, or
-  // the word has gone, nobody misses it.
-  static void pass_on(const futex_waitv& word) noexcept {
-    const int call = FUTEX_WAKE | static_cast<int>(word.flags & FUTEX_PRIVATE_FLAG);
-    syscall(SYS_futex, word.uaddr, call, 1, nullptr, nullptr, 0);
+  // The wake-up of a word whose source had been taken out by then is another waiter's. If there is
+  // none, or the word has gone, nobody misses it.
+  static void pass_on(const Word& word) noexcept {
+    const int call = FUTEX_WAKE | (word.shared ? 0 : FUTEX_PRIVATE_FLAG);
+    syscall(SYS_futex, word.address, call, 1, nullptr, nullptr, 0);
   }
 
   // With no words there is no need of a call that may be refused, over and over again.

@@ -21,8 +21,9 @@ class FutexWatch {
     bool shared;     // between processes
   };
   // What the word is now, and 0; or EFAULT: there is no memory there, or why the kernel no longer
-  // waits for it. Called once, by a thread of the watch, without its lock.
-  using Heard = std::function<void(uint32_t now, int error)>;
+  // waits for it. Called once, by a thread of the watch, without its lock. False: nobody wants to
+  // know any more, and a wake-up is another waiter's.
+  using Heard = std::function<bool(uint32_t now, int error)>;
 
   static FutexWatch& instance();
 

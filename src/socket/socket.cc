@@ -105,9 +105,9 @@ void Socket::enter(Channel& channel) noexcept {
 
 // ------------------------------------------------------------------------- in and out of channels
 
-// Two channels are concerned, and two locks are never held at once: in between the socket is in
-// none, and whoever else calls it waits (SocketGuard::of). The channel that it may have to go back
-// to, or is to come to, can not go meanwhile: the socket counts as attached there.
+// Two channels are concerned, of which no thread may hold both locks: in between the socket is in
+// none, and whoever else calls it waits (SocketGuard::of). The channel that it is to come to can
+// not go meanwhile: the socket counts as attached there.
 int Socket::move_to_channel(int fd, ec_t ec, uint32_t events, void* cookie) {
   Channel* to;
   {

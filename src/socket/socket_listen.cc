@@ -17,9 +17,10 @@ namespace sio::internal {
 namespace {
 
 constexpr int kMostBacklog = 4096;
-// Until a program is told again of a connection that there was no room for. What it costs a program
-// that has none for long is a call each time.
+// Until a program is told again of a connection that it could not take: twice as long each time, up
+// to 640 ms. What cannot be taken for long costs the program a call, and perhaps a line of its log.
 constexpr milliseconds kToldAgainAfter{20};
+constexpr uint32_t kDoublings = 5;
 
 wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
   switch (fault) {
@@ -78,8 +79,13 @@ void Socket::on_request(provider::ConnectionEvent& event) {
                                                                       : wire::Refusal::kClosed));
     return;
   }
+  if (incoming->device() == nullptr) {  // it would be first in the queue for ever
+    LOG_INFO("refused a connection: it comes through a device that is not used here");
+    incoming->reject(wire::encode_refusal(wire::Refusal::kClosed));
+    return;
+  }
   dispatch_to(incoming->serial(), this);
-  backlog_.push_back({std::move(incoming), hello, false});
+  backlog_.push_back({std::move(incoming), hello, 0});
   ++accepts_to_tell_;
   channel()->offer(this);
 }
@@ -198,7 +204,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   } catch (const std::system_error& error) {
     result = -error.code().value();
     const char* const why = error.what();
-    if (result == -ENOBUFS || pending.waits_on) {  // the program tries again, and again
+    if (result == -ENOBUFS || pending.refusals > 0) {  // the program tries again, and again
       LOG_INFO("accepting: %s", why);
     } else if (result != -ECONNABORTED) {
       LOG_ERROR("accepting: %s", why);
@@ -223,10 +229,9 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
   SocketGuard guard = SocketGuard::of(listener, generation);
   if (guard && guard->phase_ == Phase::kListening) {
     dispatch_to(pending.endpoint->serial(), listener);
-    pending.waits_on = true;
+    guard->tell_again_after(pending.refusals++);  // first: others wait, even if this one gets lost
     guard->backlog_.push_front(std::move(pending));
     guard->channel()->changed();  // others may have looked meanwhile, and sleep
-    guard->tell_again_soon();
   } else {
     dispatch_to_nobody(pending.endpoint->serial());
     pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
@@ -236,26 +241,29 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
 // What the program lacked comes back in many ways, of which some show nowhere: other sockets end,
 // descriptors are closed. So it is told by the clock, of one connection: after that, or when it has
 // accepted one by itself, of the next.
-void Socket::tell_again_soon() noexcept {
+void Socket::tell_again_after(uint32_t refusals) noexcept {
   if (channel()->hidden()) return;  // the descriptor stays readable
   ++accepts_refused_;
   if (std::exchange(told_again_soon_, true)) return;
   try {
-    start_timer(limit_timer_, kToldAgainAfter, &Socket::told_again_in_time);
+    start_timer(limit_timer_, kToldAgainAfter * (1u << std::min(refusals, kDoublings)),
+                &Socket::tell_again_in_time);
   } catch (const std::bad_alloc&) {
     told_again_soon_ = false;
     LOG_ERROR("no memory for a timer: no event says that a connection waits on");
   }
 }
 
-void Socket::told_again_in_time() {
+void Socket::tell_again_in_time() {
   told_again_soon_ = false;
   tell_again();
 }
 
+// Unless an event that the program has not taken yet says so.
 void Socket::tell_again() noexcept {
-  accepts_refused_ = std::min(accepts_refused_, backlog_.size());
-  if (accepts_refused_ == 0) return;
+  const size_t waiting = backlog_.size();
+  accepts_refused_ = std::min(accepts_refused_, waiting);
+  if (accepts_refused_ == 0 || accepts_to_tell_ + accepts_in_ring_ >= waiting) return;
   --accepts_refused_;
   ++accepts_to_tell_;
   channel()->offer(this);

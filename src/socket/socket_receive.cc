@@ -285,6 +285,7 @@ bool Socket::emit_accepts(EventRing& ring) noexcept {
     if (ring.full()) return false;
     push(ring, EC_ACCEPT, 0);
     --accepts_to_tell_;
+    ++accepts_in_ring_;
   }
   return true;
 }
@@ -363,6 +364,7 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 }
 
 void Socket::taken(const EventNote& note) noexcept {
+  if (note.kind == EC_ACCEPT) --accepts_in_ring_;
   if (note.kind != EC_SENT) return;
   const bool was_full = !outcomes_.may_have_room(rare_.want_writable ? wanted_.records : 1);
   outcomes_.taken();

@@ -290,6 +290,23 @@ TEST_F(WireAccept, IsAskedForAgainOnceForEachThatWaits) {
   EXPECT_FALSE(channel.try_next(milliseconds(100)));
 }
 
+// Who does not take the events of a ring that others need, too.
+TEST_F(WireAccept, IsNotAskedForAgainWhileAnEventSaysSo) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  const Peer peer = dial(listener, "dial");
+  ASSERT_TRUE(channel.wait(kSoon));
+  const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  for (int i = 0; i < 3; ++i) {
+    const NoDescriptorsLeft none;
+    expect_errors({{"accept", accept, EMFILE}});
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+  channel.expect(EC_ACCEPT);
+  EXPECT_FALSE(channel.try_next(milliseconds(100)));
+  const Socket guest(must(accept(), "sio_accept"));
+}
+
 TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {
   const Channel channel;
   Socket listener = listen(64, &channel);

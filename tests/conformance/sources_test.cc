@@ -20,8 +20,10 @@
 #include <csignal>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -501,6 +503,14 @@ class SourceFutex : public Sources {
     if (id < 0) GTEST_SKIP() << "the kernel has no futex_waitv (Linux 5.16)";
     EXPECT_EQ(channel_.expect(EC_FUTEX).value, 0u) << "it never was 1";
   }
+  // Whether that thread does.
+  static bool sleeps(pid_t thread) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    const size_t name_end = text.rfind(')');
+    return name_end != std::string::npos && text.substr(name_end, 3) == ") S";
+  }
   static void wake(uint32_t* word, int flag = FUTEX_PRIVATE_FLAG) {
     syscall(SYS_futex, word, FUTEX_WAKE | flag, INT_MAX, nullptr, nullptr, 0);
   }
@@ -548,11 +558,13 @@ TEST_F(SourceFutex, PassesOnAWakeUpThatComesAsItsSourceEnds) {
     const int id = add(&word_, 0);
     std::this_thread::sleep_for(milliseconds(5));  // now the helper sleeps there
     long woken = -1;
+    std::atomic<pid_t> waits{0};
     std::thread other([&] {
       const timespec limit{10, 0};
+      waits = gettid();
       woken = syscall(SYS_futex, &word_, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &limit);
     });
-    std::this_thread::sleep_for(milliseconds(5));
+    ASSERT_TRUE(eventually([&] { return waits != 0 && sleeps(waits); }));
     end(id);
     syscall(SYS_futex, &word_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
     other.join();
