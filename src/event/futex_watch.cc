@@ -88,7 +88,7 @@ class FutexWatch::Group {
   // Under the lock.
   bool has_room() const noexcept { return entries_.size() < kMostWords; }
   void add(uint64_t ticket, const Word& word, Heard heard) noexcept {
-    entries_.push_back({ticket, word, std::move(heard), false, 0});
+    entries_.push_back({ticket, word, std::move(heard)});
     change();
   }
   bool remove(uint64_t ticket) noexcept {
@@ -104,8 +104,9 @@ class FutexWatch::Group {
     uint64_t ticket;
     Word word;
     Heard heard;
-    bool woken;
-    int error;
+    bool waits = false;  // since a call of the kernel's that may have taken its wake-up
+    bool woken = false;
+    int error = 0;
   };
 
   void change() noexcept {
@@ -132,13 +133,14 @@ class FutexWatch::Group {
       if (error == 0 && differs != 0) error = read_word(one.word, now);
       if (error != 0) now = 0;
       fruitless_ = 0;
-      const bool by_wake_up = error == 0 && differs == 0;
+      const bool woken = one.woken;  // mostly of a word that has been changed, too
       const Word word = one.word;
       const Heard heard = std::move(one.heard);
       entries_.erase(entries_.begin() + (&one - entries_.data()));
       lock.unlock();
-      if (!heard(now, error) && by_wake_up) pass_on(word);
+      const bool known = heard(now, error);
       lock.lock();
+      if (woken && !known) hand_on(word);
       return true;
     }
     return false;
@@ -146,11 +148,11 @@ class FutexWatch::Group {
 
   void wait(std::unique_lock<std::mutex>& lock) noexcept {
     std::array<futex_waitv, kMostWords + 1> words;
-    std::array<uint64_t, kMostWords + 1> tickets;
+    std::array<uint64_t, kMostWords + 1> tickets{};
     unsigned n = 0;
-    tickets[n] = 0;
     words[n++] = waiter(address_of_changes(), changes_.load(std::memory_order_relaxed), false);
-    for (const Entry& one : entries_) {
+    for (Entry& one : entries_) {
+      one.waits = true;
       tickets[n] = one.ticket;
       words[n++] = waiter(one.word.address, one.word.value, one.word.shared);
     }
@@ -161,34 +163,33 @@ class FutexWatch::Group {
     if (woken >= 0) fruitless_ = 0;
     if (woken > 0) {
       const auto place = static_cast<size_t>(woken);
-      const futex_waitv& at = words[place];
-      const Word word{reinterpret_cast<uint32_t*>(at.uaddr), 0,
-                      (at.flags & FUTEX_PRIVATE_FLAG) == 0};
-      if (!mark_woken(tickets[place], word)) pass_on(word);
+      mark_woken(tickets[place], words[place]);
     } else if (is_trouble(error) && !entries_.empty()) {
       entries_.front().error = error;  // one at a time, until it works
     }
   }
 
-  // The source that was waited for, or another one of the same word.
-  bool mark_woken(uint64_t ticket, const Word& word) noexcept {
-    const auto find = [&](auto is_it) {
-      return std::find_if(entries_.begin(), entries_.end(), is_it);
-    };
-    auto found = find([&](const Entry& one) { return one.ticket == ticket; });
-    if (found == entries_.end()) {
-      found = find([&](const Entry& one) {
-        return one.word.address == word.address && one.word.shared == word.shared && !one.woken;
-      });
+  void mark_woken(uint64_t ticket, const futex_waitv& waited) noexcept {
+    const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                    [=](const Entry& one) { return one.ticket == ticket; });
+    if (found != entries_.end()) {
+      found->woken = true;
+    } else {
+      hand_on(
+          {reinterpret_cast<uint32_t*>(waited.uaddr), 0, (waited.flags & FUTEX_PRIVATE_FLAG) == 0});
     }
-    if (found == entries_.end()) return false;
-    found->woken = true;
-    return true;
   }
 
-  // The wake-up of a word whose source had been taken out by then is another waiter's. If there is
-  // none, or the word has gone, nobody misses it.
-  static void pass_on(const Word& word) noexcept {
+  // The wake-up of a word whose source has been taken out is another waiter's: of one here that was
+  // waiting then, and is not told anyway, or of one that the kernel knows. If there is none, or the
+  // word has gone, nobody misses it.
+  void hand_on(const Word& word) noexcept {
+    for (Entry& one : entries_) {
+      const bool same = one.word.address == word.address && one.word.shared == word.shared;
+      if (!same || !one.waits || one.woken || compare(one.word, one.word.value) != 0) continue;
+      one.woken = true;
+      return;
+    }
     const int call = FUTEX_WAKE | (word.shared ? 0 : FUTEX_PRIVATE_FLAG);
     syscall(SYS_futex, word.address, call, 1, nullptr, nullptr, 0);
   }
