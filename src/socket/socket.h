@@ -236,7 +236,7 @@ class alignas(64) Socket final : public CompletionHandler,
   static int accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer);
   int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
   static void wait_again(Socket* listener, uint64_t generation, Pending pending);
-  void tell_again_after(uint32_t refusals) noexcept;
+  void tell_again_later(Pending& pending) noexcept;
   void tell_again() noexcept;
   void tell_again_in_time();
 

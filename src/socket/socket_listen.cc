@@ -85,7 +85,7 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     return;
   }
   dispatch_to(incoming->serial(), this);
-  backlog_.push_back({std::move(incoming), hello, 0});
+  backlog_.push_back({std::move(incoming), hello});
   ++accepts_to_tell_;
   channel()->offer(this);
 }
@@ -204,7 +204,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   } catch (const std::system_error& error) {
     result = -error.code().value();
     const char* const why = error.what();
-    if (result == -ENOBUFS || pending.refusals > 0) {  // the program tries again, and again
+    if (result == -ENOBUFS || pending.refused) {  // the program tries again, and again
       LOG_INFO("accepting: %s", why);
     } else if (result != -ECONNABORTED) {
       LOG_ERROR("accepting: %s", why);
@@ -229,7 +229,8 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
   SocketGuard guard = SocketGuard::of(listener, generation);
   if (guard && guard->phase_ == Phase::kListening) {
     dispatch_to(pending.endpoint->serial(), listener);
-    guard->tell_again_after(pending.refusals++);  // first: others wait, even if this one gets lost
+    pending.refused = true;
+    guard->tell_again_later(pending);  // first: others wait, even if this one gets lost
     guard->backlog_.push_front(std::move(pending));
     guard->channel()->changed();  // others may have looked meanwhile, and sleep
   } else {
@@ -241,21 +242,24 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) 
 // What the program lacked comes back in many ways, of which some show nowhere: other sockets end,
 // descriptors are closed. So it is told by the clock, of one connection: after that, or when it has
 // accepted one by itself, of the next.
-void Socket::tell_again_after(uint32_t refusals) noexcept {
+void Socket::tell_again_later(Pending& pending) noexcept {
   if (channel()->hidden()) return;  // the descriptor stays readable
   ++accepts_refused_;
-  if (std::exchange(told_again_soon_, true)) return;
+  const milliseconds pause = kToldAgainAfter * (1u << std::min(pending.pauses, kDoublings));
+  const TimePoint due = Clock::now() + pause;
+  if (tell_again_at_ <= due) return;
   try {
-    start_timer(limit_timer_, kToldAgainAfter * (1u << std::min(refusals, kDoublings)),
-                &Socket::tell_again_in_time);
+    start_timer(limit_timer_, pause, &Socket::tell_again_in_time);
+    tell_again_at_ = due;
+    ++pending.pauses;
   } catch (const std::bad_alloc&) {
-    told_again_soon_ = false;
+    tell_again_at_ = kNever;
     LOG_ERROR("no memory for a timer: no event says that a connection waits on");
   }
 }
 
 void Socket::tell_again_in_time() {
-  told_again_soon_ = false;
+  tell_again_at_ = kNever;
   tell_again();
 }
 

@@ -61,7 +61,8 @@ struct SocketState {
   struct Pending {
     std::unique_ptr<provider::Endpoint> endpoint;
     wire::Hello hello;
-    uint32_t refusals = 0;  // times that sio_accept has failed
+    bool refused = false;  // sio_accept has failed
+    uint32_t pauses = 0;   // that followed, until the program was told again
   };
 
   // A frame that overtook the news that the connection stands.
@@ -158,9 +159,9 @@ struct SocketState {
   // Listening.
   std::deque<Pending> backlog_;
   size_t backlog_limit_ = 0;
-  size_t accepts_in_ring_ = 0;    // events
-  size_t accepts_refused_ = 0;    // connections that wait on, of which the program was told before
-  bool told_again_soon_ = false;  // of one of them; limit_timer_
+  size_t accepts_in_ring_ = 0;  // events
+  size_t accepts_refused_ = 0;  // connections that wait on, of which the program was told before
+  TimePoint tell_again_at_ = kNever;  // of one of them; limit_timer_
 
   // What is to be told.
   int so_error_ = 0;            // SO_ERROR

@@ -297,14 +297,49 @@ TEST_F(WireAccept, IsNotAskedForAgainWhileAnEventSaysSo) {
   const Peer peer = dial(listener, "dial");
   ASSERT_TRUE(channel.wait(kSoon));
   const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
-  for (int i = 0; i < 3; ++i) {
+  for (const int pause : {20, 40, 80}) {  // until it would be asked again
     const NoDescriptorsLeft none;
     expect_errors({{"accept", accept, EMFILE}});
-    std::this_thread::sleep_for(milliseconds(100));
+    std::this_thread::sleep_for(milliseconds(4 * pause));
   }
   channel.expect(EC_ACCEPT);
   EXPECT_FALSE(channel.try_next(milliseconds(100)));
   const Socket guest(must(accept(), "sio_accept"));
+}
+
+// Refusals count by the pauses that they bring, not by the calls: many events may be of one peer.
+TEST_F(WireAccept, IsAskedForAgainSoonHoweverOftenItWasRefusedAtOnce) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  const Peer peer = dial(listener, "dial");
+  channel.expect(EC_ACCEPT);
+  const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  const NoDescriptorsLeft none;
+  for (int i = 0; i < 12; ++i) expect_errors({{"accept", accept, EMFILE}});
+  channel.expect(EC_ACCEPT);
+  expect_errors({{"accept", accept, EMFILE}});
+  const auto start = std::chrono::steady_clock::now();
+  channel.expect(EC_ACCEPT);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(400));  // 40, or 640
+}
+
+TEST_F(WireAccept, IsAskedForANewcomerSoonHoweverLongAnotherHadToWait) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  const auto refuse = [&] {
+    channel.expect(EC_ACCEPT);
+    const NoDescriptorsLeft none;
+    expect_errors({{"accept", accept, EMFILE}});
+  };
+  const Peer peer = dial(listener, "dial");
+  for (int i = 0; i < 6; ++i) refuse();  // it waits 20 to 320 ms after each, and 640 at last
+  const Socket guest(must(accept(), "sio_accept"));
+  const Peer newcomer = dial(listener, "dial");
+  refuse();
+  const auto start = std::chrono::steady_clock::now();
+  channel.expect(EC_ACCEPT);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(200));
 }
 
 TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {
