@@ -339,7 +339,7 @@ TEST_F(WireAccept, IsAskedForANewcomerSoonHoweverLongAnotherHadToWait) {
   refuse();
   const auto start = std::chrono::steady_clock::now();
   channel.expect(EC_ACCEPT);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(200));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(300));  // 20, or 640
 }
 
 TEST_F(WireAccept, LeavesTheConnectionWaitingWhenThereIsNoDescriptorForIt) {

@@ -6,15 +6,15 @@
 //   raw-dial    connects with greeting= (good); says "established" or "rejected REASON" (0: the
 //               reject says none of ours). With send=: sends that, says "sent", and then
 //               "ended" when the connection does, or "stands" if it does not within ms= (10000).
-//               With told=: when it hears something. With then=: sends that when it has said
-//               "stands" and hears something, and says the same again.
+//               With told=: when it hears something. With again=: as many times more, and with
+//               then=: sends that at last, each time when it has said "stands" and hears something,
+//               and says the same again.
 //               With receives=: posts so many. With answers=: completes the connection when it
 //               hears something.
 //   raw-serve   listens; accepts with greeting=, or rejects with reject= (a number; "noise";
 //               "empty"). With send= as above.
 #include <netinet/in.h>
 
-#include <cstring>
 #include <functional>
 
 #include "conformance/behaviours.h"
@@ -294,12 +294,16 @@ std::vector<Frame> frames_named(const std::string& name, int count) {
 }
 
 void send_frames(RawEnd& end, const Options& options) {
-  for (const char* const what : {"send", "then"}) {
-    if (!options.has(what)) return;
-    if (options.has("told") || std::strcmp(what, "then") == 0) hear();
-    for (const Frame& frame : frames_named(options.text(what), options.number("count", 1))) {
-      end.post(frame);
-    }
+  std::vector<std::string> names;
+  if (options.has("send")) {
+    names.assign(static_cast<size_t>(1 + options.number("again", 0)), options.text("send"));
+  }
+  if (options.has("then")) names.push_back(options.text("then"));
+  bool hears = options.has("told");
+  for (const std::string& name : names) {
+    if (hears) hear();
+    hears = true;
+    for (const Frame& frame : frames_named(name, options.number("count", 1))) end.post(frame);
     say("sent");
     const bool ended = end.await_end(milliseconds(options.number("ms", 10'000)));
     say("%s %u", ended ? "ended" : "stands", end.acknowledged());

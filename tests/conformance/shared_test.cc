@@ -494,6 +494,28 @@ class Shared : public DeviceTest {
         << " of " << sent << " sent";
   }
 
+  // One that takes two messages and four frames else, and never says that it has them.
+  static Peer dial_mute(const Socket& listener) {
+    return Peer("raw-dial greeting=two-slots told=yes send=two-messages again=9 ms=50 to=" +
+                Address::self().text() + " port=" + std::to_string(listener.name().port()));
+  }
+
+  // Until we may say no more to it.
+  void have_its_say(Peer& peer, const Socket& socket) {
+    for (uint64_t said = 0; said < 4;) {
+      peer.say("go on");
+      peer.expect("sent");
+      peer.expect("stands");  // both have come when the first is looked at: it is given more
+      EXPECT_TRUE(eventually([&] {
+        while (const auto event = far_.try_next(milliseconds(0))) {
+          if (event->kind == EC_RECV) Message dropped(*event);
+        }
+        return socket.info().credit_frames > said;
+      }));
+      said = socket.info().credit_frames;
+    }
+  }
+
   Channel near_;
   Channel far_;
 };
@@ -653,6 +675,32 @@ TEST_F(Shared, WhoseMessagesTheProgramHoldsIsGivenWhatIdleConnectionsHave) {
       << " of " << most;
   held.clear();
   for (Pair& pair : idle) send_many(pair, 200);
+}
+
+// Of who has more than its least, but lets us say no more, nothing can be asked. Of others it can,
+// whether they are looked at before it or after.
+TEST_F(Shared, WhoCanNotBeAskedKeepsNobodyFromBeingAsked) {
+  constexpr size_t kMute = 3;      // before the one that can be asked, and after it
+  constexpr size_t kMuteHave = 2;  // more than the least, each; for a newcomer that is enough
+  constexpr size_t kNewcomers = 5;
+  constexpr size_t kSlots = (2 * kMute + 1 + kNewcomers) * kLeast + 2 * kMute * kMuteHave - 4;
+  const Area area(receive_bytes(kSlots));
+  Socket listener = make_listener(area, kSlots, &far_, EC_DELIVER);
+  std::vector<Peer> mute;
+  std::vector<Socket> theirs;
+  const auto add_mute = [&] {
+    mute.push_back(dial_mute(listener));
+    theirs.push_back(accept(listener));
+    mute.back().expect("established");
+    have_its_say(mute.back(), theirs.back());
+  };
+  for (size_t i = 0; i < kMute; ++i) add_mute();
+  Pair honest = join(listener);
+  for (size_t i = 0; i < kMute; ++i) add_mute();
+  send_many(honest, 200);
+  std::vector<Pair> newcomers(kNewcomers);
+  for (Pair& pair : newcomers) join_when_there_is_room(listener, pair);
+  for (Pair& pair : newcomers) send_many(pair, 1);
 }
 
 // What it is given for what it receives is no sign that it sends.
