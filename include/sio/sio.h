@@ -201,6 +201,7 @@ SIO_API int sio_listen(int sock, int backlog);
  *         EINVAL        not listening, a flag is unknown, or addr without addrlen; or
  *                       with DMA_SHARED, the memory is shared already by sockets
  *                       with other slots (dma_assoc)
+ *         ENODEV        the device that it listened on has gone
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting. In a channel another

@@ -399,6 +399,7 @@ class alignas(64) Socket final : public CompletionHandler,
   void start_closing();
   void stop_listening() noexcept;
   void listening_failed(int error) noexcept;
+  int why_not_listening() const noexcept;
   void drop_events() noexcept;
   void finish_close() noexcept;
   void finish_close_later() noexcept;

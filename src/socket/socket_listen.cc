@@ -107,6 +107,11 @@ void Socket::listening_failed(int error) noexcept {
   end();
 }
 
+int Socket::why_not_listening() const noexcept {
+  const bool has_listened = backlog_limit_ > 0;
+  return has_listened && failure_ != 0 ? ENODEV : EINVAL;
+}
+
 // ------------------------------------------------------------------------------------ accept
 
 // What an accepted socket inherits, taken under the listener's lock.
@@ -181,7 +186,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   if (!guard) return -EBADF;
   Socket& listener = *guard;
   if (listener.is_datagram()) return -EOPNOTSUPP;
-  if (listener.phase_ != Phase::kListening) return -EINVAL;
+  if (listener.phase_ != Phase::kListening) return -listener.why_not_listening();
   while (listener.backlog_.empty()) {
     if (listener.nonblock_) {
       if (!guard.channel()->hidden() || guard.channel()->saw_empty()) return -EAGAIN;
@@ -190,7 +195,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     const int result = guard.wait(
         kNever, [&] { return listener.phase_ != Phase::kListening || !listener.backlog_.empty(); });
     if (result != 0) return result;
-    if (listener.phase_ != Phase::kListening) return -EINVAL;
+    if (listener.phase_ != Phase::kListening) return -listener.why_not_listening();
   }
   const uint64_t generation = listener.generation();
   const bool others_wait_on = listener.accepts_refused_ > 0;

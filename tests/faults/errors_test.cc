@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "conformance/fixtures.h"
@@ -222,6 +223,33 @@ TEST_F(OutcomesOfFaults, EndTheRequestsThatAreUnderWay) {
 }
 
 // --------------------------------------------------------------------------- single calls
+
+TEST_F(ErrorsOfFaults, OfADeviceThatIsListenedOnAreEnodev) {
+  Socket blocked = Socket::make();
+  blocked.bind(Address::self()).listen();
+  int error = 0;
+  std::thread waiting([&] { error = sio_accept(blocked.get(), nullptr, nullptr) < 0 ? errno : 0; });
+  std::this_thread::sleep_for(milliseconds(50));
+  plan().tell(FaultPlan::Kind::kDeviceGone, ENODEV);
+  waiting.join();
+  EXPECT_EQ(error, ENODEV);
+  const Channel channel;
+  Socket told = Socket::make(SOCK_NONBLOCK);
+  told.join(channel).bind(Address::self()).listen();
+  plan().tell(FaultPlan::Kind::kDeviceGone, ENODEV);
+  EXPECT_EQ(channel.expect(EC_HUP).error, ENODEV);
+  const auto accept = [&](Socket& listener) {
+    return [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  };
+  const auto accept4 = [&] { return sio_accept4(told.get(), nullptr, nullptr, 0); };
+  const auto accept_ec = [&] {
+    return sio_accept_ec(told.get(), nullptr, nullptr, 0, channel.get(), nullptr);
+  };
+  expect_errors({{"accept", accept(told), ENODEV},
+                 {"that waited", accept(blocked), ENODEV},
+                 {"accept4", accept4, ENODEV},
+                 {"accept_ec", accept_ec, ENODEV}});
+}
 
 TEST_F(ErrorsOfFaults, OfTheConnectionManagersAreThoseOfTheConnect) {
   Socket listener = Socket::make(SOCK_NONBLOCK);
