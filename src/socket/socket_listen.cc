@@ -4,6 +4,7 @@
 // it, and no memory of the program's: queue pair and slots are made in sio_accept.
 #include <netinet/in.h>
 
+#include <atomic>
 #include <cstring>
 
 #include "base/error.h"
@@ -32,6 +33,19 @@ wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
       return wire::Refusal::kLimits;
     default:
       return wire::Refusal::kForeign;
+  }
+}
+
+// Nobody else would say so; and it is a warning only once, for peers can bring it about.
+void log_unused_device(const provider::Endpoint& incoming) {
+  static std::atomic<bool> has_warned{false};
+  if (has_warned.exchange(true)) {
+    LOG_INFO("refused a connection: it comes through a device that is not used here");
+  } else {
+    LOG_WARN(
+        "refused a connection through device %s: the devices that are used are those that were "
+        "active when the program first needed one",
+        incoming.port_info().device.c_str());
   }
 }
 
@@ -80,7 +94,7 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     return;
   }
   if (incoming->device() == nullptr) {  // it would be first in the queue for ever
-    LOG_INFO("refused a connection: it comes through a device that is not used here");
+    log_unused_device(*incoming);
     incoming->reject(wire::encode_refusal(wire::Refusal::kClosed));
     return;
   }

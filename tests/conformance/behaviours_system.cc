@@ -11,6 +11,10 @@
 //              when it does
 //   no-device  hides all RDMA devices from itself; says "dma_alloc E", "dma_import E",
 //              "sio_bind E", "sio_listen E" and "sio_connect E" with the errnos, or "skip REASON"
+//   host       listens at all addresses, or at=; of each connection that comes, and is held, it
+//   says
+//              "accepted", and "datagram" when one that it then sends to itself has come; at last
+//              "failed ERRNO"
 //   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
 //              line that was logged as "log LINE", and, with port=, "sio_connect E"
 #include <linux/capability.h>
@@ -30,6 +34,7 @@
 
 #include "conformance/behaviours.h"
 #include "conformance/counters.h"
+#include "conformance/datagrams.h"
 #include "conformance/denials.h"
 
 namespace sio::test {
@@ -112,6 +117,30 @@ void no_device(const Options&) {
   say("sio_connect %d", socket.try_connect(Address::self(1)));
 }
 
+// ------------------------------------------------------------------- devices that come and go
+
+void host(const Options& options) {
+  const Address self(options.text("at", Address::self().text()), 0);
+  const char* const anywhere = self.family() == AF_INET6 ? "::" : "0.0.0.0";
+  Socket listener = Socket::make(0, self.family());
+  listener.bind({options.text("at", anywhere), 0}).listen();
+  say("listening %d %s", listener.name().port(), self.text().c_str());
+  std::vector<Socket> guests;
+  for (;;) {
+    const int fd = sio_accept(listener.get(), nullptr, nullptr);
+    if (fd < 0) break;
+    guests.emplace_back(fd);
+    say("accepted");
+    Socket of_datagrams = make_datagram_socket(0, self.family());
+    of_datagrams.bind(self);
+    send_to(of_datagrams, of_datagrams.name(), "to itself");
+    receive_from(of_datagrams);
+    say("datagram");
+  }
+  say("failed %d", errno);
+  hear();
+}
+
 // -------------------------------------------------------------------------------------- memlock
 
 void drop_ipc_lock() {
@@ -144,7 +173,8 @@ void memlock(const Options& options) {
 const Behaviours& system_behaviours() {
   static const Behaviours table = {{"counters", say_counters}, {"link-down", link_down},
                                    {"first-call", first_call}, {"no-memory", no_memory},
-                                   {"no-device", no_device},   {"memlock", memlock}};
+                                   {"no-device", no_device},   {"host", host},
+                                   {"memlock", memlock}};
   return table;
 }
 

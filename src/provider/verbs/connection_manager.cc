@@ -59,7 +59,7 @@ std::unique_ptr<Endpoint> VerbsConnectionManager::create_datagram_endpoint() {
 
 VerbsDevice* VerbsConnectionManager::find_device(const ibv_context* context) const noexcept {
   for (const auto& device : devices_) {
-    if (device->context() == context) return device.get();
+    if (device->has(context)) return device.get();
   }
   return nullptr;
 }

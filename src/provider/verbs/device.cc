@@ -67,6 +67,15 @@ VerbsDevice::VerbsDevice(ibv_context* context, unsigned index)
 
 VerbsDevice::~VerbsDevice() { ibv_dealloc_pd(pd_); }
 
+// When another device has come, librdmacm may take those that it knows for new ones too, and open
+// them once more (in rdma-core before 52 its dev_cmp sorts them wrongly). The kernel's number tells
+// a device from one of the same name that comes when it has gone.
+bool VerbsDevice::has(const ibv_context* context) const noexcept {
+  if (context == context_) return true;
+  const int number = ibv_get_device_index(context_->device);
+  return number >= 0 && number == ibv_get_device_index(context->device);
+}
+
 std::unique_ptr<MemoryRegion> VerbsDevice::register_memory(void* base, size_t size, bool writable) {
   // Local access only: no key that leaves the process could ever open it to a peer.
   ibv_mr* mr = ibv_reg_mr(pd_, base, size, writable ? IBV_ACCESS_LOCAL_WRITE : 0);

@@ -5,8 +5,8 @@
 
 namespace sio::internal::provider::verbs {
 
-// An RDMA device and the library's one protection domain on it. The context is librdmacm's (a
-// connection's queue pair must be made on it) and stays open as long as the process.
+// An RDMA device and the library's one protection domain on it. The context is librdmacm's and
+// stays open as long as the process.
 class VerbsDevice final : public Device {
  public:
   VerbsDevice(ibv_context* context, unsigned index);
@@ -23,6 +23,8 @@ class VerbsDevice final : public Device {
   std::unique_ptr<SharedReceiveQueue> create_shared_receive_queue(uint32_t receives) override;
 
   ibv_context* context() const noexcept { return context_; }
+  // Whether that context is of this device.
+  bool has(const ibv_context* context) const noexcept;
   ibv_pd* protection_domain() const noexcept { return pd_; }
   bool has_active_port() const noexcept;
 

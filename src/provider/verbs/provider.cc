@@ -19,19 +19,25 @@ using verbs::VerbsDevice;
 // An area has room for this many keys (memory/area.h).
 constexpr size_t kMaxDevices = 8;
 
-std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
-  std::vector<std::unique_ptr<VerbsDevice>> devices;
-  int count = 0;
-  ibv_context** contexts = rdma_get_devices(&count);
+// As long as it lives, librdmacm closes none of them, not even those that have gone.
+using Contexts = std::unique_ptr<ibv_context*, void (*)(ibv_context**)>;
+
+Contexts all_contexts() {
+  Contexts contexts(rdma_get_devices(nullptr), rdma_free_devices);
   if (contexts == nullptr) throw_errno(ENODEV, "RDMA devices");
-  const std::unique_ptr<ibv_context*, void (*)(ibv_context**)> list(contexts, rdma_free_devices);
-  for (int i = 0; i < count; ++i) {
+  return contexts;
+}
+
+std::vector<std::unique_ptr<VerbsDevice>> open_devices(ibv_context* const* contexts) {
+  std::vector<std::unique_ptr<VerbsDevice>> devices;
+  for (; *contexts != nullptr; ++contexts) {
+    ibv_context* const context = *contexts;
     if (devices.size() == kMaxDevices) {
       LOG_WARN("device %s is one more than the %zu that can be used: not used",
-               ibv_get_device_name(contexts[i]->device), kMaxDevices);
+               ibv_get_device_name(context->device), kMaxDevices);
       continue;
     }
-    auto device = std::make_unique<VerbsDevice>(contexts[i], static_cast<unsigned>(devices.size()));
+    auto device = std::make_unique<VerbsDevice>(context, static_cast<unsigned>(devices.size()));
     if (device->has_active_port()) {
       devices.push_back(std::move(device));
     } else {
@@ -44,7 +50,8 @@ std::vector<std::unique_ptr<VerbsDevice>> open_devices() {
 
 class VerbsProvider final : public Provider {
  public:
-  VerbsProvider() : devices_(open_devices()), manager_(devices_) {
+  VerbsProvider()
+      : contexts_(all_contexts()), devices_(open_devices(contexts_.get())), manager_(devices_) {
     for (const auto& device : devices_) {
       list_.push_back(device.get());
       const int fd = device->context()->async_fd;
@@ -83,6 +90,7 @@ class VerbsProvider final : public Provider {
   }
 
  private:
+  Contexts contexts_;
   std::vector<std::unique_ptr<VerbsDevice>> devices_;
   std::vector<Device*> list_;
   VerbsConnectionManager manager_;

@@ -128,6 +128,7 @@ VerbsDatagramPair::VerbsDatagramPair(rdma_cm_id* id, ibv_pd* pd, ibv_cq* cq,
                                      const QueueSizes& sizes, std::mutex& guard)
     : id_(id), guard_(guard) {
   ibv_qp_init_attr attributes = wanted(IBV_QPT_UD, cq, sizes);
+  id->verbs = pd->context;  // of the same device, but perhaps another (VerbsDevice::has)
   make_pair(attributes, "rdma_create_qp", [&] { return rdma_create_qp(id, pd, &attributes) == 0; });
   take(id->qp, attributes.cap);
 }
