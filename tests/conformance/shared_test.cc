@@ -107,12 +107,15 @@ class Gathering {
   };
 
   // Shares come back as others use what they have, and when those that were closed are done with:
-  // until then it waits.
+  // until then it waits. An event that told of it again may come when it was accepted.
   void accept() {
     try {
-      Socket socket = listener_.accept();
-      --waiting_;
-      guests_[socket.get()].socket = std::move(socket);
+      if (Socket socket = listener_.try_accept()) {
+        --waiting_;
+        guests_[socket.get()].socket = std::move(socket);
+      } else {
+        waiting_ = 0;
+      }
     } catch (const std::system_error& error) {
       if (error.code().value() != ENOBUFS) throw;
     }
