@@ -269,7 +269,8 @@ SIO_API int ec_add_sem(ec_t ec, sem_t *semaphore, void *cookie);
  * sleeps in the kernel when it comes. It does not for a moment after ec_add_futex
  * has returned, nor whenever another of its words is added, taken out or told
  * of. FUTEX_WAKE says then that it woke nobody, or it woke another waiter. So who
- * wakes changes the word first, as with any futex.
+ * wakes changes the word first, as with any futex. If the source ends and its event
+ * was not taken (ec_del, ec_destroy), another waiter is woken, perhaps in vain.
  *
  * Errors: EINVAL  word is NULL or not aligned, or a flag is unknown
  *         ENOSYS  the kernel has no futex_waitv(2): before Linux 5.16, or a filter

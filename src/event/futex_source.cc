@@ -6,7 +6,14 @@
 
 namespace sio::internal {
 
+FutexSource::~FutexSource() {
+  FutexWatch::instance().remove(ticket_);
+  const bool heard = state_ == State::kHeard || state_ == State::kTold;
+  if (heard && error_ == 0) FutexWatch::pass_on(word_);
+}
+
 void FutexSource::start(Channel& channel, const FutexWatch::Word& word) {
+  word_ = word;
   // Perhaps this source has gone when its word is heard of.
   const auto heard = [place = &channel, generation = channel.generation(), id = id()](uint32_t now,
                                                                                       int error) {

@@ -12,19 +12,21 @@ class Channel;
 class FutexSource final : public AddedSource {
  public:
   explicit FutexSource(void* cookie) noexcept : AddedSource(cookie) {}
-  ~FutexSource() override { FutexWatch::instance().remove(ticket_); }
+  // What was heard and the program has not taken is left to who else waits.
+  ~FutexSource() override;
 
   // After it was added to that channel. Throws.
   void start(Channel& channel, const FutexWatch::Word& word);
 
   bool emit(EventRing& ring) noexcept override;
-  void taken(const EventNote&) noexcept override {}
+  void taken(const EventNote&) noexcept override { state_ = State::kTaken; }
   Next after_taken() noexcept override { return Next::kEnd; }
 
  private:
-  enum class State { kWaits, kHeard, kTold };
+  enum class State { kWaits, kHeard, kTold, kTaken };
 
   uint64_t ticket_ = 0;
+  FutexWatch::Word word_{};
   State state_ = State::kWaits;
   uint32_t now_ = 0;
   int error_ = 0;

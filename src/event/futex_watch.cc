@@ -92,9 +92,12 @@ class FutexWatch::Group {
     change();
   }
   bool remove(uint64_t ticket) noexcept {
-    if (std::erase_if(entries_, [=](const Entry& one) { return one.ticket == ticket; }) == 0) {
-      return false;
-    }
+    const auto found = find(ticket);
+    if (found == entries_.end()) return false;
+    const Word word = found->word;
+    const bool time_has_come = found->woken || compare(word, word.value) != 0;
+    entries_.erase(found);
+    if (time_has_come) hand_on(word);
     change();
     return true;
   }
@@ -133,14 +136,14 @@ class FutexWatch::Group {
       if (error == 0 && differs != 0) error = read_word(one.word, now);
       if (error != 0) now = 0;
       fruitless_ = 0;
-      const bool woken = one.woken;  // mostly of a word that has been changed, too
+      const bool waited = one.waits;
       const Word word = one.word;
       const Heard heard = std::move(one.heard);
       entries_.erase(entries_.begin() + (&one - entries_.data()));
       lock.unlock();
       const bool known = heard(now, error);
       lock.lock();
-      if (woken && !known) hand_on(word);
+      if (waited && !known) hand_on(word);
       return true;
     }
     return false;
@@ -162,21 +165,27 @@ class FutexWatch::Group {
     lock.lock();
     if (woken >= 0) fruitless_ = 0;
     if (woken > 0) {
-      const auto place = static_cast<size_t>(woken);
-      mark_woken(tickets[place], words[place]);
+      const auto last = static_cast<size_t>(woken);
+      for (size_t i = 1; i <= last; ++i) told_of(tickets[i], words[i], i == last);
     } else if (is_trouble(error) && !entries_.empty()) {
       entries_.front().error = error;  // one at a time, until it works
     }
   }
 
-  void mark_woken(uint64_t ticket, const futex_waitv& waited) noexcept {
-    const auto found = std::find_if(entries_.begin(), entries_.end(),
-                                    [=](const Entry& one) { return one.ticket == ticket; });
-    if (found != entries_.end()) {
-      found->woken = true;
-    } else {
+  std::vector<Entry>::iterator find(uint64_t ticket) noexcept {
+    return std::find_if(entries_.begin(), entries_.end(),
+                        [=](const Entry& one) { return one.ticket == ticket; });
+  }
+
+  // The kernel says which word was woken last; those before it may have been, too. (Of these one
+  // that is unchanged is not known to have been.)
+  void told_of(uint64_t ticket, const futex_waitv& waited, bool woken) noexcept {
+    const auto found = find(ticket);
+    if (found == entries_.end()) {
       hand_on(
           {reinterpret_cast<uint32_t*>(waited.uaddr), 0, (waited.flags & FUTEX_PRIVATE_FLAG) == 0});
+    } else if (woken) {
+      found->woken = true;
     }
   }
 
@@ -190,8 +199,7 @@ class FutexWatch::Group {
       one.woken = true;
       return;
     }
-    const int call = FUTEX_WAKE | (word.shared ? 0 : FUTEX_PRIVATE_FLAG);
-    syscall(SYS_futex, word.address, call, 1, nullptr, nullptr, 0);
+    pass_on(word);
   }
 
   // With no words there is no need of a call that may be refused, over and over again.
@@ -230,6 +238,11 @@ uint64_t FutexWatch::add(const Word& word, Heard heard) {
   }
   (*group)->add(++tickets_, word, std::move(heard));
   return tickets_;
+}
+
+void FutexWatch::pass_on(const Word& word) noexcept {
+  const int call = FUTEX_WAKE | (word.shared ? 0 : FUTEX_PRIVATE_FLAG);
+  syscall(SYS_futex, word.address, call, 1, nullptr, nullptr, 0);
 }
 
 void FutexWatch::remove(uint64_t ticket) noexcept {

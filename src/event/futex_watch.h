@@ -33,6 +33,10 @@ class FutexWatch {
   // Afterwards the word is not read any more; `heard` may be running.
   void remove(uint64_t ticket) noexcept;
 
+  // A wake-up that a source has got, or may have, and nobody was told of is another waiter's. To
+  // wake one in vain is no harm: who waits for a futex has to reckon with that.
+  static void pass_on(const Word& word) noexcept;
+
  private:
   class Group;
 
