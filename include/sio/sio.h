@@ -206,8 +206,8 @@ SIO_API int sio_listen(int sock, int backlog);
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting. In a channel another
  *                       EC_ACCEPT comes 20 milliseconds later, whether there is
- *                       room by then or not, and twice as late each time that it
- *                       fails again, up to 640; of several that wait so of one,
+ *                       room by then or not, and twice as late each time that was
+ *                       in vain, up to 640; of several that wait so of one,
  *                       and of the next when that was accepted. Memory comes back as
  *                       sockets end, what they received is released, and, with
  *                       DMA_SHARED, others are asked for what they do not use.

@@ -18,8 +18,9 @@ namespace sio::internal {
 namespace {
 
 constexpr int kMostBacklog = 4096;
-// Until a program is told again of a connection that it could not take: twice as long each time, up
-// to 640 ms. What cannot be taken for long costs the program a call, and perhaps a line of its log.
+// Until a program is told again of a connection that it could not take: twice as long if that was
+// in vain, up to 640 ms. What cannot be taken for long costs the program a call, and perhaps a line
+// of its log.
 constexpr milliseconds kToldAgainAfter{20};
 constexpr uint32_t kDoublings = 5;
 
@@ -132,8 +133,7 @@ int Socket::why_not_listening() const noexcept {
 class Socket::Template {
  public:
   Template(const Socket& listener, const AcceptOptions& wish)
-      : wish_(wish),
-        socket_(make(listener.domain_, listener.type_, wish.nonblock, listener.options_)) {
+      : Template(wish, make(listener.domain_, listener.type_, wish.nonblock, listener.options_)) {
     socket_->send_areas_ = listener.send_areas_;
     socket_->receive_area_ = listener.receive_area_;
     socket_->receive_size_ = listener.receive_size_;
@@ -178,6 +178,9 @@ class Socket::Template {
   }
 
  private:
+  // Of one that is complete the destructor runs, whatever the other one throws.
+  Template(const AcceptOptions& wish, Socket* socket) noexcept : wish_(wish), socket_(socket) {}
+
   int start(Channel& channel, int fd, Pending& pending, sockaddr_storage& peer) {
     const int result = socket_->start_accepted(channel, fd, pending, peer);
     if (result >= 0) socket_ = nullptr;  // it lives
@@ -231,6 +234,7 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   } catch (const std::bad_alloc&) {
     result = -ENOMEM;
   }
+  if (result == -ENODEV) result = -ECONNABORTED;  // its device went meanwhile; others have theirs
   guard.channel().unlock();
   if (pending.endpoint != nullptr && result == -ECONNABORTED) {
     dispatch_to_nobody(pending.endpoint->serial());
