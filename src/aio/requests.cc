@@ -9,7 +9,7 @@
 #include "aio/loose_queue.h"
 #include "base/log.h"
 #include "control/control_thread.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 namespace {

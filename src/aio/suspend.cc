@@ -12,7 +12,7 @@
 #include "aio/suspension.h"
 #include "base/deferred.h"
 #include "event/channel_guard.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 namespace {

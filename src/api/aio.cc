@@ -12,7 +12,7 @@
 #include "api/boundary.h"
 #include "base/clock.h"
 #include "event/descriptor_table.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 using namespace sio::internal;
 using Kind = Operation::Kind;

@@ -5,7 +5,7 @@
 #include "memory/area.h"
 #include "memory/plain_release.h"
 #include "memory/registration.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 using namespace sio::internal;
 

@@ -9,7 +9,7 @@
 
 #include "api/boundary.h"
 #include "socket/plain_send.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 #include "stats/publisher.h"
 
 using namespace sio::internal;

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "socket/datagram_receiver.h"
 #include "socket/dispatch.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "control/control_thread.h"
 #include "provider/provider.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 namespace {

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/stable_pool.h"
 #include "event/descriptor_table.h"
+#include "socket/socket_guard.h"
 #include "socket/socket_pool.h"
 
 namespace sio::internal {

@@ -6,7 +6,7 @@
 #include "control/control_thread.h"
 #include "event/descriptor_table.h"
 #include "socket/dispatch.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 #include "socket/socket_pool.h"
 
 namespace sio::internal {

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "socket/channel_memory.h"
 #include "socket/dispatch.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 namespace {

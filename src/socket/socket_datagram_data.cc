@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 #include "provider/status.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 

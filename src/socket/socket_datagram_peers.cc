@@ -7,7 +7,7 @@
 
 #include "base/local_addresses.h"
 #include "base/log.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 

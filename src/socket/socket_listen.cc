@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "event/descriptor_table.h"
 #include "socket/dispatch.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 #include "socket/socket_pool.h"
 
 namespace sio::internal {

@@ -3,7 +3,7 @@
 // Operations whose outcome is not the program's to hear of but a Completion's.
 #include <algorithm>
 
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 

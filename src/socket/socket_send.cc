@@ -2,7 +2,7 @@
 //
 // sio_send and sio_flush.
 #include "socket/plain_send.h"
-#include "socket/socket.h"
+#include "socket/socket_guard.h"
 
 namespace sio::internal {
 
