@@ -233,9 +233,9 @@ class alignas(64) Socket final : public CompletionHandler,
   void on_request(provider::ConnectionEvent& event);
   class Template;
   static int accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_storage& peer);
-  int start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer);
-  static void wait_again(Socket* listener, uint64_t generation, Pending pending);
-  void tell_again_later(Pending& pending) noexcept;
+  int start_accepted(Channel& in, int fd, Backlog::Pending& pending, sockaddr_storage& peer);
+  static void wait_again(Socket* listener, uint64_t generation, Backlog::Queue first);
+  void tell_again_later() noexcept;
   void tell_again() noexcept;
   void tell_again_in_time();
 

@@ -217,17 +217,14 @@ bool Socket::owns_endpoint(uint64_t serial) const noexcept {
   if (datagram_ != nullptr) {
     return datagram_->peers.owns(serial) || datagram_->groups.owns(serial);
   }
-  return std::any_of(backlog_.begin(), backlog_.end(),
-                     [&](const Pending& p) { return p.endpoint->serial() == serial; });
+  return backlog_.holds(serial);
 }
 
 void Socket::on_connection_event(ConnectionEvent& event) {
   channel()->changed();
   if (datagram_ != nullptr) return on_datagram_event(event);
   if (endpoint_ == nullptr || endpoint_->serial() != event.endpoint) {
-    // One that waits for sio_accept has given up.
-    std::erase_if(backlog_,
-                  [&](const Pending& p) { return p.endpoint->serial() == event.endpoint; });
+    backlog_.forget(event.endpoint);  // one that waits for sio_accept has given up
     dispatch_to_nobody(event.endpoint);
     return;
   }
@@ -373,7 +370,7 @@ bool Socket::start_limit(milliseconds after, void (Socket::*then)()) noexcept {
     start_timer(limit_timer_, after, then);
     return true;
   } catch (const std::bad_alloc&) {
-    LOG_ERROR("no memory for a timer: what it would end ends now");
+    LOG_ERROR("no memory for a timer: what was to happen then happens now");
     return false;
   }
 }

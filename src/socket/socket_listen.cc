@@ -17,13 +17,6 @@
 namespace sio::internal {
 namespace {
 
-constexpr int kMostBacklog = 4096;
-// Until a program is told again of a connection that it could not take: twice as long if that was
-// in vain, up to 640 ms. What cannot be taken for long costs the program a call, and perhaps a line
-// of its log.
-constexpr milliseconds kToldAgainAfter{20};
-constexpr uint32_t kDoublings = 5;
-
 wire::Refusal refusal_of(wire::HelloFault fault) noexcept {
   switch (fault) {
     case wire::HelloFault::kVersion:
@@ -55,7 +48,7 @@ void log_unused_device(const provider::Endpoint& incoming) {
 int Socket::listen(int backlog) {
   if (is_datagram()) return -EOPNOTSUPP;
   if (phase_ == Phase::kListening) {
-    backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
+    backlog_.set_limit(backlog);
     return 0;
   }
   if (phase_ != Phase::kFresh) return -EISCONN;
@@ -70,12 +63,12 @@ int Socket::listen(int backlog) {
   }
   dispatch_to(endpoint_->serial(), this);
   // Our own backlog counts; the connection manager's only has to be no smaller.
-  if (const int error = endpoint_->listen(kMostBacklog)) {
+  if (const int error = endpoint_->listen(Backlog::kMost)) {
     dispatch_to_nobody(endpoint_->serial());
     return error;
   }
   if (!shares_) give_up_region();  // the association is only a template from here on
-  backlog_limit_ = static_cast<size_t>(std::clamp(backlog, 1, kMostBacklog));
+  backlog_.set_limit(backlog);
   set_phase(Phase::kListening);
   return 0;
 }
@@ -89,7 +82,7 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     incoming->reject(wire::encode_refusal(refusal_of(fault)));
     return;
   }
-  if (phase_ != Phase::kListening || backlog_.size() >= backlog_limit_) {
+  if (phase_ != Phase::kListening || backlog_.full()) {
     incoming->reject(wire::encode_refusal(phase_ == Phase::kListening ? wire::Refusal::kBacklog
                                                                       : wire::Refusal::kClosed));
     return;
@@ -100,18 +93,15 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     return;
   }
   dispatch_to(incoming->serial(), this);
-  backlog_.push_back({std::move(incoming), hello});
-  ++accepts_to_tell_;
+  backlog_.add(std::move(incoming), hello);
   channel()->offer(this);
 }
 
 void Socket::stop_listening() noexcept {
-  for (Pending& pending : backlog_) {
+  for (Backlog::Pending& pending : backlog_.take_all()) {
     dispatch_to_nobody(pending.endpoint->serial());
     pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
   }
-  backlog_.clear();
-  accepts_to_tell_ = 0;
 }
 
 // The device that the address is of has gone. Nothing more comes: EC_HUP says why.
@@ -123,7 +113,7 @@ void Socket::listening_failed(int error) noexcept {
 }
 
 int Socket::why_not_listening() const noexcept {
-  const bool has_listened = backlog_limit_ > 0;
+  const bool has_listened = backlog_.has_limit();
   return has_listened && failure_ != 0 ? ENODEV : EINVAL;
 }
 
@@ -161,7 +151,7 @@ class Socket::Template {
   }
 
   // The new descriptor or -errno. Takes the endpoint out of `pending` once the peer may know.
-  int accept(Pending& pending, sockaddr_storage& peer) {
+  int accept(Backlog::Pending& pending, sockaddr_storage& peer) {
     OwnFd descriptor(check_errno(epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
     const int fd = descriptor.get();
     ChannelGuard target = wish_.ec >= 0 ? ChannelGuard::of(wish_.ec) : ChannelGuard();
@@ -181,7 +171,7 @@ class Socket::Template {
   // Of one that is complete the destructor runs, whatever the other one throws.
   Template(const AcceptOptions& wish, Socket* socket) noexcept : wish_(wish), socket_(socket) {}
 
-  int start(Channel& channel, int fd, Pending& pending, sockaddr_storage& peer) {
+  int start(Channel& channel, int fd, Backlog::Pending& pending, sockaddr_storage& peer) {
     const int result = socket_->start_accepted(channel, fd, pending, peer);
     if (result >= 0) socket_ = nullptr;  // it lives
     return result;
@@ -215,9 +205,8 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
     if (listener.phase_ != Phase::kListening) return -listener.why_not_listening();
   }
   const uint64_t generation = listener.generation();
-  const bool others_wait_on = listener.accepts_refused_ > 0;
-  Pending pending = std::move(listener.backlog_.front());
-  listener.backlog_.pop_front();
+  Backlog::Queue first = listener.backlog_.take_first();
+  Backlog::Pending& pending = first.front();
   int result;
   try {
     Template form(listener, wish);
@@ -236,68 +225,48 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   }
   if (result == -ENODEV) result = -ECONNABORTED;  // its device went meanwhile; others have theirs
   guard.channel().unlock();
-  if (pending.endpoint != nullptr && result == -ECONNABORTED) {
-    dispatch_to_nobody(pending.endpoint->serial());
-  } else if (pending.endpoint != nullptr) {
-    wait_again(&listener, generation, std::move(pending));
-  } else if (others_wait_on) {
-    const SocketGuard still = SocketGuard::of(&listener, generation);
-    if (still) still->tell_again();
+  const bool still_waits = pending.endpoint != nullptr && result != -ECONNABORTED;
+  if (!still_waits && pending.endpoint != nullptr) dispatch_to_nobody(pending.endpoint->serial());
+  if (still_waits) {
+    wait_again(&listener, generation, std::move(first));
+  } else if (const SocketGuard still = SocketGuard::of(&listener, generation)) {
+    still->tell_again();
   }
   return result;
 }
 
 // Not accepted, and the peer does not know: the connection goes on waiting, if the listener does.
-void Socket::wait_again(Socket* listener, uint64_t generation, Pending pending) {
-  SocketGuard guard = SocketGuard::of(listener, generation);
+void Socket::wait_again(Socket* listener, uint64_t generation, Backlog::Queue first) {
+  provider::Endpoint& endpoint = *first.front().endpoint;
+  const SocketGuard guard = SocketGuard::of(listener, generation);
   if (guard && guard->phase_ == Phase::kListening) {
-    dispatch_to(pending.endpoint->serial(), listener);
-    pending.refused = true;
-    guard->tell_again_later(pending);  // first: others wait, even if this one gets lost
-    guard->backlog_.push_front(std::move(pending));
+    dispatch_to(endpoint.serial(), listener);
+    guard->backlog_.put_back(std::move(first));
+    if (!guard->channel()->hidden()) guard->tell_again_later();  // else it stays readable
     guard->channel()->changed();  // others may have looked meanwhile, and sleep
   } else {
-    dispatch_to_nobody(pending.endpoint->serial());
-    pending.endpoint->reject(wire::encode_refusal(wire::Refusal::kClosed));
+    dispatch_to_nobody(endpoint.serial());
+    endpoint.reject(wire::encode_refusal(wire::Refusal::kClosed));
   }
 }
 
-// What the program lacked comes back in many ways, of which some show nowhere: other sockets end,
-// descriptors are closed. So it is told by the clock, of one connection: after that, or when it has
-// accepted one by itself, of the next.
-void Socket::tell_again_later(Pending& pending) noexcept {
-  if (channel()->hidden()) return;  // the descriptor stays readable
-  ++accepts_refused_;
-  const milliseconds pause = kToldAgainAfter * (1u << std::min(pending.pauses, kDoublings));
-  const TimePoint due = Clock::now() + pause;
-  if (tell_again_at_ <= due) return;
-  try {
-    start_timer(limit_timer_, pause, &Socket::tell_again_in_time);
-    tell_again_at_ = due;
-    ++pending.pauses;
-  } catch (const std::bad_alloc&) {
-    tell_again_at_ = kNever;
-    LOG_ERROR("no memory for a timer: no event says that a connection waits on");
-  }
+void Socket::tell_again_later() noexcept {
+  const std::optional<milliseconds> pause = backlog_.tell_later(Clock::now());
+  // Without a timer at once, rather than never.
+  if (pause && !start_limit(*pause, &Socket::tell_again_in_time)) tell_again_in_time();
 }
 
 void Socket::tell_again_in_time() {
-  tell_again_at_ = kNever;
+  backlog_.time();
   tell_again();
 }
 
-// Unless an event that the program has not taken yet says so.
 void Socket::tell_again() noexcept {
-  const size_t waiting = backlog_.size();
-  accepts_refused_ = std::min(accepts_refused_, waiting);
-  if (accepts_refused_ == 0 || accepts_to_tell_ + accepts_in_ring_ >= waiting) return;
-  --accepts_refused_;
-  ++accepts_to_tell_;
-  channel()->offer(this);
+  if (backlog_.tell_again()) channel()->offer(this);
 }
 
 // Under the lock of `in`, the channel that the new socket comes into.
-int Socket::start_accepted(Channel& in, int fd, Pending& pending, sockaddr_storage& peer) {
+int Socket::start_accepted(Channel& in, int fd, Backlog::Pending& pending, sockaddr_storage& peer) {
   fd_ = fd;
   enter(in);
   endpoint_ = std::move(pending.endpoint);

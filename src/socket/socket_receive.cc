@@ -281,11 +281,10 @@ bool Socket::emit(EventRing& ring) noexcept {
 }
 
 bool Socket::emit_accepts(EventRing& ring) noexcept {
-  while (accepts_to_tell_ > 0) {
+  while (backlog_.owes_event()) {
     if (ring.full()) return false;
     push(ring, EC_ACCEPT, 0);
-    --accepts_to_tell_;
-    ++accepts_in_ring_;
+    backlog_.event_given();
   }
   return true;
 }
@@ -364,7 +363,7 @@ bool Socket::emit_ends(EventRing& ring) noexcept {
 }
 
 void Socket::taken(const EventNote& note) noexcept {
-  if (note.kind == EC_ACCEPT) --accepts_in_ring_;
+  if (note.kind == EC_ACCEPT) backlog_.event_taken();
   if (note.kind != EC_SENT) return;
   const bool was_full = !outcomes_.may_have_room(rare_.want_writable ? wanted_.records : 1);
   outcomes_.taken();

@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <bit>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "memory/bulk_pool.h"
 #include "memory/region.h"
 #include "provider/provider.h"
+#include "socket/backlog.h"
 #include "socket/bulk_lane.h"
 #include "socket/completion.h"
 #include "socket/datagram.h"
@@ -55,14 +55,6 @@ struct SocketState {
     Area* area;
     bool receive;
     bool send;
-  };
-
-  // A connection that waits for sio_accept.
-  struct Pending {
-    std::unique_ptr<provider::Endpoint> endpoint;
-    wire::Hello hello;
-    bool refused = false;  // sio_accept has failed
-    uint32_t pauses = 0;   // that followed, until the program was told again
   };
 
   // A frame that overtook the news that the connection stands.
@@ -156,12 +148,7 @@ struct SocketState {
   sockaddr_storage peer_address_{};  // outlives the connection, as its messages do; of a datagram
                                      // socket that of the last message
 
-  // Listening.
-  std::deque<Pending> backlog_;
-  size_t backlog_limit_ = 0;
-  size_t accepts_in_ring_ = 0;  // events
-  size_t accepts_refused_ = 0;  // connections that wait on, of which the program was told before
-  TimePoint tell_again_at_ = kNever;  // of one of them; limit_timer_
+  Backlog backlog_;  // listening
 
   // What is to be told.
   int so_error_ = 0;            // SO_ERROR
@@ -169,7 +156,6 @@ struct SocketState {
   bool lost_messages_ = false;  // not all that was sent was acknowledged
   bool failure_told_ = false;   // to sio_send
   int connect_error_ = 0;
-  size_t accepts_to_tell_ = 0;
   // What sio_send said EAGAIN of.
   struct Wanted {
     size_t length = 0;
@@ -187,7 +173,8 @@ struct SocketState {
   bool tended_ = false;   // it goes on while the program makes no call
   bool closing_ = false;  // sio_close: what was sent is leaving
   bool await_disconnect_ = false;
-  Timer limit_timer_;  // of the connect, then the linger, then the draining; when listening, above
+  Timer limit_timer_;  // of the connect, then the linger, then the draining; when listening, the
+                       // backlog's
   Timer keepalive_timer_;
   bool reconnectable_ = false;  // a connect that failed: fresh again when drained
   bool sends_drained_ = false;
