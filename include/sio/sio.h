@@ -158,7 +158,8 @@ SIO_API int sio_socket(int domain, int type, int protocol);
 /* Names the local address. The port may be 0 (one is chosen).
  *
  * Errors: EADDRINUSE     the port is taken
- *         EADDRNOTAVAIL  no RDMA device has that address
+ *         EADDRNOTAVAIL  no RDMA device has that address, of those with an active port
+ *                       when the program first needed one
  *         EINVAL        bound already, addr is NULL or addrlen is too short
  *         EAFNOSUPPORT  another family than the socket's
  *         EACCES        a port below 1024 without the right to it (CAP_NET_BIND_SERVICE)
@@ -177,7 +178,8 @@ SIO_API int sio_bind(int sock, const struct sockaddr *addr, socklen_t addrlen);
  * In a channel each comes as one EC_ACCEPT, and as another some time after a
  * sio_accept that failed left it waiting. The connection may have been accepted
  * or given up by the time that the event is taken: then sio_accept has none, so
- * the listener is best non-blocking. EC_HUP: the device has gone.
+ * the listener is best non-blocking. EC_HUP: the device of its address has gone; at
+ * all addresses it goes on with those that are left.
  *
  * Errors: EINVAL  the associated memory has no room for 2 slots and the 4 of the
  *                 control frames as the options are now
@@ -201,7 +203,7 @@ SIO_API int sio_listen(int sock, int backlog);
  *         EINVAL        not listening, a flag is unknown, or addr without addrlen; or
  *                       with DMA_SHARED, the memory is shared already by sockets
  *                       with other slots (dma_assoc)
- *         ENODEV        the device that it listened on has gone
+ *         ENODEV        the device of the address that it listened at has gone
  *         EINTR         a signal was caught while waiting
  *         ENOBUFS       the template area has no room for its receive memory;
  *                       the connection goes on waiting. In a channel another
@@ -233,7 +235,8 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  *                          nonsense, ETIMEDOUT if it waits.)
  *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
  *         EHOSTUNREACH     no route, or the address does not resolve
- *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there
+ *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there, of those that
+ *                          are used (sio_bind)
  *         ECONNABORTED, ECONNRESET  the connection managers did not agree
  *         EINPROGRESS      non-blocking, and not established yet
  *         EALREADY         an earlier connect has not ended

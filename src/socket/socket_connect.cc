@@ -128,7 +128,7 @@ void Socket::make_connection() {
 
 void Socket::build_connection() {
   provider::Device* device = endpoint_->device();
-  if (device == nullptr) throw_errno(ENODEV, "device of the connection");
+  if (device == nullptr) throw_errno(ENODEV, "a device that is not used here");
   prepare_receive_memory(*device);
   provider::QueueSizes sizes;
   sizes.send_wr = std::min(Sender::queue_size(options_.send_quota), device->limits().max_qp_wr);

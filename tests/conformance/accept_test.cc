@@ -19,8 +19,7 @@ class WireAccept : public WireTest {
  protected:
   // A behaviour that connects to `listener`.
   static Peer dial(const Socket& listener, const std::string& what) {
-    const Address name = listener.name();
-    return Peer(what + " to=" + Address::self().text() + " port=" + std::to_string(name.port()));
+    return Peer(what + to(listener));
   }
   static Socket listen(int backlog = 64, const Channel* channel = nullptr, int flags = 0) {
     Socket listener = Socket::make(flags);
@@ -333,10 +332,12 @@ TEST_F(WireAccept, IsAskedForANewcomerSoonHoweverLongAnotherHadToWait) {
     expect_errors({{"accept", accept, EMFILE}});
   };
   const Peer peer = dial(listener, "dial");
-  for (int i = 0; i < 6; ++i) refuse();  // it waits 20 to 320 ms after each, and 640 at last
-  const Socket guest(must(accept(), "sio_accept"));
+  for (int i = 0; i < 5; ++i) refuse();  // it waits 20 to 320 ms after each
   const Peer newcomer = dial(listener, "dial");
-  refuse();
+  channel.expect(EC_ACCEPT);
+  refuse();  // still the first, for 640 ms
+  const Socket guest(must(accept(), "sio_accept"));
+  refuse();  // the newcomer
   const auto start = std::chrono::steady_clock::now();
   channel.expect(EC_ACCEPT);
   EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(300));  // 20, or 640

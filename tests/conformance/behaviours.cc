@@ -49,6 +49,10 @@ Address own_address(const Options& options) {
   return wish.empty() ? Address::self() : Address(wish, 0);
 }
 
+Address destination(const Options& options) {
+  return {options.text("to"), static_cast<uint16_t>(options.number("port"))};
+}
+
 Socket make_socket(const Options& options) {
   static constexpr std::pair<const char*, int> kNumbers[] = {
       {"slots", SIO_RECV_SLOTS}, {"slot_size", SIO_SLOT_SIZE},    {"copy_max", SIO_COPY_MAX},
@@ -96,7 +100,7 @@ Socket make_connection(const Options& options, const Surroundings& around) {
   }
   Socket socket = make_socket(options);
   place(options, socket, around);
-  socket.connect({options.text("to"), static_cast<uint16_t>(options.number("port"))});
+  socket.connect(destination(options));
   return socket;
 }
 

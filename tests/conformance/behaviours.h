@@ -52,6 +52,8 @@ std::string hear();
 
 // One of this machine's addresses: address=, "ipv6" is the global IPv6 address.
 Address own_address(const Options& options);
+// Where to= and port= lead.
+Address destination(const Options& options);
 // A socket of type= (seqpacket, stream) with slots=, slot_size=, copy_max=, quota=, keepalive=,
 // spin=, nodelay=, timeout= (ms), linger= (s).
 Socket make_socket(const Options& options);
@@ -63,7 +65,7 @@ struct Surroundings {
 };
 // Bound and listening (backlog=); says so.
 Socket make_listener(const Options& options, const Surroundings& around = {});
-// Connects to= port=, or takes the one connection that comes.
+// Connects to its destination, or takes the one connection that comes.
 Socket make_connection(const Options& options, const Surroundings& around = {});
 
 }  // namespace sio::test

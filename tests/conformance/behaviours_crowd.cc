@@ -19,7 +19,7 @@ namespace {
 class Crowd {
  public:
   explicit Crowd(const Options& options) : area_(size_t(options.number("send", 1 << 20))) {
-    const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
+    const Address to = destination(options);
     const int count = options.number("count");
     const auto size = static_cast<size_t>(options.number("size"));
     const auto largest = static_cast<size_t>(options.number("largest", kSlot));

@@ -120,7 +120,7 @@ void datagram_member(const Options& options) {
 
 // Sends count= of size= bytes to to= port=.
 void datagram_source(const Options& options) {
-  const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
+  const Address to = destination(options);
   const Socket socket = make_datagram_socket(0, to.family());
   const std::string bytes(static_cast<size_t>(options.number("size", 16)), 'x');
   for (int n = options.number("count", 1); n > 0; --n) send_to(socket, to, bytes);
@@ -130,8 +130,16 @@ void datagram_source(const Options& options) {
   hear();
 }
 
+// Waits for one, says "awaiting", and "ended ERRNO" when none can come.
+void datagram_await(const Options& options) {
+  const Socket socket = make_bound(options, nullptr);
+  say("awaiting");
+  const Status status = socket.receive_from().status;
+  say("ended %d", status.error());
+}
+
 void raw_datagrams(const Options& options) {
-  const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
+  const Address to = destination(options);
   RawDatagrams(own_address(options), to).send_rubbish();
   say("sent");
   hear();
@@ -140,11 +148,10 @@ void raw_datagrams(const Options& options) {
 }  // namespace
 
 const Behaviours& datagram_behaviours() {
-  static const Behaviours table = {{"datagram-echo", datagram_echo},
-                                   {"datagram-slow", datagram_slow},
-                                   {"datagram-member", datagram_member},
-                                   {"datagram-source", datagram_source},
-                                   {"raw-datagrams", raw_datagrams}};
+  static const Behaviours table = {
+      {"datagram-echo", datagram_echo},     {"datagram-slow", datagram_slow},
+      {"datagram-member", datagram_member}, {"datagram-source", datagram_source},
+      {"datagram-await", datagram_await},   {"raw-datagrams", raw_datagrams}};
   return table;
 }
 

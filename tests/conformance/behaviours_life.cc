@@ -6,7 +6,9 @@
 //            listener. Says "accepted", "closed".
 //   dial     connects and says "connecting", then "connected" or "failed ERRNO"; then acts.
 //   serve    takes one connection, says "accepted PEER SELF" (names), then acts.
-// Both act as then= says, until the end of stdin; "close" closes, and says "closed MS":
+//   watch    connects, or takes one connection, says "watching", and "told KIND ERRNO" of the
+//            first event that comes.
+// Dial and serve act as then= says, until the end of stdin; "close" closes, and says "closed MS":
 //   idle     nothing
 //   burst    sends count= messages of size= (seed=), says "burst", and never calls the library
 //            again; with close=1 it closes first, and says "closed MS"
@@ -15,6 +17,7 @@
 //   shut     sends no more, says "shut"
 //   hold     takes count= messages and holds them, says "holding N"
 //   drain    takes all to the end, says "done N"
+//   await    waits for a message, says "awaiting", and "ended ERRNO" when none can come
 #include <unistd.h>
 
 #include <cerrno>
@@ -102,15 +105,18 @@ void drain(Socket& socket, const Options&) {
   await_orders(socket);
 }
 
+void await(Socket& socket, const Options&) {
+  say("awaiting");
+  const Status status = socket.sio::Socket::receive().status;
+  say("ended %d", status.error());
+}
+
 void act(Socket& socket, const Options& options) {
   static constexpr std::pair<const char*, void (*)(Socket&, const Options&)> kActions[] = {
-      {"burst", burst},
-      {"flood", flood},
-      {"stuff", stuff},
-      {"shut", shut},
-      {"hold", hold},
-      {"drain", drain},
-      {"idle", [](Socket& idle, const Options&) { await_orders(idle); }}};
+      {"burst", burst}, {"flood", flood},
+      {"stuff", stuff}, {"shut", shut},
+      {"hold", hold},   {"drain", drain},
+      {"await", await}, {"idle", [](Socket& idle, const Options&) { await_orders(idle); }}};
   const std::string then = options.text("then", "idle");
   for (const auto& [name, action] : kActions) {
     if (then == name) return action(socket, options);
@@ -127,17 +133,25 @@ void serve(const Options& options) {
 void dial(const Options& options) {
   Socket socket = make_socket(options);
   say("connecting");
-  const int error =
-      socket.try_connect({options.text("to"), static_cast<uint16_t>(options.number("port"))});
+  const int error = socket.try_connect(destination(options));
   if (error != 0) return say("failed %d", error);
   say("connected");
   act(socket, options);
 }
 
+void watch(const Options& options) {
+  const Channel channel;
+  const Socket socket = make_connection(options, {&channel});
+  say("watching");
+  const event_data_t event = channel.next(kPatience);
+  say("told %u %d", event.kind, event.error);
+}
+
 }  // namespace
 
 const Behaviours& life_behaviours() {
-  static const Behaviours table = {{"mute", mute}, {"dial", dial}, {"serve", serve}};
+  static const Behaviours table = {
+      {"mute", mute}, {"dial", dial}, {"serve", serve}, {"watch", watch}};
   return table;
 }
 

@@ -319,7 +319,7 @@ unsigned reason_of(const Bytes& data) {
 
 void raw_dial(const Options& options) {
   RawAnswer answer{};
-  const Address to(options.text("to"), static_cast<uint16_t>(options.number("port")));
+  const Address to = destination(options);
   const auto before_answering = [&] {
     if (options.has("answers")) hear();
   };

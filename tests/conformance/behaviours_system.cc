@@ -11,10 +11,12 @@
 //              when it does
 //   no-device  hides all RDMA devices from itself; says "dma_alloc E", "dma_import E",
 //              "sio_bind E", "sio_listen E" and "sio_connect E" with the errnos, or "skip REASON"
-//   host       listens at all addresses, or at=; of each connection that comes, and is held, it
-//   says
-//              "accepted", and "datagram" when one that it then sends to itself has come; at last
+//   host       listens at all addresses, or address=; says "accepted" of each connection that
+//   comes, and
+//              is held, and "datagram" when one that it then sends to itself has come; at last
 //              "failed ERRNO"
+//   latecomer  has memory for RDMA before it hears a line; then says "CALL ERRNO" of the calls that
+//              want a device by way of address=
 //   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
 //              line that was logged as "log LINE", and, with port=, "sio_connect E"
 #include <linux/capability.h>
@@ -120,10 +122,10 @@ void no_device(const Options&) {
 // ------------------------------------------------------------------- devices that come and go
 
 void host(const Options& options) {
-  const Address self(options.text("at", Address::self().text()), 0);
-  const char* const anywhere = self.family() == AF_INET6 ? "::" : "0.0.0.0";
+  const Address self = own_address(options);
+  const Address anywhere(self.family() == AF_INET6 ? "::" : "0.0.0.0", 0);
   Socket listener = Socket::make(0, self.family());
-  listener.bind({options.text("at", anywhere), 0}).listen();
+  listener.bind(options.has("address") ? self : anywhere).listen();
   say("listening %d %s", listener.name().port(), self.text().c_str());
   std::vector<Socket> guests;
   for (;;) {
@@ -139,6 +141,21 @@ void host(const Options& options) {
   }
   say("failed %d", errno);
   hear();
+}
+
+void latecomer(const Options& options) {
+  const Area area(4096);
+  say("ready");
+  const Address at = own_address(options);
+  const Address there(at.text(), static_cast<uint16_t>(std::stoi(hear())));
+  const auto make = [&](int type) { return Socket::make(0, at.family(), type); };
+  const Socket bound = make(SOCK_SEQPACKET);
+  say("sio_bind %d", errno_of(sio_bind(bound.get(), at.get(), at.size())));
+  say("sio_connect %d", make(SOCK_SEQPACKET).try_connect(there));
+  const Socket of_datagrams = make(SOCK_DGRAM);
+  say("sio_bind %d", errno_of(sio_bind(of_datagrams.get(), at.get(), at.size())));
+  say("sio_connect %d", make(SOCK_DGRAM).try_connect(there));
+  say("sio_sendto %d", try_send_to(make(SOCK_DGRAM), there, "x", 1));
 }
 
 // -------------------------------------------------------------------------------------- memlock
@@ -163,8 +180,7 @@ void memlock(const Options& options) {
   const int allocated = errno_of(dma_alloc(&area, size_t{1} << 20, 0));
   say("dma_alloc %d", allocated);
   Socket socket = make_socket(options);
-  const int connected =
-      socket.try_connect({options.text("to"), static_cast<uint16_t>(options.number("port"))});
+  const int connected = socket.try_connect(destination(options));
   say("sio_connect %d", connected);
 }
 
@@ -174,7 +190,7 @@ const Behaviours& system_behaviours() {
   static const Behaviours table = {{"counters", say_counters}, {"link-down", link_down},
                                    {"first-call", first_call}, {"no-memory", no_memory},
                                    {"no-device", no_device},   {"host", host},
-                                   {"memlock", memlock}};
+                                   {"latecomer", latecomer},   {"memlock", memlock}};
   return table;
 }
 

@@ -256,9 +256,7 @@ TEST_F(WireClose, OrSleepAfterABurstDoesNotKeepItFromArriving) {
   for (const char* way : {"", " close=1 linger=10"}) {
     Socket listener = Socket::make();
     listener.bind(Address::self()).listen();
-    const std::string port = std::to_string(listener.name().port());
-    Peer peer("dial to=" + Address::self().text() + " port=" + port + " then=burst count=150" +
-              " size=64" + way);
+    Peer peer("dial then=burst count=150 size=64" + to(listener) + way);
     Socket socket = listener.accept();
     Inflow in(Pattern::of_size(1, 64), 150);
     const auto start = Clock::now();
@@ -271,8 +269,7 @@ TEST_F(WireClose, OrSleepAfterABurstDoesNotKeepItFromArriving) {
 TEST_F(WireClose, OrSleepAfterALoneMessageDoesNotKeepItFromArriving) {
   Socket listener = Socket::make();
   listener.bind(Address::self()).listen();
-  const std::string port = std::to_string(listener.name().port());
-  Peer peer("dial to=" + Address::self().text() + " port=" + port + " then=burst count=1");
+  Peer peer("dial then=burst count=1" + to(listener));
   Socket socket = listener.accept();
   EXPECT_EQ(socket.receive().size(), 64u);
 }

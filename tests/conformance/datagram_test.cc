@@ -221,8 +221,7 @@ TEST_F(WireDatagrams, ConnectedOnesTakeThePeersAlone) {
   Socket socket = make_bound();
   socket.connect(peer.address());
   EXPECT_EQ(socket.peer_name(), peer.address());
-  Peer stranger("datagram-source count=5 to=" + socket.name().text() +
-                " port=" + std::to_string(socket.name().port()));
+  Peer stranger("datagram-source count=5" + to(socket));
   stranger.expect("sent");
   socket.send("to the peer");
   EXPECT_EQ(socket.receive().view(), "to the peer");
@@ -261,8 +260,7 @@ TEST_F(WireDatagrams, WithoutWaitingLeaveWhenTheAddressIsFound) {
 
 TEST_F(WireDatagrams, OfAPeerThatWasHeardTakeNoLookup) {
   const Socket socket = make_bound();
-  const Address name = socket.name();
-  Peer source("datagram-source to=" + name.text() + " port=" + std::to_string(name.port()));
+  Peer source("datagram-source" + to(socket));
   const Received received = receive_from(socket);
   source.expect("sent");
   send_to(socket, received.from, "answer");
@@ -276,8 +274,7 @@ TEST_F(WireDatagrams, RubbishIsDroppedAndCounted) {
   const Channel channel;
   Socket socket = make_datagram_socket();
   socket.join(channel).set(SIO_RECV_SLOTS, 16).bind(Address::self());
-  const Address name = socket.name();
-  Peer hostile("raw-datagrams to=" + name.text() + " port=" + std::to_string(name.port()));
+  Peer hostile("raw-datagrams" + to(socket));
   hostile.expect("sent");
   Peer peer("datagram-echo");
   // Most of it may have found no slot; none of it is seen, and the slots come back.
@@ -296,18 +293,18 @@ TEST_F(WireDatagrams, RubbishDoesNotLeaveASleeperWithoutSlots) {
   const Channel channel;
   Socket socket = make_datagram_socket();
   socket.join(channel).set(SIO_RECV_SLOTS, 4).bind(Address::self());
-  const Address name = socket.name();
+  const Address name = socket.name();  // asking for it is a call
   channel.descriptor();
   EXPECT_FALSE(channel.try_next(milliseconds(20)));
-  Peer hostile("raw-datagrams to=" + name.text() + " port=" + std::to_string(name.port()));
+  Peer hostile("raw-datagrams" + to(name));
   hostile.expect("sent");
-  Peer source("datagram-source to=" + name.text() + " port=" + std::to_string(name.port()));
+  Peer source("datagram-source" + to(name));
   // Nobody has called meanwhile: the slots are full of what nobody was told of, and the datagram
   // may be lost for that. The next one is not.
   source.expect("sent");
   while (channel.try_next(milliseconds(20))) {
   }
-  Peer again("datagram-source to=" + name.text() + " port=" + std::to_string(name.port()));
+  Peer again("datagram-source" + to(name));
   const Message message(channel.expect(EC_RECV));
   EXPECT_EQ(message.size(), 16u);
   for (Peer* one : {&hostile, &source, &again}) {

@@ -44,8 +44,7 @@ class WireDeath : public WireTest {
   Peer dial(const std::string& what) {
     listener_ = Socket::make(SOCK_NONBLOCK);
     listener_.set(SIO_KEEPALIVE_MS, 500).join(channel_).bind(Address::self()).listen();
-    const std::string port = std::to_string(listener_.name().port());
-    return Peer(what + " to=" + Address::self().text() + " port=" + port);
+    return Peer(what + to(listener_));
   }
 
   Area area_{size_t{2} << 20};

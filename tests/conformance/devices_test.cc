@@ -5,7 +5,9 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "conformance/fixtures.h"
 #include "conformance/peer.h"
@@ -56,9 +58,28 @@ class Devices : public DeviceTest {
     DeviceTest::SetUp();
   }
 
-  static Peer dial(Peer& host, const std::string& address, const char* more = "") {
-    return Peer("dial to=" + address + " port=" + std::to_string(host.address().port()) + " " +
-                more);
+  static constexpr uint64_t kGone = ENODEV;
+  static constexpr uint64_t kRefused = ECONNREFUSED;
+  static constexpr uint64_t kNotOurs = EADDRNOTAVAIL;
+  static constexpr uint64_t kNobody = EHOSTUNREACH;
+
+  static std::string by_second_device(Peer& host) {
+    return to({SecondDevice::address(), host.address().port()});
+  }
+  static std::string by_first_device(Peer& host) {
+    return to({Address::self().text(), host.address().port()});
+  }
+  static Peer dial(const std::string& where, const std::string& more = "") {
+    Peer guest("dial" + where + more);
+    guest.expect("connecting");
+    return guest;
+  }
+  // The host takes a connection, and its datagrams go on too.
+  static void expect_service(Peer& host, const std::string& where) {
+    Peer guest = dial(where);
+    guest.expect("connected");
+    host.expect("accepted");
+    host.expect("datagram");
   }
 };
 
@@ -66,36 +87,57 @@ class Devices : public DeviceTest {
 TEST_F(Devices, ThatComeLaterAreNotUsedAndLeaveTheOthersAlone) {
   SecondDevice later;  // goes last: the others have it open, too
   Peer host("host");
-  const auto is_served = [&] {
-    Peer guest = dial(host, Address::self().text());
-    guest.expect("connecting");
-    guest.expect("connected");
-    host.expect("accepted");
-    host.expect("datagram");
-  };
-  is_served();
+  expect_service(host, by_first_device(host));
   if (!later.add()) GTEST_SKIP() << "no rxe device can be added here";
   for (int i = 0; i < 2; ++i) {
-    Peer stranger = dial(host, SecondDevice::address());
-    stranger.expect("connecting");
-    EXPECT_EQ(stranger.expect_number("failed"), static_cast<uint64_t>(ECONNREFUSED));
-    is_served();
+    Peer stranger = dial(by_second_device(host));
+    EXPECT_EQ(stranger.expect_number("failed"), kRefused);
+    expect_service(host, by_first_device(host));
   }
 }
 
+TEST_F(Devices, ThatComeLaterLeadNowhere) {
+  SecondDevice later;
+  Peer latecomer(std::string("latecomer address=") + SecondDevice::address());
+  latecomer.expect("ready");
+  if (!later.add()) GTEST_SKIP() << "no rxe device can be added here";
+  Peer host(std::string("host address=") + SecondDevice::address());
+  latecomer.say(std::to_string(host.address().port()));
+  for (const auto& [call, error] : {std::pair{"sio_bind", kNotOurs},
+                                    {"sio_connect", kGone},
+                                    {"sio_bind", kNotOurs},
+                                    {"sio_connect", kNobody},
+                                    {"sio_sendto", kNobody}}) {
+    EXPECT_EQ(latecomer.expect_number(call), error) << call;
+  }
+}
+
+// A listener at all addresses goes on with those that are left.
 TEST_F(Devices, ThatGoAreToldOfByEveryCallThatWaits) {
   SecondDevice device;
   if (!device.add()) GTEST_SKIP() << "no rxe device can be added here";
-  Peer host(std::string("host at=") + SecondDevice::address());
-  Peer guest = dial(host, SecondDevice::address(), "then=flood");
-  guest.expect("connecting");
-  guest.expect("connected");
-  host.expect("accepted");
-  host.expect("datagram");
-  guest.expect("flooding");
+  Peer everywhere("host");
+  Peer host(std::string("host address=") + SecondDevice::address());
+  Peer datagrams(std::string("datagram-await address=") + SecondDevice::address());
+  datagrams.expect("awaiting");
+  Peer sender = dial(by_second_device(host), " then=flood");
+  Peer receiver = dial(by_second_device(everywhere), " then=await");
+  Peer watcher("watch" + by_second_device(everywhere));
+  for (Peer* one : {&sender, &receiver}) one->expect("connected");
+  sender.expect("flooding");
+  receiver.expect("awaiting");
+  watcher.expect("watching");
+  for (Peer* one : {&host, &everywhere, &everywhere}) {
+    one->expect("accepted");
+    one->expect("datagram");
+  }
   device.begin_to_remove();
-  EXPECT_EQ(host.expect_number("failed"), static_cast<uint64_t>(ENODEV));
-  EXPECT_EQ(guest.expect_number("ended"), static_cast<uint64_t>(ENODEV));
+  EXPECT_EQ(host.expect_number("failed"), kGone);
+  EXPECT_EQ(sender.expect_number("ended"), kGone);
+  EXPECT_EQ(receiver.expect_number("ended"), kGone);
+  EXPECT_EQ(datagrams.expect_number("ended"), kGone);
+  EXPECT_EQ(watcher.expect_number("told " + std::to_string(EC_HUP)), kGone);
+  expect_service(everywhere, by_first_device(everywhere));
 }
 
 }  // namespace

@@ -12,10 +12,6 @@
 namespace sio::test {
 namespace {
 
-std::string to(const Socket& listener) {
-  return " to=" + Address::self().text() + " port=" + std::to_string(listener.name().port());
-}
-
 // ---------------------------------------------------------------------------------- greetings
 
 struct Greeting {

@@ -151,6 +151,12 @@ void Peer::finish(milliseconds limit) {
   if (*status_ != 0) fail("%s: exit status %d", command_.c_str(), *status_);
 }
 
+std::string to(const Address& there) {
+  return " to=" + there.text() + " port=" + std::to_string(there.port());
+}
+
+std::string to(const Socket& there) { return to(there.name()); }
+
 void start_local_agent() {
   int ends[2];
   must(pipe(ends), "pipe");

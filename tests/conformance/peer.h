@@ -53,6 +53,10 @@ class Peer {
   std::optional<int> status_;
 };
 
+// For a behaviour that goes there: " to=ADDRESS port=PORT".
+std::string to(const Address& there);
+std::string to(const Socket& there);
+
 // The agent of this machine, if there is but one: a child that dies with the thread that starts it.
 void start_local_agent();
 void end_local_agent();

@@ -161,8 +161,7 @@ TEST_F(WireResources, AllowTwentyConnectionsAtOnceOnOneChannel) {
 TEST_F(WireResources, BeyondTheMemlockLimitAreRefusedWithTheRemedy) {
   if (on_soft()) GTEST_SKIP() << "the soft provider locks no memory";
   Peer other("mute");
-  const Address to = other.address();
-  Peer peer("memlock to=" + to.text() + " port=" + std::to_string(to.port()));
+  Peer peer("memlock" + to(other.address()));
   std::vector<std::string> log;
   std::string line = peer.line();
   for (; line.rfind("log ", 0) == 0; line = peer.line()) log.push_back(line);

@@ -32,9 +32,7 @@ class Gathering {
     listener_.bind(Address::self()).listen(256);
   }
 
-  std::string address() const {
-    return " to=" + Address::self().text() + " port=" + std::to_string(listener_.name().port());
-  }
+  std::string address() const { return to(listener_); }
 
   // The streams that are to come: with the seed.
   void expect(uint64_t seed, Pattern pattern, uint64_t count = UINT64_MAX) {
@@ -312,8 +310,7 @@ TEST_F(WireShared, APeerCanNotTakeReceivesBehindTheBackOfWhoSleeps) {
   Socket listener = Socket::make(SOCK_NONBLOCK);
   listener.set(SIO_RECV_SLOTS, 2 * kLeast).set(SIO_KEEPALIVE_MS, 0).join(channel);
   listener.associate(area, DMA_RECV | DMA_SHARED, bytes).bind(Address::self()).listen();
-  Peer hostile("raw-dial told=yes send=silent-message to=" + Address::self().text() +
-               " port=" + std::to_string(listener.name().port()));
+  Peer hostile("raw-dial told=yes send=silent-message" + to(listener));
   channel.expect(EC_ACCEPT);
   const Socket socket = listener.accept(channel);
   hostile.expect("established");
@@ -499,8 +496,8 @@ class Shared : public DeviceTest {
 
   // One that takes two messages and four frames else, and never says that it has them.
   static Peer dial_mute(const Socket& listener) {
-    return Peer("raw-dial greeting=two-slots told=yes send=two-messages again=9 ms=50 to=" +
-                Address::self().text() + " port=" + std::to_string(listener.name().port()));
+    return Peer("raw-dial greeting=two-slots told=yes send=two-messages again=9 ms=50" +
+                to(listener));
   }
 
   // Until we may say no more to it.

@@ -388,8 +388,7 @@ TEST_F(WireStream, OfAPeerThatFramesItsBytesFailsWithEproto) {
     sio::Socket listener(Address::self().family(), SOCK_STREAM);
     listener.bind(name_of(Address::self())).listen();
     const Address address(listener.descriptor(), sio_getsockname);
-    Peer liar("raw-dial greeting=type send=" + std::string(name) + " to=" + Address::self().text() +
-              " port=" + std::to_string(address.port()));
+    Peer liar("raw-dial greeting=type send=" + std::string(name) + to(address));
     const sio::Socket socket = listener.accept();
     const auto [status, bytes] = socket.receive();
     EXPECT_EQ(status.error(), EPROTO);

@@ -122,6 +122,7 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   sockaddr_storage copy{};
   std::memcpy(&copy, address, address_size(address));
   const int error = last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
+  if (error == 0 && id_->verbs != nullptr && device() == nullptr) return -ENODEV;
   if (error == 0 && for_datagrams() && is_infiniband_proper()) return -EOPNOTSUPP;
   return error == -EADDRNOTAVAIL && is_ours(copy, id_->ps) ? -EADDRINUSE : error;
 }
