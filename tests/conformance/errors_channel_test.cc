@@ -15,6 +15,7 @@
 #include "conformance/denials.h"
 #include "conformance/fixtures.h"
 #include "conformance/lines.h"
+#include "conformance/peer.h"
 #include "conformance/requests.h"
 
 namespace sio::test {
@@ -105,11 +106,12 @@ TEST_F(ErrorsOfSocketsInChannels, AreTheKernelsWhenASocketIsTakenOut) {
 
 TEST_F(ErrorsOfSocketsInChannels, IsEmfileWhenTheChannelEndsBeforeThem) {
   const Channel channel;
-  Pair pair = make_pair(&channel);
-  const std::vector<char> text(500);
-  while (pair.near.try_send(text.data(), text.size(), MSG_DONTWAIT) == 0) {
-  }
-  pair.near.close();  // it lingers: the peer takes nothing
+  Peer peer("serve");
+  Socket socket = Socket::make();
+  socket.join(channel).connect(peer.address());
+  peer.expect("accepted");
+  peer.stop();
+  socket.close();  // it stays a while: the peer does not end its side
   expect_refusal(SYS_fcntl, EMFILE, [&] { return ec_destroy(channel.get()); });
 }
 

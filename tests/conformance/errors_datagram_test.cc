@@ -92,28 +92,15 @@ TEST_F(ErrorsOfDatagrams, ToAPeerThatHasGoneAreRefusedAfterAWhile) {
   message.msg_iovlen = 1;
   const auto send = [&](int fd) { return sio_send(fd, text, 1, 0); };
   const auto sendmsg = [&](int fd) { return sio_sendmsg(fd, &message, sizeof message, 0); };
-  const auto queue = [&](int fd, int (*call)(aio_cb * block)) {
-    aio_cb block = with(message, on(fd, text, 1));
-    const int result = call(&block);
-    if (result == 0) outcome(block);
-    return result;
-  };
-  const auto request = [&](int fd) {
-    return queue(fd, [](aio_cb* block) { return aio_send(block, 0); });
-  };
-  const auto write = [&](int fd) { return queue(fd, aio_write_ec); };
-  const auto request_message = [&](int fd) {
-    return queue(fd, [](aio_cb* block) { return aio_sendmsg(block, 0); });
-  };
   const auto until = [&](int i, auto call) {
     return until_it_fails([&] { return call(sockets[i].get()); });
   };
   expect_errors({
       {"send", [&] { return until(0, send); }, ECONNREFUSED},
       {"sendmsg", [&] { return until(1, sendmsg); }, ECONNREFUSED},
-      {"aio_send", [&] { return until(2, request); }, ECONNREFUSED},
-      {"aio_write_ec", [&] { return until(3, write); }, ECONNREFUSED},
-      {"aio_sendmsg", [&] { return until(4, request_message); }, ECONNREFUSED},
+      {"aio_send", [&] { return until(2, send_by_request); }, ECONNREFUSED},
+      {"aio_write_ec", [&] { return until(3, write_by_request); }, ECONNREFUSED},
+      {"aio_sendmsg", [&] { return until(4, sendmsg_by_request); }, ECONNREFUSED},
   });
 }
 

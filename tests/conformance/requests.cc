@@ -63,6 +63,32 @@ ssize_t outcome(aio_cb& block) {
 
 Fd file_in_memory() { return Fd(must(memfd_create("aio", MFD_CLOEXEC), "memfd_create")); }
 
+namespace {
+
+int by_request(int fd, int (*call)(aio_cb* block)) {
+  char text[] = "x";
+  iovec piece{text, 1};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  aio_cb block = with(message, on(fd, text, 1));
+  const int result = call(&block);
+  if (result == 0) outcome(block);
+  return result;
+}
+
+}  // namespace
+
+int send_by_request(int fd) {
+  return by_request(fd, [](aio_cb* block) { return aio_send(block, 0); });
+}
+
+int write_by_request(int fd) { return by_request(fd, aio_write_ec); }
+
+int sendmsg_by_request(int fd) {
+  return by_request(fd, [](aio_cb* block) { return aio_sendmsg(block, 0); });
+}
+
 Ends kernel_sockets(int type) {
   int fds[2];
   must(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds), "socketpair");

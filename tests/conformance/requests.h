@@ -24,6 +24,11 @@ int suspend(const std::vector<const aio_cb*>& list, milliseconds limit = kSoon);
 // Waits for its end: bytes, or -errno.
 ssize_t outcome(aio_cb& block);
 
+// A byte, by a request of the call: -1 if there is none, else 0 once it has ended.
+int send_by_request(int fd);     // aio_send
+int write_by_request(int fd);    // aio_write_ec
+int sendmsg_by_request(int fd);  // aio_sendmsg
+
 // Ends of what the kernel makes.
 struct Ends {
   Fd near;

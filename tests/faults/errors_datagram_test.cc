@@ -161,28 +161,15 @@ TEST_F(ErrorsOfAddresses, OfAPeerThatCanNotBeReachedAnyMore) {
   };
   const Socket sockets[] = {make_connected(), make_connected(), make_connected(), make_connected()};
   plan().all_connects = ENETUNREACH;
-  const auto queue = [&](int fd, int (*call)(aio_cb * block)) {
-    aio_cb block = with(message_, on(fd, text_, 1));
-    const int result = call(&block);
-    if (result == 0) outcome(block);
-    return result;
-  };
   const auto send = [](int fd) { return sio_send(fd, "x", 1, 0); };
-  const auto request = [&](int fd) {
-    return queue(fd, [](aio_cb* block) { return aio_send(block, 0); });
-  };
-  const auto write = [&](int fd) { return queue(fd, aio_write_ec); };
-  const auto request_message = [&](int fd) {
-    return queue(fd, [](aio_cb* block) { return aio_sendmsg(block, 0); });
-  };
   const auto until = [&](int i, auto call) {
     return until_it_fails([&] { return call(sockets[i].get()); });
   };
   expect_errors({
       {"send", [&] { return until(0, send); }, EHOSTUNREACH},
-      {"aio_send", [&] { return until(1, request); }, EHOSTUNREACH},
-      {"aio_write_ec", [&] { return until(2, write); }, EHOSTUNREACH},
-      {"aio_sendmsg", [&] { return until(3, request_message); }, EHOSTUNREACH},
+      {"aio_send", [&] { return until(1, send_by_request); }, EHOSTUNREACH},
+      {"aio_write_ec", [&] { return until(2, write_by_request); }, EHOSTUNREACH},
+      {"aio_sendmsg", [&] { return until(3, sendmsg_by_request); }, EHOSTUNREACH},
   });
 }
 
