@@ -18,6 +18,9 @@ namespace {
 // so that one message in ten milliseconds costs it no arming either.
 constexpr unsigned kPollsOn = 64;
 constexpr milliseconds kMostPollingSpin{16};
+// After so many looks in vain at a channel that is armed its device may have gone: whoever sleeps
+// by itself would be woken by the descriptor, for ever, and nothing else tells of it.
+constexpr unsigned kDoubtsAfter = 1u << 16;
 
 }  // namespace
 
@@ -42,8 +45,8 @@ void Channel::learn_whether_it_polls() noexcept {
 bool Channel::saw_empty() noexcept {
   overflow_told_ = false;
   if (is_armed()) {
-    ++looks_armed_;
-    return true;
+    if (++looks_armed_ % kDoubtsAfter != 0) return true;
+    hub_->notified();
   }
   // While it spins the descriptor stays readable, or armed for all that could come.
   if (!hub_->armed_for_too_little() && spinning()) return true;

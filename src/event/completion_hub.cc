@@ -206,10 +206,7 @@ void CompletionHub::settle_touched() noexcept {
 void CompletionHub::arm() noexcept {
   const bool solicited_only = in_flight_ == 0 && !holding();
   for (Group& group : groups_) {
-    // Each arming of a queue yields one notification at most.
-    if (!armed_ || seen_since_arm_) {
-      group.channel->take_notifications(static_cast<unsigned>(group.queues.size()));
-    }
+    if (group.tells && (!armed_ || seen_since_arm_)) take_notifications(group);
     for (Queue& queue : group.queues) {
       if (const int error = queue.queue->arm(solicited_only)) {
         LOG_ERROR("arming a completion queue: %s", errno_text(-error));
@@ -220,6 +217,13 @@ void CompletionHub::arm() noexcept {
   solicited_only_ = solicited_only;
   seen_since_arm_ = false;
   find_whether_calm();
+}
+
+// The descriptor of a device that has gone is readable for ever.
+void CompletionHub::take_notifications(Group& group) noexcept {
+  // Each arming of a queue yields one notification at most.
+  group.tells = group.channel->take_notifications(static_cast<unsigned>(group.queues.size()));
+  if (!group.tells) epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, group.channel->fd(), nullptr);
 }
 
 void CompletionHub::arm_for_all() noexcept {

@@ -128,7 +128,9 @@ class CompletionHub {
   static constexpr size_t kMostDevices = 8;  // as an area has room for (memory/area.h)
   template <typename Use>
   void for_each_descriptor(Use use) const {
-    for (const Group& group : groups_) use(group.channel->fd());
+    for (const Group& group : groups_) {
+      if (group.tells) use(group.channel->fd());
+    }
   }
 
  private:
@@ -145,6 +147,7 @@ class CompletionHub {
     std::unique_ptr<provider::CompletionChannel> channel;
     std::vector<Queue> queues;
     bool enlarges = true;  // the device makes queues larger, if it has the memory
+    bool tells = true;     // it has not gone
   };
   // Whose the wr_ids with this base are.
   struct Place {
@@ -161,6 +164,7 @@ class CompletionHub {
   int take(provider::CompletionQueue& queue, ibv_wc* completions) noexcept;
   const Place* place_of(const ibv_wc& wc) const noexcept;
   void dispatch(const ibv_wc& wc) noexcept;
+  void take_notifications(Group& group) noexcept;
   void find_whether_calm() noexcept;
   void forget(CompletionHandler* handler) noexcept;
   void settle_touched() noexcept;

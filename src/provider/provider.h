@@ -66,8 +66,9 @@ class CompletionChannel {
   virtual ~CompletionChannel() = default;
   // Readable while a notification is pending.
   virtual int fd() const noexcept = 0;
-  // Takes at most `most` pending notifications without blocking.
-  virtual void take_notifications(unsigned most) noexcept = 0;
+  // Takes at most `most` pending notifications without blocking. False: none comes any more, though
+  // fd() may stay readable, for the device has gone.
+  virtual bool take_notifications(unsigned most) noexcept = 0;
   virtual std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) = 0;
 };
 
@@ -269,9 +270,9 @@ class Provider {
   // Those with an active port, in the order of their index.
   virtual std::span<Device* const> devices() noexcept = 0;
   // Readable when the devices have something to say (port up, fatal error): handle_async then
-  // takes and logs it. -1: no such thing.
+  // takes and logs it. False: as CompletionChannel::take_notifications.
   virtual std::vector<int> async_fds() const = 0;
-  virtual void handle_async(int fd) noexcept = 0;
+  virtual bool handle_async(int fd) noexcept = 0;
 };
 
 // The one of this process, made at first use and never destroyed: what the setting `provider` says,

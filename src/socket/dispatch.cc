@@ -102,7 +102,9 @@ void start_dispatch() {
     provider::Provider& provider = provider::instance();
     ControlThread& control = ControlThread::instance();
     for (const int fd : provider.async_fds()) {
-      control.watch(fd, [fd] { provider::instance().handle_async(fd); });
+      control.watch(fd, [fd] {
+        if (!provider::instance().handle_async(fd)) ControlThread::instance().unwatch(fd);
+      });
     }
     control.watch(provider.connections().fd(), take_events);
     return true;

@@ -148,7 +148,11 @@ void latecomer(const Options& options) {
   say("ready");
   const Address at = own_address(options);
   const Address there(at.text(), static_cast<uint16_t>(std::stoi(hear())));
-  const auto make = [&](int type) { return Socket::make(0, at.family(), type); };
+  const auto make = [&](int type) {
+    Socket socket = Socket::make(0, at.family(), type);
+    socket.set(SIO_CONNECT_TIMEOUT, 500);
+    return socket;
+  };
   const Socket bound = make(SOCK_SEQPACKET);
   say("sio_bind %d", errno_of(sio_bind(bound.get(), at.get(), at.size())));
   say("sio_connect %d", make(SOCK_SEQPACKET).try_connect(there));

@@ -57,7 +57,9 @@ class FaultyChannel final : public CompletionChannel {
  public:
   explicit FaultyChannel(std::unique_ptr<CompletionChannel> inner) : inner_(std::move(inner)) {}
   int fd() const noexcept override { return inner_->fd(); }
-  void take_notifications(unsigned most) noexcept override { inner_->take_notifications(most); }
+  bool take_notifications(unsigned most) noexcept override {
+    return inner_->take_notifications(most);
+  }
   std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override {
     if (plan().strikes(&Faults::create)) strike(ENOMEM, "a completion queue");
     return std::make_unique<FaultyQueue>(inner_->create_queue(entries));
@@ -247,7 +249,7 @@ class FaultyProvider final : public Provider, private ConnectionManager {
   ConnectionManager& connections() noexcept override { return *this; }
   std::span<Device* const> devices() noexcept override { return list_; }
   std::vector<int> async_fds() const override { return inner_->async_fds(); }
-  void handle_async(int fd) noexcept override { inner_->handle_async(fd); }
+  bool handle_async(int fd) noexcept override { return inner_->handle_async(fd); }
 
  private:
   int fd() const noexcept override { return events_.get(); }

@@ -65,10 +65,10 @@ class PuppetChannel final : public CompletionChannel {
   PuppetChannel() { ++puppet().channels; }
   ~PuppetChannel() override { --puppet().channels; }
   int fd() const noexcept override { return fd_.get(); }
-  void take_notifications(unsigned most) noexcept override {
+  bool take_notifications(unsigned most) noexcept override {
     eventfd_t one;
-    while (most-- > 0 && eventfd_read(fd_.get(), &one) == 0) {
-    }
+    while (most-- > 0 && eventfd_read(fd_.get(), &one) == 0) continue;
+    return true;
   }
   std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override;
 
@@ -123,7 +123,7 @@ class PuppetProvider final : public Provider, private ConnectionManager {
   ConnectionManager& connections() noexcept override { return *this; }
   std::span<Device* const> devices() noexcept override { return list_; }
   std::vector<int> async_fds() const override { return {}; }
-  void handle_async(int) noexcept override {}
+  bool handle_async(int) noexcept override { return false; }
 
   Device* device() noexcept { return &device_; }
   void tell(ConnectionEvent event) {

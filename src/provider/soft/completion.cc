@@ -112,10 +112,11 @@ void SoftCompletionChannel::notify() noexcept {
 }
 
 // One descriptor tells of all queues, so one reading takes what all of them have to tell.
-void SoftCompletionChannel::take_notifications(unsigned) noexcept {
-  if (!notified_.exchange(false)) return;
+bool SoftCompletionChannel::take_notifications(unsigned) noexcept {
+  if (!notified_.exchange(false)) return true;
   eventfd_t count;
   [[maybe_unused]] const int result = eventfd_read(notification_.get(), &count);
+  return true;
 }
 
 void SoftCompletionChannel::add(Attended* pair) {

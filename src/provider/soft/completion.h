@@ -84,7 +84,7 @@ class SoftCompletionChannel final : public CompletionChannel {
   SoftCompletionChannel& operator=(const SoftCompletionChannel&) = delete;
 
   int fd() const noexcept override { return epoll_.get(); }
-  void take_notifications(unsigned most) noexcept override;
+  bool take_notifications(unsigned most) noexcept override;
   std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override;
 
   std::mutex& mutex() noexcept { return mutex_; }

@@ -15,7 +15,7 @@ class SoftProvider final : public Provider {
   ConnectionManager& connections() noexcept override { return manager_; }
   std::span<Device* const> devices() noexcept override { return list_; }
   std::vector<int> async_fds() const override { return {}; }
-  void handle_async(int) noexcept override {}
+  bool handle_async(int) noexcept override { return false; }
 
  private:
   soft::SoftDevice device_;

@@ -68,12 +68,15 @@ VerbsCompletionChannel::VerbsCompletionChannel(ibv_context* context, bool can_re
 
 VerbsCompletionChannel::~VerbsCompletionChannel() { ibv_destroy_comp_channel(channel_); }
 
-void VerbsCompletionChannel::take_notifications(unsigned most) noexcept {
-  ibv_cq* cq;
-  void* context;
-  while (most-- > 0 && ibv_get_cq_event(channel_, &cq, &context) == 0) {
+bool VerbsCompletionChannel::take_notifications(unsigned most) noexcept {
+  for (; most > 0; --most) {
+    ibv_cq* cq;
+    void* context;
+    errno = 0;
+    if (ibv_get_cq_event(channel_, &cq, &context) != 0) return more_may_come();
     static_cast<VerbsCompletionQueue*>(context)->notified();
   }
+  return true;
 }
 
 std::unique_ptr<CompletionQueue> VerbsCompletionChannel::create_queue(uint32_t entries) {

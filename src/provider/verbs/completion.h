@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #pragma once
 
+#include <cerrno>
+
 #include "provider/provider.h"
 
 namespace sio::internal::provider::verbs {
+
+// After a read of a device's descriptor that brought nothing, with errno 0 before: whether another
+// may bring something.
+inline bool more_may_come() noexcept { return errno == EAGAIN || errno == EINTR; }
 
 class VerbsCompletionQueue final : public CompletionQueue {
  public:
@@ -38,7 +44,7 @@ class VerbsCompletionChannel final : public CompletionChannel {
   VerbsCompletionChannel& operator=(const VerbsCompletionChannel&) = delete;
 
   int fd() const noexcept override { return channel_->fd; }
-  void take_notifications(unsigned most) noexcept override;
+  bool take_notifications(unsigned most) noexcept override;
   std::unique_ptr<CompletionQueue> create_queue(uint32_t entries) override;
 
  private:

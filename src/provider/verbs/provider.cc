@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "provider/verbs/completion.h"
 #include "provider/verbs/connection_manager.h"
 #include "provider/verbs/device.h"
 
@@ -72,24 +73,34 @@ class VerbsProvider final : public Provider {
 
   // Queue pairs tell of their failures by failed completions; this is for the log, and because
   // an event that was read and not acknowledged would hold up ibv_destroy_qp.
-  void handle_async(int fd) noexcept override {
+  bool handle_async(int fd) noexcept override {
     for (const auto& device : devices_) {
-      if (device->context()->async_fd != fd) continue;
-      ibv_async_event event;
-      while (ibv_get_async_event(device->context(), &event) == 0) {
-        const char* what = ibv_event_type_str(event.event_type);
-        // An overrun has lost a completion for ever. It can not happen: queues have room for all.
-        if (event.event_type == IBV_EVENT_CQ_ERR) {
-          LOG_ERROR("device %s: %s", device->name().c_str(), what);
-        } else {
-          LOG_INFO("device %s: %s", device->name().c_str(), what);
-        }
-        ibv_ack_async_event(&event);
-      }
+      if (device->context()->async_fd == fd) return handle_async(*device);
     }
+    return false;
   }
 
  private:
+  static bool handle_async(const VerbsDevice& device) noexcept {
+    const char* const name = device.name().c_str();
+    for (;;) {
+      ibv_async_event event;
+      errno = 0;
+      if (ibv_get_async_event(device.context(), &event) != 0) break;
+      const char* const what = ibv_event_type_str(event.event_type);
+      // An overrun has lost a completion for ever. It can not happen: queues have room for all.
+      if (event.event_type == IBV_EVENT_CQ_ERR) {
+        LOG_ERROR("device %s: %s", name, what);
+      } else {
+        LOG_INFO("device %s: %s", name, what);
+      }
+      ibv_ack_async_event(&event);
+    }
+    if (verbs::more_may_come()) return true;
+    LOG_WARN("device %s has gone", name);
+    return false;
+  }
+
   Contexts contexts_;
   std::vector<std::unique_ptr<VerbsDevice>> devices_;
   std::vector<Device*> list_;

@@ -3,6 +3,7 @@
 // The race that loses wake-ups: a completion arrives after the queue was polled and before it is
 // armed, so that no notification tells of it. Here each one arrives exactly there.
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -39,9 +40,10 @@ struct FakeDevice final : ChannelsDevice {
         : device_(device), fd_(eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE)) {}
     ~NotificationChannel() override { ::close(fd_); }
     int fd() const noexcept override { return fd_; }
-    void take_notifications(unsigned most) noexcept override {
+    bool take_notifications(unsigned most) noexcept override {
       eventfd_t one;
       while (most-- > 0 && eventfd_read(fd_, &one) == 0) continue;
+      return !device_.gone_;
     }
     std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t) override {
       return std::make_unique<Queue>(device_);
@@ -89,6 +91,7 @@ struct FakeDevice final : ChannelsDevice {
   int arrives_before_arming_ = 0;
   int armings_ = 0;
   bool armed_ = false;
+  bool gone_ = false;
   bool just_armed_ = false;
   bool second_poll_left_out_ = false;
 };
@@ -138,6 +141,12 @@ class ArmRace : public testing::Test {
   int wait(milliseconds limit) {
     return channel_.wait(guard_.lock(), WaitFor::kEvent, Clock::now() + limit,
                          [&] { return !channel_.ring().empty(); });
+  }
+
+  // As devices do that can be unplugged (ib_uverbs_event_poll of Linux).
+  void unplug_device() {
+    device_.gone_ = true;
+    eventfd_write(device_.notify_fd_, 1u << 30);  // readable for ever
   }
 
   FakeDevice device_;
@@ -224,6 +233,24 @@ TEST_F(ArmRace, WhatTheLeaderFindsLastWakesTheOther) {
   guard_.unlock();
   leader.join();
   guard_.lock() = Channel::Lock(channel_.mutex());
+}
+
+TEST_F(ArmRace, ADeviceThatHasGoneDoesNotWakeWhoSleeps) {
+  unplug_device();
+  EXPECT_EQ(wait(milliseconds(50)), -ETIMEDOUT);
+  EXPECT_LE(device_.armings_, 3);
+}
+
+TEST_F(ArmRace, ADeviceThatHasGoneDoesNotWakeWhoSleepsOnTheDescriptor) {
+  event_data_t event;
+  while (!device_.armed_) ASSERT_EQ(channel_.next_events(&event, 1), -EAGAIN);
+  unplug_device();
+  pollfd entry{channel_.fd(), POLLIN, 0};
+  ASSERT_EQ(poll(&entry, 1, 0), 1);
+  for (int woken = 1; poll(&entry, 1, 0) == 1; ++woken) {
+    ASSERT_LT(woken, 200'000);
+    ASSERT_EQ(channel_.next_events(&event, 1), -EAGAIN);
+  }
 }
 
 // Who polls on when it could sleep is soon left alone: then what comes finds nothing armed. A round

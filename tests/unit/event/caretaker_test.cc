@@ -27,9 +27,10 @@ struct IdleDevice final : ChannelsDevice {
   struct NotificationChannel final : provider::CompletionChannel {
     explicit NotificationChannel(int fd) : fd_(fd) {}
     int fd() const noexcept override { return fd_.get(); }
-    void take_notifications(unsigned most) noexcept override {
+    bool take_notifications(unsigned most) noexcept override {
       eventfd_t one;
       while (most-- > 0 && eventfd_read(fd_.get(), &one) == 0) continue;
+      return true;
     }
     std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t) override {
       return std::make_unique<Queue>();

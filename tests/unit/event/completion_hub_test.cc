@@ -38,7 +38,7 @@ struct FakeDevice final : ChannelsDevice {
   struct Channel final : provider::CompletionChannel {
     explicit Channel(FakeDevice& device) : device_(device) {}
     int fd() const noexcept override { return fd_.get(); }
-    void take_notifications(unsigned) noexcept override {}
+    bool take_notifications(unsigned) noexcept override { return !device_.gone_; }
     std::unique_ptr<provider::CompletionQueue> create_queue(uint32_t entries) override {
       device_.made_.push_back(entries);
       return std::make_unique<Queue>(device_, entries);
@@ -53,6 +53,7 @@ struct FakeDevice final : ChannelsDevice {
   }
 
   const bool grows_;
+  bool gone_ = false;
   uint32_t memory_ = kMostEntries;  // of a queue that is made larger
   std::vector<uint32_t> made_;      // entries of the queues that were made
 };
@@ -76,6 +77,22 @@ class HubTest : public testing::Test {
   std::vector<CompletionHub::Seat> seats_;
   std::map<provider::CompletionQueue*, int> in_queue_;
 };
+
+// A thread that sleeps on the descriptors themselves would be woken by it for ever.
+TEST_F(HubTest, GivesNoDescriptorOfADeviceThatHasGone) {
+  FakeDevice device(true);
+  join(device, 200);
+  int descriptors = 0;
+  const auto count = [&](int) { ++descriptors; };
+  hub_.arm();
+  hub_.for_each_descriptor(count);
+  EXPECT_EQ(descriptors, 1);
+  device.gone_ = true;
+  hub_.notified();
+  hub_.arm();
+  hub_.for_each_descriptor(count);
+  EXPECT_EQ(descriptors, 1);
+}
 
 TEST_F(HubTest, FirstQueueIsAsLargeAsItsQueuePairNeeds) {
   FakeDevice device(true);
