@@ -229,8 +229,9 @@ int Socket::accept_next(SocketGuard guard, const AcceptOptions& wish, sockaddr_s
   if (!still_waits && pending.endpoint != nullptr) dispatch_to_nobody(pending.endpoint->serial());
   if (still_waits) {
     wait_again(&listener, generation, std::move(first));
-  } else if (const SocketGuard still = SocketGuard::of(&listener, generation)) {
-    still->tell_again();
+  } else if (result != -ECONNABORTED) {  // else the caller takes the next itself
+    const SocketGuard still = SocketGuard::of(&listener, generation);
+    if (still) still->tell_again();
   }
   return result;
 }
