@@ -207,6 +207,7 @@ void CompletionHub::arm() noexcept {
   const bool solicited_only = in_flight_ == 0 && !holding();
   for (Group& group : groups_) {
     if (group.tells && (!armed_ || seen_since_arm_)) take_notifications(group);
+    if (!group.tells) continue;
     for (Queue& queue : group.queues) {
       if (const int error = queue.queue->arm(solicited_only)) {
         LOG_ERROR("arming a completion queue: %s", errno_text(-error));
