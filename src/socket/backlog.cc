@@ -24,13 +24,21 @@ bool Backlog::holds(uint64_t serial) const noexcept {
                      [&](const Pending& one) { return one.endpoint->serial() == serial; });
 }
 
-void Backlog::add(std::unique_ptr<provider::Endpoint> endpoint, const wire::Hello& hello) {
-  waiting_.push_back({std::move(endpoint), hello});
+Backlog::Queue Backlog::newcomer(std::unique_ptr<provider::Endpoint> endpoint,
+                                 const wire::Hello& hello) {
+  Queue one;
+  one.push_back({std::move(endpoint), hello});
+  return one;
+}
+
+void Backlog::add(Queue newcomer) noexcept {
+  waiting_.splice(waiting_.end(), newcomer);
   ++owed_;
 }
 
 void Backlog::forget(uint64_t serial) noexcept {
   waiting_.remove_if([&](const Pending& one) { return one.endpoint->serial() == serial; });
+  owed_ = std::min(owed_, waiting_.size());
 }
 
 Backlog::Queue Backlog::take_first() noexcept {

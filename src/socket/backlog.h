@@ -41,7 +41,10 @@ class Backlog {
   bool full() const noexcept { return waiting_.size() >= limit_; }
   bool holds(uint64_t serial) const noexcept;
 
-  void add(std::unique_ptr<provider::Endpoint> endpoint, const wire::Hello& hello);
+  // One that asks, to be added; what needs memory is done with it.
+  static Queue newcomer(std::unique_ptr<provider::Endpoint> endpoint, const wire::Hello& hello);
+  void add(Queue newcomer) noexcept;
+  // It has given up. No more events are owed than connections wait, however many come and go.
   void forget(uint64_t serial) noexcept;
   // The one that has waited longest, alone; there is one.
   Queue take_first() noexcept;
@@ -55,10 +58,10 @@ class Backlog {
   void event_given() noexcept;
   void event_taken() noexcept { --given_; }
 
-  // Of the first, which was put back. How long from `now` until it is time(), unless that has been
-  // arranged, and no later.
+  // Of the first, which was put back. After what pause the owner is to say came_due(); nothing:
+  // that has been arranged, and no later.
   std::optional<milliseconds> tell_later(TimePoint now) noexcept;
-  void time() noexcept { due_ = kNever; }
+  void came_due() noexcept { due_ = kNever; }
   // Whether one more event is owed now; not while one that the program has not taken says the same.
   bool tell_again() noexcept;
 

@@ -370,7 +370,7 @@ bool Socket::start_limit(milliseconds after, void (Socket::*then)()) noexcept {
     start_timer(limit_timer_, after, then);
     return true;
   } catch (const std::bad_alloc&) {
-    LOG_ERROR("no memory for a timer: what was to happen then happens now");
+    LOG_ERROR("no memory for a timer: what it would end ends now");
     return false;
   }
 }

@@ -92,8 +92,9 @@ void Socket::on_request(provider::ConnectionEvent& event) {
     incoming->reject(wire::encode_refusal(wire::Refusal::kClosed));
     return;
   }
-  dispatch_to(incoming->serial(), this);
-  backlog_.add(std::move(incoming), hello);
+  Backlog::Queue newcomer = Backlog::newcomer(std::move(incoming), hello);
+  dispatch_to(newcomer.front().endpoint->serial(), this);
+  backlog_.add(std::move(newcomer));
   channel()->offer(this);
 }
 
@@ -253,12 +254,16 @@ void Socket::wait_again(Socket* listener, uint64_t generation, Backlog::Queue fi
 
 void Socket::tell_again_later() noexcept {
   const std::optional<milliseconds> pause = backlog_.tell_later(Clock::now());
-  // Without a timer at once, rather than never.
-  if (pause && !start_limit(*pause, &Socket::tell_again_in_time)) tell_again_in_time();
+  if (!pause) return;
+  try {
+    start_timer(limit_timer_, *pause, &Socket::tell_again_in_time);
+  } catch (const std::bad_alloc&) {
+    tell_again_in_time();  // rather than never
+  }
 }
 
 void Socket::tell_again_in_time() {
-  backlog_.time();
+  backlog_.came_due();
   tell_again();
 }
 

@@ -374,5 +374,32 @@ TEST_F(WireAccept, NeverShowsAPeerThatGaveUp) {
   EXPECT_TRUE(errno == ECONNRESET || errno == ECONNABORTED || errno == ETIMEDOUT) << errno;
 }
 
+// It was refused before it gave up; the call that finds so takes the next.
+TEST_F(WireAccept, TellsOfNobodyWhomTheSameCallTook) {
+  const Channel channel;
+  Socket listener = listen(64, &channel, SOCK_NONBLOCK);
+  const auto accept = [&] { return sio_accept(listener.get(), nullptr, nullptr); };
+  Peer impatient = dial(listener, "dial timeout=1000");
+  impatient.expect("connecting");
+  channel.expect(EC_ACCEPT);
+  Peer patient = dial(listener, "dial");
+  channel.expect(EC_ACCEPT);
+  {
+    const NoDescriptorsLeft none;
+    for (int i = 0; i < 2; ++i) expect_errors({{"accept", accept, EMFILE}});
+  }
+  channel.expect(EC_ACCEPT);
+  EXPECT_EQ(impatient.expect_number("failed"), static_cast<uint64_t>(ETIMEDOUT));
+  std::this_thread::sleep_for(milliseconds(200));  // its giving up is on its way
+  const Socket guest(must(accept(), "sio_accept"));
+  const bool told = channel.try_next(milliseconds(100)).has_value();
+  const int other = accept();
+  if (other >= 0) {
+    const Socket gone(other);
+    GTEST_SKIP() << "who had given up was accepted all the same";
+  }
+  EXPECT_FALSE(told);
+}
+
 }  // namespace
 }  // namespace sio::test

@@ -53,7 +53,10 @@ class BacklogTest : public testing::Test {
  protected:
   BacklogTest() { backlog_.set_limit(8); }
 
-  void ask(uint64_t serial) { backlog_.add(std::make_unique<Asker>(serial), wire::Hello{}); }
+  static Backlog::Queue asker(uint64_t serial) {
+    return Backlog::newcomer(std::make_unique<Asker>(serial), wire::Hello{});
+  }
+  void ask(uint64_t serial) { backlog_.add(asker(serial)); }
 
   // All events that are owed reach the program, which takes them; their number.
   int tell() {
@@ -75,7 +78,7 @@ class BacklogTest : public testing::Test {
 
   // The timer: how many events tell of what waits.
   int time() {
-    backlog_.time();
+    backlog_.came_due();
     backlog_.tell_again();
     return tell();
   }
@@ -92,7 +95,7 @@ TEST_F(BacklogTest, HoldsNoMoreThanItsLimit) {
     EXPECT_TRUE(backlog.has_limit());
     for (int i = 0; i < limit; ++i) {
       EXPECT_FALSE(backlog.full()) << wish;
-      backlog.add(std::make_unique<Asker>(i), wire::Hello{});
+      backlog.add(asker(static_cast<uint64_t>(i)));
     }
     EXPECT_TRUE(backlog.full()) << wish;
   }
@@ -124,6 +127,28 @@ TEST_F(BacklogTest, ForgetsWhoHasGivenUp) {
   EXPECT_FALSE(backlog_.holds(2));
   EXPECT_EQ(accept(), 1u);
   EXPECT_EQ(accept(), 3u);
+}
+
+// However many come and go while the program takes no events.
+TEST_F(BacklogTest, OwesNoEventsForThoseWhoHaveGivenUp) {
+  for (uint64_t i = 1; i <= 1000; ++i) {
+    ask(i);
+    if (i > 2) backlog_.forget(i);
+  }
+  EXPECT_EQ(tell(), 2);
+  backlog_.forget(1);
+  EXPECT_EQ(tell(), 0);
+}
+
+// The call that takes one may fail after others have given up: it is told of all the same.
+TEST_F(BacklogTest, TellsAgainOfOneThatWasPutBackWhenTheOthersHadGivenUp) {
+  for (uint64_t i = 1; i <= 2; ++i) ask(i);
+  Backlog::Queue first = backlog_.take_first();
+  backlog_.forget(2);
+  EXPECT_EQ(tell(), 0);
+  backlog_.put_back(std::move(first));
+  EXPECT_EQ(backlog_.tell_later(start_), Pause(kFirst));
+  EXPECT_EQ(time(), 1);
 }
 
 TEST_F(BacklogTest, TellsOfEachOnceAndOfNoneThatWasGivenUpWithTheRest) {
@@ -191,7 +216,7 @@ TEST_F(BacklogTest, TellsOfTheNextWhenOneWasAccepted) {
 TEST_F(BacklogTest, DoesNotTellWhatAnEventStillSays) {
   for (uint64_t i = 1; i <= 2; ++i) ask(i);
   refuse();  // the program did not wait for an event
-  backlog_.time();
+  backlog_.came_due();
   EXPECT_FALSE(backlog_.tell_again());  // two are owed
   backlog_.event_given();
   EXPECT_FALSE(backlog_.tell_again());  // one is owed, one is on its way
