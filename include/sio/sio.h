@@ -158,8 +158,8 @@ SIO_API int sio_socket(int domain, int type, int protocol);
 /* Names the local address. The port may be 0 (one is chosen).
  *
  * Errors: EADDRINUSE     the port is taken
- *         EADDRNOTAVAIL  no RDMA device has that address, of those with an active port
- *                       when the program first needed one
+ *         EADDRNOTAVAIL  no RDMA device has that address, of those that are used: those, eight
+ *                       at most, with an active port when the program first needed one
  *         EINVAL        bound already, addr is NULL or addrlen is too short
  *         EAFNOSUPPORT  another family than the socket's
  *         EACCES        a port below 1024 without the right to it (CAP_NET_BIND_SERVICE)
@@ -234,7 +234,8 @@ SIO_API int sio_accept_ec(int sock, struct sockaddr *addr, socklen_t *addrlen, i
  *                          not libsio's is ECONNREFUSED if it closes or answers
  *                          nonsense, ETIMEDOUT if it waits.)
  *         ETIMEDOUT        no answer in time (5 s, SIO_CONNECT_TIMEOUT)
- *         EHOSTUNREACH     no route, or the address does not resolve
+ *         EHOSTUNREACH     no route, or the address does not resolve; of a datagram socket
+ *                          also: its device does not lead there
  *         ENETUNREACH, EADDRNOTAVAIL, ENODEV  no RDMA device leads there, of those that
  *                          are used (sio_bind)
  *         ECONNABORTED, ECONNRESET  the connection managers did not agree

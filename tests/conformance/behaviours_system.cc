@@ -15,8 +15,8 @@
 //   comes, and
 //              is held, and "datagram" when one that it then sends to itself has come; at last
 //              "failed ERRNO"
-//   latecomer  has memory for RDMA before it hears a line; then says "CALL ERRNO" of the calls that
-//              want a device by way of address=
+//   latecomer  has memory for RDMA before it hears "CALL TYPE PORT" (bind, connect or sendto;
+//              seqpacket or datagram), which it does at address= and says "CALL ERRNO"
 //   memlock    gives up CAP_IPC_LOCK, limits locked memory to 64 KiB; says "dma_alloc E", each
 //              line that was logged as "log LINE", and, with port=, "sio_connect E"
 #include <linux/capability.h>
@@ -146,20 +146,17 @@ void host(const Options& options) {
 void latecomer(const Options& options) {
   const Area area(4096);
   say("ready");
-  const Address at = own_address(options);
-  const Address there(at.text(), static_cast<uint16_t>(std::stoi(hear())));
-  const auto make = [&](int type) {
-    Socket socket = Socket::make(0, at.family(), type);
+  for (auto words = split_words(hear()); words.size() == 3; words = split_words(hear())) {
+    const std::string& call = words[0];
+    const Address there(options.text("address"), static_cast<uint16_t>(std::stoi(words[2])));
+    const int type = words[1] == "datagram" ? SOCK_DGRAM : SOCK_SEQPACKET;
+    Socket socket = Socket::make(0, there.family(), type);
     socket.set(SIO_CONNECT_TIMEOUT, 500);
-    return socket;
-  };
-  const Socket bound = make(SOCK_SEQPACKET);
-  say("sio_bind %d", errno_of(sio_bind(bound.get(), at.get(), at.size())));
-  say("sio_connect %d", make(SOCK_SEQPACKET).try_connect(there));
-  const Socket of_datagrams = make(SOCK_DGRAM);
-  say("sio_bind %d", errno_of(sio_bind(of_datagrams.get(), at.get(), at.size())));
-  say("sio_connect %d", make(SOCK_DGRAM).try_connect(there));
-  say("sio_sendto %d", try_send_to(make(SOCK_DGRAM), there, "x", 1));
+    const int error = call == "bind" ? errno_of(sio_bind(socket.get(), there.get(), there.size()))
+                      : call == "connect" ? socket.try_connect(there)
+                                          : try_send_to(socket, there, "x", 1);
+    say("%s %d", call.c_str(), error);
+  }
 }
 
 // -------------------------------------------------------------------------------------- memlock

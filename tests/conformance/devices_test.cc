@@ -20,7 +20,7 @@ int run(const std::string& command) {
 }
 
 // A second device of the machine, on an interface of its own, with an address for documentation
-// (RFC 5737), which is nobody's.
+// (RFC 5737), which is nobody's. Another run may have one, or have left it behind.
 class SecondDevice {
  public:
   SecondDevice() = default;
@@ -29,22 +29,27 @@ class SecondDevice {
   ~SecondDevice() {
     if (there_ && !removal_.joinable()) begin_to_remove();
     if (there_) removal_.join();
-    run("ip link delete siotest");
+    if (on_interface_) run("ip link delete " + interface_);
   }
 
   // False: it can not be had here.
   bool add() {
-    there_ = run("ip link add siotest type dummy && ip address add 203.0.113.1/24 dev siotest && "
-                 "ip link set siotest up && rdma link add siorxe type rxe netdev siotest") == 0;
+    on_interface_ = run("ip link add " + interface_ + " type dummy") == 0;
+    there_ = on_interface_ && run("ip address add 203.0.113.1/24 dev " + interface_ +
+                                  " && ip link set " + interface_ + " up && rdma link add " +
+                                  name_ + " type rxe netdev " + interface_) == 0;
     return there_;
   }
   static constexpr const char* address() { return "203.0.113.1"; }
   // It is told of at once; rxe then waits until no process has it open any more.
   void begin_to_remove() {
-    removal_ = std::thread([] { EXPECT_EQ(run("rdma link delete siorxe"), 0); });
+    removal_ = std::thread([this] { EXPECT_EQ(run("rdma link delete " + name_), 0); });
   }
 
  private:
+  const std::string name_ = "siorxe" + std::to_string(getpid());
+  const std::string interface_ = "sio" + std::to_string(getpid());
+  bool on_interface_ = false;
   bool there_ = false;
   std::thread removal_;
 };
@@ -98,18 +103,28 @@ TEST_F(Devices, ThatComeLaterAreNotUsedAndLeaveTheOthersAlone) {
 
 TEST_F(Devices, ThatComeLaterLeadNowhere) {
   SecondDevice later;
-  Peer latecomer(std::string("latecomer address=") + SecondDevice::address());
+  const std::string at = std::string(" address=") + SecondDevice::address();
+  Peer latecomer("latecomer" + at);
   latecomer.expect("ready");
   if (!later.add()) GTEST_SKIP() << "no rxe device can be added here";
-  Peer host(std::string("host address=") + SecondDevice::address());
-  latecomer.say(std::to_string(host.address().port()));
-  for (const auto& [call, error] : {std::pair{"sio_bind", kNotOurs},
-                                    {"sio_connect", kGone},
-                                    {"sio_bind", kNotOurs},
-                                    {"sio_connect", kNobody},
-                                    {"sio_sendto", kNobody}}) {
-    EXPECT_EQ(latecomer.expect_number(call), error) << call;
-  }
+  Peer host("host" + at);
+  Peer echo("datagram-echo" + at);
+  expect_service(host, by_second_device(host));
+  Peer source("datagram-source" + by_second_device(echo));
+  source.expect("sent");
+  const std::string port = std::to_string(host.address().port());
+  const std::string echo_port = std::to_string(echo.address().port());
+  const auto errno_of = [&](const std::string& call, const std::string& more) {
+    latecomer.say(call + " " + more);
+    return latecomer.expect_number(call);
+  };
+  EXPECT_EQ(errno_of("bind", "seqpacket 0"), kNotOurs);
+  EXPECT_EQ(errno_of("bind", "seqpacket " + port), kNotOurs) << "a port that is taken";
+  EXPECT_EQ(errno_of("bind", "datagram 0"), kNotOurs);
+  EXPECT_EQ(errno_of("bind", "datagram " + echo_port), kNotOurs) << "a port that is taken";
+  EXPECT_EQ(errno_of("connect", "seqpacket " + port), kGone);
+  EXPECT_EQ(errno_of("connect", "datagram " + echo_port), kNobody);
+  EXPECT_EQ(errno_of("sendto", "datagram " + echo_port), kNobody);
 }
 
 // A listener at all addresses goes on with those that are left.

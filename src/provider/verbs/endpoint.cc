@@ -36,18 +36,20 @@ socklen_t address_size(const sockaddr* address) noexcept {
   return address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
 }
 
-// The kernel says EADDRNOTAVAIL of a port that is taken on the wildcard address, too. Whether it is
-// the address or the port shows when any port will do.
-bool is_ours(sockaddr_storage address, rdma_port_space space) noexcept {
+// That an address and port could not be bound, by what the kernel said. It says EADDRNOTAVAIL of a
+// port that is taken on the wildcard address, too, and of an address of a device that is not used
+// here perhaps EADDRINUSE. Whether it is the address or the port shows when any port will do.
+int why_not_bound(int error, sockaddr_storage address, rdma_port_space space,
+                  const VerbsConnectionManager& manager) noexcept {
   auto& port = address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
                                              : reinterpret_cast<sockaddr_in&>(address).sin_port;
-  if (port == 0) return false;
-  port = 0;
   rdma_cm_id* id;
-  if (rdma_create_id(nullptr, &id, nullptr, space) != 0) return false;
-  const bool ours = rdma_bind_addr(id, reinterpret_cast<sockaddr*>(&address)) == 0;
+  if (port == 0 || rdma_create_id(nullptr, &id, nullptr, space) != 0) return error;
+  port = 0;
+  const bool is_ours = rdma_bind_addr(id, reinterpret_cast<sockaddr*>(&address)) == 0 &&
+                       (id->verbs == nullptr || manager.find_device(id->verbs) != nullptr);
   rdma_destroy_id(id);
-  return ours;
+  return is_ours ? -EADDRINUSE : -EADDRNOTAVAIL;
 }
 
 bool is_loopback(const sockaddr* address) noexcept {
@@ -124,7 +126,8 @@ int VerbsEndpoint::bind(const sockaddr* address, bool reuse) noexcept {
   const int error = last_error(rdma_bind_addr(id_, reinterpret_cast<sockaddr*>(&copy)));
   if (error == 0 && id_->verbs != nullptr && device() == nullptr) return -ENODEV;
   if (error == 0 && for_datagrams() && is_infiniband_proper()) return -EOPNOTSUPP;
-  return error == -EADDRNOTAVAIL && is_ours(copy, id_->ps) ? -EADDRINUSE : error;
+  if (error != -EADDRNOTAVAIL && error != -EADDRINUSE) return error;
+  return why_not_bound(error, copy, id_->ps, manager_);
 }
 
 // There a datagram need not have the header that tells from where it is.
